@@ -1,0 +1,16 @@
+//! What happens to one picture between its file and the model, on the host, from 8-bit RGB to normalised `[3, size, size]` f32.
+//!
+//! [`transform`] holds the configuration and the two entry points, one for training and one for evaluation; [`geometry`] resizes
+//! and samples; [`color`] holds the four operations of the colour jitter. Nothing here draws on a shared random state: a training
+//! sample depends on the picture and its drawn parameters alone.
+
+#[macro_use]
+mod simd;
+
+pub mod color;
+pub mod geometry;
+pub mod mix;
+pub mod transform;
+
+#[cfg(test)]
+mod fixtures;

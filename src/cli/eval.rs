@@ -1,0 +1,134 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{SplitArg, Verbosity, print, shown};
+use crate::data::Split;
+use crate::device::{self, DeviceConfig};
+use crate::error::Error;
+use crate::eval::evaluate::Run;
+use crate::eval::files::summary_table;
+use crate::model::weights::load_model;
+use crate::run::{self, Samples, Subject, evaluate_split, evaluation_data};
+use crate::train::fit::BEST;
+
+/// Evaluate a model on a split, or several together as an ensemble.
+///
+/// MODEL is a run folder (its best model) or a model file. Without DATA the data and splits of the first model's run are used.
+/// With several models, the majority vote and the mean probability are evaluated too.
+///
+/// Examples:
+///   mien eval runs/vgg16_cbam-real
+///   mien eval runs/a runs/b runs/c --split test
+///   mien eval runs/a/best.safetensors other-faces/ --split all
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// Models, and the data after them.
+    #[arg(required = true, value_name = "MODEL… [DATA]")]
+    paths: Vec<PathBuf>,
+    /// Which pictures [default: test, or all of DATA where it has no splits].
+    #[arg(long, value_enum)]
+    split: Option<SplitArg>,
+    /// Folder for the result files [default: eval/ of the first model's run].
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Pictures at a time.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch_size: usize,
+    /// auto, cpu, or what was built in.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Threads that prepare batches.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+/// The model file that a path stands for, if it stands for one.
+pub(super) fn model_file(path: &Path) -> Option<PathBuf> {
+    if run::is_run(path) {
+        return Some(path.join(BEST));
+    }
+    let is_model = path.is_file() && path.extension().is_some_and(|ending| ending == "safetensors");
+    is_model.then(|| path.to_owned())
+}
+
+/// The run folder that a model file lies in, if any.
+fn run_of(model: &Path) -> Option<&Path> {
+    model.ancestors().skip(1).take(2).find(|folder| run::is_run(folder))
+}
+
+/// What to call a model: its run, and the file where that is not the run's best.
+fn name_of(model: &Path) -> String {
+    let text = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    match run_of(model) {
+        Some(folder) if model.file_name().is_some_and(|name| name == BEST) => {
+            folder.file_name().map_or_else(|| text(model), |name| name.to_string_lossy().into_owned())
+        }
+        Some(folder) => format!("{}/{}", text(folder), text(model)),
+        None => text(model),
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let (models, data) = sort_paths(&args.paths)?;
+    if args.batch_size == 0 {
+        return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
+    }
+    let config = DeviceConfig { name: args.device.clone(), workers: args.workers, ..DeviceConfig::default() };
+    let device = device::open(&config)?;
+    let loaded = models.iter().map(|path| load_model(path, &device.device)).collect::<Result<Vec<_>, _>>()?;
+    let folder = run_of(&models[0]);
+    let loading = args.verbosity.loading();
+    let source = evaluation_data(folder, data.as_deref(), &loaded[0].card, &loading.progress())?;
+    drop(loading);
+
+    let samples = match args.split {
+        Some(SplitArg::Train) => Samples::Of(Split::Train),
+        Some(SplitArg::Valid) => Samples::Of(Split::Valid),
+        Some(SplitArg::Test) | None => Samples::Of(Split::Test),
+        Some(SplitArg::All) => Samples::All,
+    };
+    let subjects: Vec<_> = models.iter().zip(&loaded).map(|(path, loaded)| Subject { name: name_of(path), loaded }).collect();
+    let run = Run { batch_size: args.batch_size, workers: args.workers, compute: device.compute };
+    let results = evaluate_split(&subjects, &source, samples, &device, run, args.verbosity.sink().as_mut())?;
+
+    for (evaluation, _) in &results.evaluations {
+        print(&if args.verbosity.json { serde_json::to_string(evaluation)? } else { summary_table(evaluation) });
+    }
+    let out = args.out.clone().or_else(|| folder.map(|folder| folder.join(run::EVAL)));
+    if let Some(out) = out {
+        let split = &results.evaluations[0].0.split;
+        let name = match data.as_deref().and_then(Path::file_name) {
+            Some(data) => format!("{}-{split}", data.to_string_lossy()),
+            None => split.clone(),
+        };
+        let written = results.write(&out, &name)?;
+        if !args.verbosity.json {
+            print(&format!("{} files in {}", written.len(), shown(&out)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The models come first, the data last.
+fn sort_paths(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
+    let mut models = Vec::new();
+    for (position, path) in paths.iter().enumerate() {
+        match model_file(path) {
+            Some(model) => models.push(model),
+            None if !models.is_empty() && position + 1 == paths.len() => return Ok((models, Some(path.clone()))),
+            None => {
+                let problem = if path.exists() { "is neither a run folder nor a model file" } else { "there is no such file or folder" };
+                return Err(Error::at(path, problem)
+                    .expected("models first, and at most one folder of data after them")
+                    .hint("A run folder holds config.toml and best.safetensors")
+                    .into());
+            }
+        }
+    }
+    Ok((models, None))
+}

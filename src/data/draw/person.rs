@@ -1,0 +1,302 @@
+//! Who is drawn (identity, fixed for a person) and how the picture was taken (different for each picture). Neither knows the emotion.
+
+use chacha20::ChaCha8Rng;
+use rand::RngExt;
+
+use super::canvas::{Rgb, blend, luma, scaled};
+use super::{between, chance};
+
+/// How the hair lies on the forehead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hairline {
+    Fringe,
+    Swept,
+    Parted,
+    High,
+    Receding,
+    Bald,
+    Scarf,
+}
+
+/// What hair there is behind the face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    None,
+    Bob,
+    Long,
+    Bun,
+    Afro,
+}
+
+/// What grows on the chin and the upper lip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beard {
+    None,
+    Stubble,
+    Moustache,
+    Goatee,
+    Full,
+}
+
+/// Spectacles and their shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glasses {
+    None,
+    Round,
+    Square,
+}
+
+/// One person: lengths in face units.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub width: f32,
+    pub jaw: f32,
+    pub chin: f32,
+    pub chin_width: f32,
+    pub eye_x: f32,
+    pub eye_y: f32,
+    pub eye_width: f32,
+    pub upper_lid: f32,
+    pub lower_lid: f32,
+    pub slant: f32,
+    pub iris: Rgb,
+    pub brow_y: f32,
+    pub brow_thickness: f32,
+    pub brow_length: f32,
+    pub brow_arch: f32,
+    pub brow_tilt: f32,
+    pub brow: Rgb,
+    pub nose_y: f32,
+    pub nose_width: f32,
+    pub mouth_y: f32,
+    pub mouth_width: f32,
+    pub mouth_curve: f32,
+    pub upper_lip: f32,
+    pub lower_lip: f32,
+    pub lips: Rgb,
+    pub skin: Rgb,
+    pub blush: f32,
+    pub freckles: bool,
+    /// 0 young, 1 old: lines and grey hair.
+    pub age: f32,
+    pub hairline: Hairline,
+    pub back: Back,
+    pub curly: bool,
+    /// Which side the parting is on: -1 or 1.
+    pub part: f32,
+    pub volume: f32,
+    pub hair: Rgb,
+    pub beard: Beard,
+    pub glasses: Glasses,
+    pub frame: Rgb,
+    pub earring: Option<Rgb>,
+    pub texture: u32,
+}
+
+/// Skin tones from very light to very dark.
+const SKIN: [Rgb; 7] = [
+    [0.98, 0.86, 0.78],
+    [0.95, 0.78, 0.66],
+    [0.88, 0.67, 0.52],
+    [0.76, 0.54, 0.39],
+    [0.62, 0.42, 0.29],
+    [0.48, 0.31, 0.22],
+    [0.37, 0.24, 0.175],
+];
+const HAIR: [Rgb; 8] = [
+    [0.08, 0.07, 0.08],
+    [0.13, 0.09, 0.07],
+    [0.22, 0.14, 0.09],
+    [0.36, 0.22, 0.13],
+    [0.50, 0.23, 0.11],
+    [0.62, 0.43, 0.22],
+    [0.85, 0.68, 0.40],
+    [0.70, 0.36, 0.16],
+];
+const IRIS: [Rgb; 6] =
+    [[0.26, 0.15, 0.08], [0.36, 0.22, 0.10], [0.45, 0.34, 0.15], [0.30, 0.46, 0.30], [0.27, 0.47, 0.66], [0.45, 0.53, 0.58]];
+const CLOTH: [Rgb; 10] = [
+    [0.20, 0.30, 0.48],
+    [0.62, 0.22, 0.24],
+    [0.24, 0.43, 0.36],
+    [0.90, 0.88, 0.84],
+    [0.18, 0.18, 0.21],
+    [0.83, 0.62, 0.25],
+    [0.50, 0.36, 0.55],
+    [0.45, 0.62, 0.72],
+    [0.86, 0.56, 0.50],
+    [0.55, 0.55, 0.52],
+];
+
+/// One of several, each as likely.
+fn one_of<T: Copy>(rng: &mut ChaCha8Rng, choices: &[T]) -> T {
+    choices[rng.random_range(0..choices.len())]
+}
+
+/// Draws a person.
+pub fn person(rng: &mut ChaCha8Rng) -> Person {
+    let tone = between(rng, 0.0, 5.999);
+    let mut skin = blend(SKIN[tone as usize], SKIN[tone as usize + 1], tone.fract());
+    let warmth = between(rng, -0.025, 0.025);
+    skin = [skin[0] + warmth, skin[1], skin[2] - warmth];
+
+    let masculine = chance(rng, 0.5);
+    let age = if chance(rng, 0.35) { between(rng, 0.5, 1.0) } else { between(rng, 0.0, 0.4) };
+    // Dark skin comes with dark hair and eyes, mostly.
+    let hair_choices = if tone > 2.2 { 3 } else { HAIR.len() };
+    let grey = if age > 0.6 { between(rng, 0.0, 1.0) } else { 0.0 };
+    let hair = blend(one_of(rng, &HAIR[..hair_choices]), [0.80, 0.79, 0.78], grey);
+    let iris = one_of(rng, &IRIS[..if tone > 2.2 { 3 } else { IRIS.len() }]);
+
+    // A brow must be seen: darker than the skin, however light the hair.
+    let mut brow = scaled(hair, 0.75);
+    while luma(brow) > 0.48 * luma(skin) {
+        brow = scaled(brow, 0.9);
+    }
+    let natural = blend(skin, [0.62, 0.22, 0.22], 0.42);
+    let lips = if !masculine && chance(rng, 0.45) {
+        let stick = one_of(rng, &[[0.72, 0.10, 0.16], [0.80, 0.28, 0.32], [0.55, 0.10, 0.22], [0.86, 0.40, 0.42]]);
+        blend(natural, stick, 0.75)
+    } else {
+        scaled(natural, 0.94)
+    };
+
+    use Hairline::{Bald, Fringe, High, Parted, Receding, Scarf, Swept};
+    let hairline = if masculine {
+        one_of(rng, &[Fringe, Swept, Swept, High, High, High, Receding, Receding, Bald])
+    } else {
+        one_of(rng, &[Fringe, Fringe, Swept, Swept, Parted, Parted, High, High, Scarf])
+    };
+    let curly = chance(rng, if tone > 3.0 { 0.6 } else { 0.25 });
+    let back = match hairline {
+        Bald | Scarf | Receding => Back::None,
+        High if curly && tone > 2.0 => Back::Afro,
+        High if !masculine => Back::Bun,
+        _ if masculine => one_of(rng, &[Back::None, Back::None, Back::None, Back::None, Back::Bob]),
+        _ => one_of(rng, &[Back::Bob, Back::Long, Back::Long]),
+    };
+    let beard = if masculine && chance(rng, 0.5) {
+        one_of(rng, &[Beard::Stubble, Beard::Stubble, Beard::Moustache, Beard::Goatee, Beard::Full, Beard::Full])
+    } else {
+        Beard::None
+    };
+    let glasses = if chance(rng, 0.2) { one_of(rng, &[Glasses::Round, Glasses::Square]) } else { Glasses::None };
+
+    Person {
+        width: between(rng, 0.63, 0.74),
+        jaw: between(rng, 0.72, 0.86) + if masculine { 0.05 } else { 0.0 },
+        chin: between(rng, 0.90, 1.02),
+        chin_width: between(rng, 0.26, 0.38) + if masculine { 0.05 } else { 0.0 },
+        eye_x: between(rng, 0.295, 0.345),
+        eye_y: between(rng, -0.10, -0.03),
+        eye_width: between(rng, 0.155, 0.19),
+        upper_lid: between(rng, 0.078, 0.098),
+        lower_lid: between(rng, 0.060, 0.075),
+        slant: between(rng, -0.02, 0.03),
+        iris,
+        brow_y: between(rng, -0.25, -0.21),
+        brow_thickness: between(rng, 0.05, 0.075) + if masculine { 0.015 } else { 0.0 },
+        brow_length: between(rng, 0.92, 1.1),
+        brow_arch: between(rng, 0.015, 0.05),
+        brow_tilt: between(rng, -0.012, 0.012),
+        brow,
+        nose_y: between(rng, 0.20, 0.28),
+        nose_width: between(rng, 0.105, 0.16),
+        mouth_y: between(rng, 0.50, 0.57),
+        mouth_width: between(rng, 0.225, 0.28),
+        mouth_curve: between(rng, -0.02, 0.02),
+        upper_lip: between(rng, 0.035, 0.06),
+        lower_lip: between(rng, 0.05, 0.08),
+        lips,
+        skin,
+        blush: between(rng, 0.0, 0.35),
+        freckles: tone < 2.0 && chance(rng, 0.2),
+        age,
+        hairline,
+        back,
+        curly,
+        part: if chance(rng, 0.5) { 1.0 } else { -1.0 },
+        volume: between(rng, 0.05, 0.12),
+        hair: if hairline == Scarf { one_of(rng, &CLOTH) } else { hair },
+        beard,
+        glasses,
+        frame: one_of(rng, &[[0.10, 0.10, 0.12], [0.36, 0.20, 0.12], [0.55, 0.48, 0.35], [0.20, 0.25, 0.40]]),
+        earring: (!masculine && chance(rng, 0.35))
+            .then(|| one_of(rng, &[[0.90, 0.75, 0.35], [0.85, 0.86, 0.88], [0.30, 0.60, 0.62]])),
+        texture: rng.random(),
+    }
+}
+
+/// What is behind the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenery {
+    Plain,
+    Gradient,
+    Wall,
+    Stripes,
+    Lights,
+    Cloudy,
+}
+
+/// How one picture was taken.
+#[derive(Clone, Debug)]
+pub struct Shot {
+    /// Radians.
+    pub roll: f32,
+    /// Radians; positive looks to the picture's right.
+    pub yaw: f32,
+    /// Radians; positive looks down.
+    pub pitch: f32,
+    /// Face unit, as a part of the picture's side.
+    pub scale: f32,
+    pub shift: (f32, f32),
+    /// Where the eyes look, -1 to 1.
+    pub gaze: (f32, f32),
+    /// Direction of the light on the face: (right, down).
+    pub light: (f32, f32),
+    pub light_strength: f32,
+    /// Gradient of brightness across the picture: (right, down).
+    pub slope: (f32, f32),
+    pub brightness: f32,
+    pub contrast: f32,
+    /// Positive warm, negative cold.
+    pub temperature: f32,
+    pub blur: f32,
+    pub noise: f32,
+    pub grey: bool,
+    pub scenery: Scenery,
+    pub backdrop: [Rgb; 2],
+    pub cloth: Rgb,
+    pub texture: u32,
+}
+
+/// Draws the circumstances of one picture.
+pub fn shot(rng: &mut ChaCha8Rng) -> Shot {
+    use Scenery::{Cloudy, Gradient, Lights, Plain, Stripes, Wall};
+    let backdrop = std::array::from_fn(|_| {
+        let base = between(rng, 0.18, 0.88);
+        let hue: Rgb = std::array::from_fn(|_| base + between(rng, -0.16, 0.16));
+        hue.map(|v| v.clamp(0.05, 0.97))
+    });
+    Shot {
+        roll: between(rng, -0.17, 0.17),
+        yaw: between(rng, -0.32, 0.32),
+        pitch: between(rng, -0.10, 0.14),
+        scale: between(rng, 0.385, 0.455),
+        shift: (between(rng, -0.055, 0.055), between(rng, -0.04, 0.05)),
+        gaze: (between(rng, -0.6, 0.6), between(rng, -0.3, 0.4)),
+        light: (between(rng, -0.75, 0.75), between(rng, -0.7, 0.05)),
+        light_strength: between(rng, 0.12, 0.38),
+        slope: (between(rng, -0.16, 0.16), between(rng, -0.12, 0.12)),
+        brightness: between(rng, 0.82, 1.12),
+        contrast: between(rng, 0.78, 1.15),
+        temperature: between(rng, -0.07, 0.07),
+        blur: if chance(rng, 0.5) { between(rng, 0.0, 0.13) } else { 0.0 },
+        noise: between(rng, 0.003, 0.022),
+        grey: chance(rng, 0.12),
+        scenery: one_of(rng, &[Plain, Gradient, Gradient, Wall, Stripes, Lights, Lights, Cloudy, Cloudy]),
+        backdrop,
+        cloth: one_of(rng, &CLOTH),
+        texture: rng.random(),
+    }
+}

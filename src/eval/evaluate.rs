@@ -1,0 +1,85 @@
+//! Runs a model over samples. Every picture counts once; no random transform, no augmented copy.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+
+use crate::data::batches::{BatchSource, Batches, Mode, Place};
+use crate::error::Result;
+use crate::model::Model;
+use crate::model::layers::{ComputeType, Pass};
+use crate::model::params::{Params, host_values};
+
+/// How to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Pictures at a time.
+    pub batch_size: usize,
+    /// Threads that prepare batches.
+    pub workers: usize,
+    /// Number format of the expensive products.
+    pub compute: ComputeType,
+}
+
+/// The raw logits of `samples`, `[N][K]`, in their order. `progress` is called with the number of pictures done.
+///
+/// # Errors
+/// A picture cannot be read any more, or the device fails.
+pub fn logits(
+    model: &Model,
+    params: &Params,
+    source: &Arc<BatchSource>,
+    samples: &[usize],
+    run: Run,
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Vec<f32>>> {
+    let order = samples.iter().map(|&sample| Place { sample, repeat: 0 }).collect();
+    let mut rows = Vec::with_capacity(samples.len());
+    for batch in Batches::start(source, order, run.batch_size, 0, &Mode::Eval, run.workers) {
+        let batch = batch?;
+        rows.extend(batch_logits(model, params, batch.images, source.size, run.compute)?);
+        progress(rows.len())?;
+    }
+    Ok(rows)
+}
+
+/// The raw logits of one batch of input: `[B, 3, size, size] -> [B][K]`.
+///
+/// # Errors
+/// The device fails.
+pub fn batch_logits(
+    model: &Model,
+    params: &Params,
+    images: Vec<f32>,
+    size: usize,
+    compute: ComputeType,
+) -> Result<Vec<Vec<f32>>> {
+    let count = images.len() / (3 * size * size);
+    let images = Tensor::<4>::from_data(TensorData::new(images, [count, 3, size, size]), &params.device());
+    let logits = model.logits(images, &Pass::eval(params).with_compute(compute));
+    let [_, classes] = logits.dims();
+    Ok(host_values(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
+}
+
+/// Softmax of `logits / temperature`, computed in f64.
+pub fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let scaled: Vec<f64> = logits.iter().map(|logit| f64::from(*logit) / f64::from(temperature)).collect();
+    let largest = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exponentials: Vec<f64> = scaled.iter().map(|value| (value - largest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.iter().map(|value| (value / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_sums_to_one_and_survives_large_logits() {
+        let p = softmax(&[1000.0, 999.0, -1000.0], 1.0);
+        assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((p[0] - 0.731_058_6).abs() < 1e-6);
+        let flat = softmax(&[1.0, 0.0], 1e6);
+        assert!((flat[0] - 0.5).abs() < 1e-6);
+    }
+}

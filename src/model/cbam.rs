@@ -1,0 +1,61 @@
+//! CBAM: Convolutional Block Attention Module (Woo, Park, Lee, Kweon; ECCV 2018, arXiv:1807.06521).
+//!
+//! Channel attention first, then spatial: which feature maps matter, then where to look.
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::Tensor;
+
+use super::layers::{Conv2d, Conv2dConfig, Pass};
+use super::params::Path;
+
+/// The paper's reduction of channels within the channel attention.
+const REDUCTION: usize = 16;
+
+/// One attention block; keeps the shape of its input.
+#[derive(Clone, Debug)]
+pub struct Cbam {
+    squeeze: Conv2d,
+    excite: Conv2d,
+    spatial: Conv2d,
+}
+
+impl Cbam {
+    /// Declares the block for `channels` feature maps. At least one hidden channel is kept.
+    pub fn new(path: &Path, channels: usize) -> Self {
+        let hidden = (channels / REDUCTION).max(1);
+        let conv = |path: &Path, input, output, kernel| {
+            Conv2d::new(path, Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false })
+        };
+        Self {
+            squeeze: conv(&(path / "channel_attention" / "fc" / 0), channels, hidden, 1),
+            excite: conv(&(path / "channel_attention" / "fc" / 2), hidden, channels, 1),
+            spatial: conv(&(path / "spatial_attention" / "conv"), 2, 1, 7),
+        }
+    }
+
+    /// `[B, C, H, W] -> [B, C, H, W]`
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let x = x.clone() * self.channel_attention(x, pass);
+        let attention = self.spatial_attention(x.clone(), pass);
+        x * attention
+    }
+
+    /// `[B, C, H, W] -> [B, C, 1, 1]`: sigmoid(MLP(average) + MLP(maximum)).
+    pub fn channel_attention(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let flat = x.reshape([batch, channels, height * width]); // [B, C, H, W] -> [B, C, HW]
+        let mean = flat.clone().mean_dim(2).reshape([batch, channels, 1, 1]);
+        let maximum = flat.max_dim(2).reshape([batch, channels, 1, 1]);
+        // One pass of the MLP over both: the batch holds the averages and then the maxima.
+        let both = Tensor::cat(vec![mean, maximum], 0); // [2B, C, 1, 1]
+        let both = self.excite.forward(relu(self.squeeze.forward(both, pass)), pass);
+        let (mean, maximum) = (both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch));
+        sigmoid(mean + maximum)
+    }
+
+    /// `[B, C, H, W] -> [B, 1, H, W]`: sigmoid(conv7x7 of mean and maximum over channels).
+    pub fn spatial_attention(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let both = Tensor::cat(vec![x.clone().mean_dim(1), x.max_dim(1)], 1); // [B, 2, H, W]
+        sigmoid(self.spatial.forward(both, pass))
+    }
+}

@@ -1,0 +1,248 @@
+//! The layers that the models are made of, each with torch's layout, names and initialisation.
+//!
+//! Shapes: B batch, C channels, H W height and width, I inputs, O outputs.
+
+use std::cell::{Cell, RefCell};
+
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, module};
+use rand::RngExt;
+
+use super::params::{Init, Kind, ParamId, Params, Path};
+use crate::random::{Purpose, rng};
+
+/// In which number format convolutions and matrix products are computed. Weights, normalisation and loss stay in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ComputeType {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 16-bit floats.
+    F16,
+}
+
+/// One pass through a model: which numbers to use, and whether it trains.
+pub struct Pass<'a> {
+    params: &'a Params,
+    train: Option<Train>,
+    compute: ComputeType,
+    /// New running statistics, to be stored after the step.
+    updates: RefCell<Vec<(ParamId, Tensor<1>)>>,
+}
+
+struct Train {
+    seed: u64,
+    step: u64,
+    dropouts: Cell<u64>,
+}
+
+impl<'a> Pass<'a> {
+    /// Evaluation: no dropout, batch norm with its running statistics.
+    pub fn eval(params: &'a Params) -> Self {
+        Self { params, train: None, compute: ComputeType::F32, updates: RefCell::default() }
+    }
+
+    /// Training: dropout drawn from (seed, step), batch norm with the statistics of the batch.
+    pub fn train(params: &'a Params, seed: u64, step: u64) -> Self {
+        let train = Some(Train { seed, step, dropouts: Cell::new(0) });
+        Self { params, train, compute: ComputeType::F32, updates: RefCell::default() }
+    }
+
+    /// Computes convolutions and matrix products in another number format.
+    #[must_use]
+    pub fn with_compute(mut self, compute: ComputeType) -> Self {
+        self.compute = compute;
+        self
+    }
+
+    /// The running statistics that this pass has renewed.
+    pub fn into_updates(self) -> Vec<(ParamId, Tensor<1>)> {
+        self.updates.into_inner()
+    }
+
+    fn lower<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        match self.compute {
+            ComputeType::F32 => tensor,
+            ComputeType::Bf16 => tensor.cast(FloatDType::BF16),
+            ComputeType::F16 => tensor.cast(FloatDType::F16),
+        }
+    }
+
+    fn raise<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(FloatDType::F32) }
+    }
+}
+
+/// `torch.nn.Conv2d`, square kernel.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: ParamId,
+    bias: Option<ParamId>,
+    stride: usize,
+    padding: usize,
+}
+
+/// Shape of a [`Conv2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2dConfig {
+    /// Input channels.
+    pub input: usize,
+    /// Output channels.
+    pub output: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step of the kernel.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+    /// Whether a bias is added.
+    pub bias: bool,
+}
+
+impl Conv2d {
+    /// Declares `weight [O, I, k, k]` and `bias [O]`: Kaiming normal over fan-out with ReLU gain, biases 0.
+    pub fn new(path: &Path, config: Conv2dConfig) -> Self {
+        let Conv2dConfig { input, output, kernel, stride, padding, bias } = config;
+        let (fan_in, fan_out) = ((input * kernel * kernel) as f64, (output * kernel * kernel) as f64);
+        // torch.nn.Conv2d's own default: Kaiming uniform with a = sqrt(5), so a bound of 1 / sqrt(fan_in) for both.
+        let torch_default = Init::Uniform { bound: 1.0 / fan_in.sqrt() };
+        let normal = Init::Normal { std: (2.0 / fan_out).sqrt() };
+        let weight = path.declare_with("weight", &[output, input, kernel, kernel], normal, torch_default, Kind::Weight);
+        let bias = bias.then(|| path.declare_with("bias", &[output], Init::Constant(0.0), torch_default, Kind::Weight));
+        Self { weight, bias, stride, padding }
+    }
+
+    /// `[B, I, H, W] -> [B, O, H', W']`
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let weight = pass.lower(pass.params.get::<4>(self.weight));
+        let bias = self.bias.map(|bias| pass.lower(pass.params.get::<1>(bias)));
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
+        pass.raise(module::conv2d(pass.lower(x), weight, bias, options))
+    }
+}
+
+/// `torch.nn.BatchNorm2d` (epsilon 1e-5, momentum 0.1).
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    weight: ParamId,
+    bias: ParamId,
+    running_mean: ParamId,
+    running_var: ParamId,
+}
+
+impl BatchNorm2d {
+    const EPSILON: f64 = 1e-5;
+    const MOMENTUM: f64 = 0.1;
+
+    /// Declares `weight`, `bias`, `running_mean`, `running_var`, each `[C]`.
+    pub fn new(path: &Path, channels: usize) -> Self {
+        let (zero, one) = (Init::Constant(0.0), Init::Constant(1.0));
+        Self {
+            weight: path.declare("weight", &[channels], one, Kind::Weight),
+            bias: path.declare("bias", &[channels], zero, Kind::Weight),
+            running_mean: path.declare("running_mean", &[channels], zero, Kind::Buffer),
+            running_var: path.declare("running_var", &[channels], one, Kind::Buffer),
+        }
+    }
+
+    /// `[B, C, H, W] -> [B, C, H, W]`. A frozen layer stays in evaluation mode and keeps its statistics.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let (weight, bias) = (pass.params.get::<1>(self.weight), pass.params.get::<1>(self.bias));
+        let (mean, var) = (pass.params.get::<1>(self.running_mean), pass.params.get::<1>(self.running_var));
+        if pass.train.is_none() || pass.params.entry(self.weight).frozen {
+            return module::batch_norm(x, weight, bias, mean, var, Self::EPSILON);
+        }
+        let [batch, _, height, width] = x.dims();
+        let output = module::batch_norm_train(x, weight, bias, Self::EPSILON);
+        // torch normalises with the biased variance and averages the unbiased one.
+        let n = (batch * height * width) as f64;
+        let unbiased = n / (n - 1.0).max(1.0);
+        let blend = |old: Tensor<1>, new: Tensor<1>| {
+            old.without_autodiff() * (1.0 - Self::MOMENTUM) + new.without_autodiff() * Self::MOMENTUM
+        };
+        let mut updates = pass.updates.borrow_mut();
+        updates.push((self.running_mean, blend(mean, output.mean)));
+        updates.push((self.running_var, blend(var, output.variance * unbiased)));
+        output.output
+    }
+}
+
+/// `torch.nn.Linear`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: ParamId,
+    bias: ParamId,
+}
+
+impl Linear {
+    /// Declares `weight [O, I]` and `bias [O]`: N(0, 0.01) and 0, as torchvision's VGG.
+    pub fn new(path: &Path, input: usize, output: usize) -> Self {
+        Self::with_init(path, input, output, Init::Normal { std: 0.01 }, Init::Constant(0.0))
+    }
+
+    /// The same with torch's default start, as torchvision's ResNet has it: uniform within 1 / sqrt(I).
+    pub fn new_uniform(path: &Path, input: usize, output: usize) -> Self {
+        let init = Init::Uniform { bound: 1.0 / (input as f64).sqrt() };
+        Self::with_init(path, input, output, init, init)
+    }
+
+    fn with_init(path: &Path, input: usize, output: usize, weight: Init, bias: Init) -> Self {
+        let torch_default = Init::Uniform { bound: 1.0 / (input as f64).sqrt() };
+        Self {
+            weight: path.declare_with("weight", &[output, input], weight, torch_default, Kind::Weight),
+            bias: path.declare_with("bias", &[output], bias, torch_default, Kind::Weight),
+        }
+    }
+
+    /// `[B, I] -> [B, O]`
+    pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let weight = pass.lower(pass.params.get::<2>(self.weight)); // [O, I]
+        // W xᵀ and not x Wᵀ: its gradient for W comes out as [O, I] and needs no transposed copy of what may be 400 MB.
+        let y = weight.matmul(pass.lower(x).transpose()).transpose(); // [O, I] x [I, B] -> [B, O]
+        pass.raise(y) + pass.params.get::<1>(self.bias).unsqueeze::<2>()
+    }
+}
+
+/// `torch.nn.Dropout`. The mask is drawn on the host from (seed, step, place), so that it is the same on every device and after a restart.
+pub fn dropout(x: Tensor<2>, probability: f64, pass: &Pass) -> Tensor<2> {
+    let Some(train) = pass.train.as_ref().filter(|_| probability > 0.0) else { return x };
+    let place = train.dropouts.replace(train.dropouts.get() + 1);
+    let mut rng = rng(train.seed, Purpose::Dropout, train.step, place);
+    let [rows, columns] = x.dims();
+    let kept = (1.0 / (1.0 - probability)) as f32;
+    let mask: Vec<f32> = (0..rows * columns).map(|_| if rng.random::<f64>() < probability { 0.0 } else { kept }).collect();
+    let mask = Tensor::<2>::from_data(TensorData::new(mask, [rows, columns]), &x.device());
+    x * mask
+}
+
+/// `torch.nn.MaxPool2d`: `[B, C, H, W] -> [B, C, H', W']`
+pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let mut options = MaxPoolOptions::new([kernel; 2]);
+    options.stride = [stride; 2];
+    options.padding = [(padding, padding); 2];
+    module::max_pool2d(x, options)
+}
+
+/// `torch.nn.AdaptiveAvgPool2d`: `[B, C, H, W] -> [B, C, size, size]`
+pub fn adaptive_avg_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    if height == size && width == size {
+        return x;
+    }
+    if height % size == 0 && width % size == 0 {
+        // Equal cells: the plain average pool, which every engine has a fast kernel for.
+        let cell = [height / size, width / size];
+        let mut options = AvgPoolOptions::new(cell);
+        options.stride = cell;
+        return module::avg_pool2d(x, options);
+    }
+    module::adaptive_avg_pool2d(x, [size; 2])
+}
+
+/// Mean over the map: `[B, C, H, W] -> [B, C]`
+pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = x.dims();
+    x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
+}

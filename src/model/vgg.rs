@@ -1,0 +1,138 @@
+//! VGG-16 (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556) as torchvision has it, plain or with batch norm, and with a CBAM
+//! after each max-pool on request.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use super::cbam::Cbam;
+use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool, max_pool2d};
+use super::params::Path;
+use super::{Backbone, Head, ModelConfig};
+
+/// Output channels of the convolutions of each block; a max-pool ends each block.
+const BLOCKS: [&[usize]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]];
+/// Outputs of the two hidden linear layers.
+const HIDDEN: usize = 4096;
+/// Side of the map after the adaptive pool.
+const POOLED: usize = 7;
+
+/// Which member of the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Batch norm after every convolution.
+    pub batch_norm: bool,
+    /// CBAM after every max-pool; the linear layers then read the whole map and not its 7×7 average.
+    pub cbam: bool,
+}
+
+/// VGG-16 and its kin.
+#[derive(Clone, Debug)]
+pub struct Vgg {
+    blocks: Vec<Block>,
+    classifier: Classifier,
+    channels: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    convolutions: Vec<(Conv2d, Option<BatchNorm2d>)>,
+    cbam: Option<Cbam>,
+}
+
+#[derive(Clone, Debug)]
+enum Classifier {
+    /// Three linear layers over the pooled (`pool`) or whole map.
+    FullyConnected { pool: bool, layers: [Linear; 3], dropout: f64 },
+    /// Global average pool and one linear layer.
+    GlobalAverage { layer: Linear, dropout: f64 },
+}
+
+impl Vgg {
+    /// Declares the model for square images of `input_size` pixels.
+    pub fn new(path: &Path, variant: Variant, config: &ModelConfig, classes: usize, input_size: usize) -> Self {
+        let scaled = |channels: usize| ((channels as f64 * config.width).round() as usize).max(1);
+        // The position in torchvision's `features`, which counts ReLUs and pools too.
+        let mut position = 0;
+        let mut input = 3;
+        let mut blocks = Vec::with_capacity(BLOCKS.len());
+        for (index, outputs) in BLOCKS.iter().enumerate() {
+            let mut convolutions = Vec::with_capacity(outputs.len());
+            for &output in *outputs {
+                let output = scaled(output);
+                let conv = Conv2dConfig { input, output, kernel: 3, stride: 1, padding: 1, bias: true };
+                let convolution = Conv2d::new(&(path / "features" / position), conv);
+                let norm = variant.batch_norm.then(|| BatchNorm2d::new(&(path / "features" / (position + 1)), output));
+                position += if variant.batch_norm { 3 } else { 2 };
+                convolutions.push((convolution, norm));
+                input = output;
+            }
+            position += 1; // the max-pool
+            let cbam = variant.cbam.then(|| Cbam::new(&(path / "cbam" / index), input));
+            blocks.push(Block { convolutions, cbam });
+        }
+        let classifier = match config.head {
+            Head::Fc => {
+                let side = if variant.cbam { input_size >> BLOCKS.len() } else { POOLED };
+                let hidden = scaled(HIDDEN);
+                let layers = [
+                    Linear::new(&(path / "classifier" / 0), input * side * side, hidden),
+                    Linear::new(&(path / "classifier" / 3), hidden, hidden),
+                    Linear::new(&(path / "classifier" / 6), hidden, classes),
+                ];
+                Classifier::FullyConnected { pool: !variant.cbam, layers, dropout: config.dropout }
+            }
+            Head::Gap => Classifier::GlobalAverage {
+                layer: Linear::new(&(path / "classifier" / 1), input, classes),
+                dropout: config.dropout,
+            },
+        };
+        Self { blocks, classifier, channels: input }
+    }
+}
+
+impl Backbone for Vgg {
+    fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let mut x = images; // [B, 3, S, S]
+        for block in &self.blocks {
+            for (convolution, norm) in &block.convolutions {
+                x = convolution.forward(x, pass);
+                if let Some(norm) = norm {
+                    x = norm.forward(x, pass);
+                }
+                x = relu(x);
+            }
+            x = max_pool2d(x, 2, 2, 0); // [B, C, H, W] -> [B, C, H/2, W/2]
+            if let Some(cbam) = &block.cbam {
+                x = cbam.forward(x, pass);
+            }
+        }
+        x // [B, C, S/32, S/32]
+    }
+
+    fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        match &self.classifier {
+            Classifier::FullyConnected { pool, layers: [first, second, last], dropout: probability } => {
+                let x = if *pool { adaptive_avg_pool2d(features, POOLED) } else { features };
+                let x = x.flatten::<2>(1, 3); // [B, C, h, w] -> [B, Chw]
+                let x = dropout(relu(first.forward(x, pass)), *probability, pass);
+                let x = dropout(relu(second.forward(x, pass)), *probability, pass);
+                last.forward(x, pass) // [B, K]
+            }
+            Classifier::GlobalAverage { layer, dropout: probability } => {
+                let x = global_avg_pool(features); // [B, C, h, w] -> [B, C]
+                layer.forward(dropout(x, *probability, pass), pass)
+            }
+        }
+    }
+
+    fn feature_channels(&self) -> usize {
+        self.channels
+    }
+
+    fn last_layer(&self) -> &'static str {
+        match self.classifier {
+            Classifier::FullyConnected { .. } => "classifier.6",
+            Classifier::GlobalAverage { .. } => "classifier.1",
+        }
+    }
+}

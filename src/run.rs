@@ -1,0 +1,497 @@
+//! A run from a configuration to its folder: prepare, train, resume, evaluate. What the commands call.
+//!
+//! A run folder holds `config.toml` (resolved), `data.json`, `events.jsonl`, `metrics.csv`, `best.safetensors`, `checkpoints/` and
+//! `eval/`. Whoever reads a run needs no more than its folder.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::config::RunConfig;
+use crate::data::batches::BatchSource;
+use crate::data::{self, DataConfig, DataSummary, Dataset, ImageStore, Split};
+use crate::device::{self, OpenDevice};
+use crate::error::{Error, Result};
+use crate::eval::ensemble::ensemble;
+use crate::eval::evaluate::{self, Run, softmax};
+use crate::eval::files::{Evaluation, Prediction, write_evaluation};
+use crate::eval::metrics;
+use crate::fsutil::{create_new_dir, read_json, unused_path, write_json};
+use crate::model::Model;
+use crate::model::params::Params;
+use crate::model::weights::{LoadedModel, ModelCard, load_model, load_pretrained};
+use crate::report::events::{Event, EventLog, Sink, Tee, rewind};
+use crate::train::checkpoint::State;
+use crate::train::fit::{self, BEST, CHECKPOINTS, Job, LAST, Outcome, fit};
+
+/// The resolved configuration within a run folder.
+pub const CONFIG: &str = "config.toml";
+/// What the data were.
+pub const DATA: &str = "data.json";
+/// Everything that happened.
+pub const EVENTS: &str = "events.jsonl";
+/// The folder of evaluations.
+pub const EVAL: &str = "eval";
+
+/// Called with pictures read and pictures in all, from any thread.
+pub type LoadProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Data, model and device, ready to train.
+pub struct Prepared {
+    /// The configuration, valid.
+    pub config: RunConfig,
+    /// The data.
+    pub source: Arc<BatchSource>,
+    /// The model.
+    pub model: Model,
+    /// Its description.
+    pub card: ModelCard,
+    /// Where to compute.
+    pub device: OpenDevice,
+    /// Where the weights came from, in words.
+    pub start: String,
+    params: Params,
+}
+
+/// Loads the data, opens the device and makes the model with its start weights.
+///
+/// # Errors
+/// Whatever is wrong with the configuration, the data, the device or the weights.
+pub fn prepare(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
+    config.validate()?;
+    let device = device::open(&config.device)?;
+    let (dataset, store) = data::load(&config.data, config.train.seed, progress)?;
+    let train = dataset.indices(Split::Train).len();
+    if config.train.batch_size > train {
+        return Err(Error::input("train.batch_size", format!("found {}", config.train.batch_size))
+            .expected(format!("at most {train}, the number of training pictures"))
+            .hint("Choose a smaller --batch-size"));
+    }
+    let model = Model::new(&config.model, dataset.classes.len(), config.input.size)?;
+    let (params, start) = start_weights(&config, &model, &device)?;
+    let normalization = config.input.normalization;
+    let classes = dataset.classes.clone();
+    let mut card = ModelCard::new(config.model.clone(), classes, config.input.size, normalization.mean, normalization.std);
+    card.provenance.insert("data".into(), dataset.fingerprint());
+    card.provenance.insert("leakage".into(), (!dataset.leaks.is_empty()).to_string());
+    let source = batch_source(dataset, store, &card);
+    Ok(Prepared { config, source, model, card, device, start, params })
+}
+
+fn batch_source(dataset: Dataset, store: ImageStore, card: &ModelCard) -> Arc<BatchSource> {
+    let normalization = crate::augment::transform::Normalization { mean: card.mean, std: card.std };
+    let (dataset, store) = (Arc::new(dataset), Arc::new(store));
+    Arc::new(BatchSource { dataset, store, size: card.input_size, normalization })
+}
+
+fn start_weights(config: &RunConfig, model: &Model, device: &OpenDevice) -> Result<(Params, String)> {
+    let train = &config.train;
+    if train.weights.is_empty() {
+        return Ok((model.init(train.seed, false, &device.device), "from scratch".into()));
+    }
+    let path = if train.weights == "imagenet" { imagenet(config)? } else { PathBuf::from(&train.weights) };
+    let (mut params, transfer) = load_pretrained(model, &path, train.seed, &device.device)?;
+    if train.feature_extract {
+        params.freeze(|name| transfer.loaded.contains(name));
+        if params.count_trained() == 0 {
+            return Err(Error::input("train.feature_extract", "every weight comes from the file, so there is none to train")
+                .hint("Leave --feature-extract out"));
+        }
+    }
+    let fresh: HashSet<&str> = transfer.fresh.iter().filter_map(|name| name.rsplit_once('.')).map(|(layer, _)| layer).collect();
+    let fresh = match fresh.len() {
+        0 => String::new(),
+        1 => format!(", new: {}", fresh.into_iter().next().unwrap_or_default()),
+        n => format!(", new: {n} layers"),
+    };
+    let frozen = if train.feature_extract { ", frozen" } else { "" };
+    Ok((params, format!("{}{frozen}{fresh}", path.display())))
+}
+
+/// ImageNet weights in the user's cache.
+fn imagenet(config: &RunConfig) -> Result<PathBuf> {
+    use crate::model::ModelName as N;
+    let name = match config.model.name {
+        N::Vgg16 | N::Vgg16Cbam => "vgg16.tv_in1k",
+        N::Vgg16Bn | N::Vgg16BnCbam => "vgg16_bn.tv_in1k",
+        N::Resnet18 => "resnet18.tv_in1k",
+        N::Resnet50 => "resnet50.tv_in1k",
+    };
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .ok_or_else(|| Error::input("train.weights", "there is no home folder for downloaded weights").hint("Give --weights FILE"))?;
+    let path = cache.join("mien").join(format!("{name}.safetensors"));
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Error::at(&path, "the ImageNet weights are not there")
+        .expected(format!("model.safetensors of timm/{name} from the Hugging Face hub"))
+        .hint("Download that file and put it there under this name, or give --weights FILE"))
+}
+
+impl Prepared {
+    fn job<'a>(&'a self, folder: &'a Path, stop: &'a AtomicBool) -> Job<'a> {
+        Job {
+            model: &self.model,
+            card: self.card.clone(),
+            source: Arc::clone(&self.source),
+            config: &self.config.train,
+            transform: &self.config.augment.transform,
+            mix: &self.config.augment.mix,
+            device: &self.device,
+            workers: self.config.device.workers,
+            folder,
+            stop,
+        }
+    }
+
+    fn ema_decay(&self) -> Option<f64> {
+        self.config.train.ema.then_some(self.config.train.ema_decay)
+    }
+
+    fn new_state(&self) -> State {
+        State::new(self.params.clone(), self.config.train.rule(), self.ema_decay())
+    }
+
+    /// Takes one batch through a whole step and an evaluation, and leaves everything as it was. Returns the loss.
+    ///
+    /// # Errors
+    /// Whatever would go wrong in the first step.
+    pub fn try_one_batch(&self) -> Result<f64> {
+        fit::try_one_batch(&self.job(Path::new(""), &AtomicBool::new(false)), &self.new_state())
+    }
+
+    /// What will be trained on what and where, a line each.
+    pub fn header(&self) -> Vec<(String, String)> {
+        let (config, dataset) = (&self.config, &self.source.dataset);
+        let counts = dataset.counts();
+        let sum = |split| counts.of(split).iter().sum::<usize>();
+        let groups = dataset.summary().groups;
+        let mut lines = vec![
+            ("data", format!("{} ({} pictures, {} classes)", config.data.root.display(), dataset.samples.len(), dataset.classes.len())),
+            ("classes", dataset.classes.join(", ")),
+            (
+                "splits",
+                format!(
+                    "train {}, valid {}, test {} pictures; {}, {}, {} groups",
+                    sum(Split::Train),
+                    sum(Split::Valid),
+                    sum(Split::Test),
+                    groups.train,
+                    groups.valid,
+                    groups.test
+                ),
+            ),
+            (
+                "model",
+                format!(
+                    "{}, {} parameters ({} trained), input {}×{}",
+                    config.model.name,
+                    thousands(self.model.parameter_count()),
+                    thousands(self.params.count_trained()),
+                    config.input.size,
+                    config.input.size
+                ),
+            ),
+            ("weights", self.start.clone()),
+            ("device", format!("{}, {:?}", self.device.name, self.device.compute).to_lowercase()),
+        ];
+        if !dataset.leaks.is_empty() {
+            lines.push(("LEAKAGE", format!("{} groups are in more than one split: every accuracy below is too good", dataset.leaks.len())));
+        }
+        lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Trains in a new folder and evaluates the best model on the validation and test splits.
+    ///
+    /// # Errors
+    /// The folder is not empty or cannot be written; whatever goes wrong in training (see [`fit()`]).
+    pub fn train(&self, folder: &Path, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
+        create_new_dir(folder)?;
+        let checkpoints = folder.join(CHECKPOINTS);
+        create_new_dir(&checkpoints)?;
+        self.config.save(&folder.join(CONFIG))?;
+        write_json(&folder.join(DATA), &self.source.dataset.summary())?;
+        let mut state = self.new_state();
+        // A run can be resumed from its first moment on, and a disk that has no room for a checkpoint shows now.
+        state.save(&checkpoints.join(LAST), &self.card)?;
+        self.go_on(folder, &mut state, sink, stop)
+    }
+
+    fn go_on(&self, folder: &Path, state: &mut State, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
+        let mut log = EventLog::append(&folder.join(EVENTS))?;
+        let mut sink = Tee(vec![&mut log, sink]);
+        let dataset = &self.source.dataset;
+        sink.event(&Event::Start { run: folder.to_owned(), header: self.header(), from_step: state.progress.step })?;
+        for text in dataset.warnings.iter().chain(&dataset.left_out) {
+            sink.event(&Event::Notice { text: text.clone() })?;
+        }
+        if !dataset.unreadable.is_empty() {
+            let text = format!("{} unreadable files are left out; {DATA} names them", dataset.unreadable.len());
+            sink.event(&Event::Notice { text })?;
+        }
+        let job = self.job(folder, stop);
+        fit::try_one_batch(&job, state)?;
+        let outcome = fit(&job, state, &mut sink)?;
+        if outcome != Outcome::Interrupted {
+            let best = load_model(&folder.join(BEST), &self.device.device)?;
+            for split in [Split::Valid, Split::Test] {
+                if !dataset.indices(split).is_empty() {
+                    let subject = Subject { name: run_name(folder), loaded: &best };
+                    evaluate_split(&[subject], &self.source, Samples::Of(split), &self.device, self.run(), &mut sink)?
+                        .write(&folder.join(EVAL), split.name())?;
+                }
+            }
+        }
+        let seconds = state.progress.history.iter().map(|epoch| epoch.seconds).sum::<f64>() + state.progress.running.seconds;
+        sink.event(&Event::End { reason: outcome.describe().into(), seconds })?;
+        Ok(outcome)
+    }
+
+    fn run(&self) -> Run {
+        let (batch_size, workers) = (self.config.train.batch_size, self.config.device.workers);
+        Run { batch_size, workers, compute: self.device.compute }
+    }
+}
+
+/// Goes on with the run in `folder` from its last checkpoint. `change` may alter the device, never what is computed.
+///
+/// # Errors
+/// There is no run, it is finished, its data have changed, or its checkpoint does not fit.
+pub fn resume(
+    folder: &Path,
+    change: impl FnOnce(&mut crate::device::DeviceConfig),
+    progress: LoadProgress,
+    sink: &mut dyn Sink,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let (mut config, before) = read_run(folder)?;
+    change(&mut config.device);
+    let prepared = prepare(config, progress)?;
+    let now = prepared.source.dataset.summary();
+    if now.fingerprint != before.fingerprint {
+        return Err(Error::at(&prepared.config.data.root, "the data are no longer those that the run began with")
+            .expected(format!("fingerprint {}", short(&before.fingerprint)))
+            .hint(format!("Found {}; bring the data back, or start a new run", short(&now.fingerprint))));
+    }
+    let path = folder.join(CHECKPOINTS).join(LAST);
+    let rule = prepared.config.train.rule();
+    let mut state = State::load(&path, &prepared.model, rule, prepared.ema_decay(), &prepared.device.device)?;
+    if let Some(reason) = &state.progress.finished {
+        return Err(Error::at(folder, format!("the run is over ({reason})"))
+            .hint("Evaluate it with mien eval, or start another from it with --weights"));
+    }
+    rewind(&folder.join(EVENTS), state.progress.step, state.progress.epoch + 1)?;
+    prepared.go_on(folder, &mut state, sink, stop)
+}
+
+fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
+}
+
+/// Whether `path` is a run folder.
+pub fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file()
+}
+
+/// A run's configuration and data summary.
+///
+/// # Errors
+/// `folder` is no run folder.
+pub fn read_run(folder: &Path) -> Result<(RunConfig, DataSummary)> {
+    if !is_run(folder) {
+        return Err(Error::at(folder, format!("there is no {CONFIG}")).expected("the folder of a run"));
+    }
+    Ok((RunConfig::load(&folder.join(CONFIG))?, read_json(&folder.join(DATA))?))
+}
+
+/// A folder for a new run: `runs/{model}-{dataset type}`, with a number where that is taken.
+pub fn default_folder(config: &RunConfig) -> PathBuf {
+    let kind = serde_json::to_value(config.data.dataset_type).ok();
+    let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("run");
+    unused_path(&Path::new("runs").join(format!("{}-{kind}", config.model.name)))
+}
+
+fn run_name(folder: &Path) -> String {
+    folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// 1234567 -> "1,234,567".
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A model to evaluate and what to call it.
+pub struct Subject<'a> {
+    /// Its name in the tables.
+    pub name: String,
+    /// The model.
+    pub loaded: &'a LoadedModel,
+}
+
+/// Which samples to evaluate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// One split.
+    Of(Split),
+    /// All of them.
+    All,
+}
+
+/// Results on one split, of each model and, with several, of their ensemble.
+pub struct Results {
+    /// One per model, then "majority vote" and "mean probability" where there are several.
+    pub evaluations: Vec<(Evaluation, Vec<Prediction>)>,
+}
+
+impl Results {
+    /// Writes the files of all results to `folder`: `{name}.json` and so on, with the model's name in it where there are several.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&self, folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for (evaluation, predictions) in &self.evaluations {
+            let name = match self.evaluations.len() {
+                1 => name.to_owned(),
+                _ => format!("{name}-{}", evaluation.model.replace(['/', '\\', ' '], "-")),
+            };
+            paths.extend(write_evaluation(folder, &name, evaluation, predictions)?);
+        }
+        Ok(paths)
+    }
+}
+
+/// Evaluates models on samples that they all know the classes of.
+///
+/// # Errors
+/// The models differ in classes; there are no samples; a picture cannot be read any more; the device fails.
+pub fn evaluate_split(
+    subjects: &[Subject],
+    source: &Arc<BatchSource>,
+    samples: Samples,
+    device: &OpenDevice,
+    run: Run,
+    sink: &mut dyn Sink,
+) -> Result<Results> {
+    let dataset = &source.dataset;
+    let (indices, split) = match samples {
+        Samples::Of(split) => (dataset.indices(split), split.name()),
+        Samples::All => ((0..dataset.samples.len()).collect(), "all"),
+    };
+    if indices.is_empty() {
+        return Err(Error::at(&dataset.config.root, format!("there are no pictures in the {split} split"))
+            .hint("Choose another with --split, or --split all"));
+    }
+    let targets: Vec<usize> = indices.iter().map(|&index| dataset.samples[index].class).collect();
+    let evaluation = |model: &str, temperature: f32, metrics| Evaluation {
+        model: model.to_owned(),
+        data: dataset.config.root.display().to_string(),
+        split: split.to_owned(),
+        classes: dataset.classes.clone(),
+        leakage: !dataset.leaks.is_empty(),
+        temperature,
+        metrics,
+    };
+    let predictions = |predicted: &[usize], probabilities: &[Vec<f32>]| -> Vec<Prediction> {
+        let rows = indices.iter().zip(predicted).zip(probabilities);
+        rows.map(|((&index, &predicted), probabilities)| {
+            let sample = &dataset.samples[index];
+            Prediction {
+                path: sample.name.clone(),
+                group: sample.group.clone(),
+                split: sample.split.name().to_owned(),
+                truth: Some(dataset.classes[sample.class].clone()),
+                predicted: dataset.classes[predicted].clone(),
+                probabilities: probabilities.clone(),
+            }
+        })
+        .collect()
+    };
+
+    let (mut evaluations, mut members) = (Vec::new(), Vec::new());
+    for Subject { name, loaded } in subjects {
+        let card = &loaded.card;
+        if card.classes != dataset.classes {
+            return Err(Error::at(&loaded.path, format!("its classes are {}", card.classes.join(", ")))
+                .expected(dataset.classes.join(", "))
+                .hint("Models can be evaluated together only on the classes that they share"));
+        }
+        // Models may differ in what they see.
+        let normalization = crate::augment::transform::Normalization { mean: card.mean, std: card.std };
+        let (data, store) = (Arc::clone(&source.dataset), Arc::clone(&source.store));
+        let source = Arc::new(BatchSource { dataset: data, store, size: card.input_size, normalization });
+        let of = indices.len();
+        let run = Run { compute: device.compute, ..run };
+        let logits = evaluate::logits(&loaded.model, &loaded.params, &source, &indices, run, &mut |done| {
+            sink.event(&Event::Evaluating { done, of })
+        })?;
+        let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, card.temperature)).collect();
+        let predicted: Vec<usize> = probabilities.iter().map(|row| metrics::argmax(row)).collect();
+        let metrics = metrics::compute(&probabilities, &targets, &dataset.classes)?;
+        evaluations.push((evaluation(name, card.temperature, metrics), predictions(&predicted, &probabilities)));
+        members.push(probabilities);
+    }
+    if members.len() > 1 {
+        let joint = ensemble(&members)?;
+        let vote = metrics::compute_for(&joint.votes, &joint.vote_shares, &targets, &dataset.classes)?;
+        evaluations.push((evaluation("majority vote", 1.0, vote), predictions(&joint.votes, &joint.vote_shares)));
+        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| metrics::argmax(row)).collect();
+        let mean = metrics::compute(&joint.mean_probability, &targets, &dataset.classes)?;
+        evaluations.push((evaluation("mean probability", 1.0, mean), predictions(&predicted, &joint.mean_probability)));
+    }
+    Ok(Results { evaluations })
+}
+
+/// The data of an evaluation: those of a run (its very splits), or a folder of its own.
+///
+/// # Errors
+/// The data cannot be loaded, or are no longer those of the run.
+pub fn evaluation_data(run: Option<&Path>, root: Option<&Path>, card: &ModelCard, progress: LoadProgress) -> Result<Arc<BatchSource>> {
+    let (config, seed, before) = match (run, root) {
+        (_, Some(root)) => {
+            let config = DataConfig { root: root.to_owned(), classes: card.classes.clone(), split: [0.0, 0.0, 1.0], ..DataConfig::default() };
+            (config, 0, None)
+        }
+        (Some(run), None) => {
+            let (config, summary) = read_run(run)?;
+            (config.data, config.train.seed, Some(summary.fingerprint))
+        }
+        (None, None) => {
+            return Err(Error::input("DATA", "there is nothing to evaluate on").hint("Give a folder of pictures after the model"));
+        }
+    };
+    let (dataset, store) = match before {
+        // With the run's own settings the whole data set is loaded as for training, so that its fingerprint can be compared.
+        Some(_) => data::load(&config, seed, progress)?,
+        None => data::load_for_evaluation(&config, seed, progress)?,
+    };
+    if let Some(before) = before.filter(|before| *before != dataset.fingerprint()) {
+        return Err(Error::at(&dataset.config.root, "the data are no longer those that the run was trained on")
+            .expected(format!("fingerprint {}", short(&before)))
+            .hint("Name the data to evaluate on after the model, if that is meant"));
+    }
+    Ok(batch_source(dataset, store, card))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(thousands(7), "7");
+        assert_eq!(thousands(1234), "1,234");
+        assert_eq!(thousands(165_823_281), "165,823,281");
+    }
+}
