@@ -5,6 +5,11 @@
 //! translate)` and `Normalize` on Pillow images, except that the rotation interpolates (torchvision's default takes the nearest
 //! pixel), in the same pass as the enlargement, and that the levels stay f32 where Pillow truncates to 8 bits between operations.
 //! What a rotation or a shift uncovers is black; the jitter sees the black that the rotation left, but not that of the shift.
+//!
+//! Measured against torchvision 0.24.1 with a bilinear rotation, all transforms on, synthetic pictures of 48 to 400 pixels to 256,
+//! 24 draws each: the levels lie 1.3 (grey) to 1.7 (strong colours) of 255 above torchvision's on average, which is its truncation;
+//! 99.9 % of them differ by less than 5 (grey) or 13 (colours; its hue has 8 bits), the largest difference is 19. Evaluation is
+//! equal to a rounding of f32.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
