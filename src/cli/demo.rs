@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| unused_path(Path::new("mien-demo")));
     create_new_dir(&out)?;
     let (faces, folder) = (out.join("faces"), out.join("run"));
-    let config = DrawConfig { per_class: args.per_class, size: 48, seed: args.seed, style: Style::Photo };
+    let config = DrawConfig { per_class: args.per_class, size: 64, seed: args.seed, style: Style::Photo };
     let bar = crate::report::console::bar(args.verbosity.is_chatty(), "drawing faces");
     bar.set_length((args.per_class * crate::data::EMOTIONS.len()) as u64);
     let set = write_set(&faces, &config, &|| bar.inc(1));

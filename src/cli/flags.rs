@@ -81,6 +81,7 @@ const FLAGS: &[Flag] = &[
     flag(TRAIN, "weight-decay", "train.weight_decay", Plain, "X", "Weight decay [default: 0.0001]"),
     flag(TRAIN, "optimizer", "train.optimizer", Text, "NAME", "sgd (momentum 0.9, default), adam or adamw"),
     flag(TRAIN, "scheduler", "train.schedule.kind", Text, "NAME", "cosine (default), step, plateau or none"),
+    flag(TRAIN, "warmup", "train.warmup", Plain, "EPOCHS", "The learning rate rises from nothing over so many epochs [default: 0]"),
     flag(TRAIN, "auto-lr", "train.auto_lr", Switch, "", "Halve the rate when the validation loss is up on 5 epochs before [default: on]"),
     flag(TRAIN, "ema", "train.ema", Switch, "", "Average the weights; validation and best model use the averages [default: on]"),
     flag(TRAIN, "ema-decay", "train.ema_decay", Plain, "X", "Decay of that average [default: 0.999]"),

@@ -58,6 +58,8 @@ pub struct TrainConfig {
     pub nesterov: bool,
     /// How the learning rate changes, once an epoch.
     pub schedule: Schedule,
+    /// Epochs over which the learning rate rises linearly from nothing, update by update; 0 is off.
+    pub warmup: f64,
     /// Halve the learning rate when, every 5 epochs, the validation loss is above that of 5 epochs before.
     pub auto_lr: bool,
     /// Average the weights; validation and the best model use the averages.
@@ -100,6 +102,7 @@ impl Default for TrainConfig {
             momentum: 0.9,
             nesterov: false,
             schedule: Schedule::Cosine,
+            warmup: 0.0,
             auto_lr: true,
             ema: true,
             ema_decay: 0.999,
@@ -146,6 +149,7 @@ impl TrainConfig {
         range("momentum", self.momentum, share(self.momentum), "0 or more, less than 1")?;
         range("ema_decay", self.ema_decay, share(self.ema_decay), "0 or more, less than 1")?;
         range("label_smoothing", self.label_smoothing, share(self.label_smoothing), "0 or more, less than 1")?;
+        range("warmup", self.warmup, not_negative(self.warmup), "0 (off) or epochs")?;
         range("gradient_clip", self.gradient_clip, not_negative(self.gradient_clip), "0 (off) or the largest norm")?;
         range("save_minutes", self.save_minutes, not_negative(self.save_minutes), "0 (off) or minutes")?;
         if self.early_stopping && self.patience == 0 {

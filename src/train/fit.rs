@@ -124,6 +124,19 @@ impl Job<'_> {
         })
     }
 
+    /// The rate of the present epoch.
+    fn learning_rate(&self, state: &State) -> f64 {
+        let (config, progress) = (self.config, &state.progress);
+        progress.learning_rate.at(config.learning_rate, &config.schedule, progress.epoch, config.epochs)
+    }
+
+    /// The warm-up's share of the rate at update `step` (from 0).
+    fn warmup(&self, step: u64) -> f64 {
+        let batches = bounds(self.source.dataset.indices(Split::Train).len(), self.config.batch_size).len();
+        let updates = batches.div_ceil(self.config.accumulation) as f64 * self.config.warmup;
+        if updates > 0.0 { ((step + 1) as f64 / updates).min(1.0) } else { 1.0 }
+    }
+
     fn run(&self) -> Run {
         Run { batch_size: self.config.batch_size, workers: self.workers, compute: self.device.compute }
     }
@@ -312,8 +325,7 @@ fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: Opti
     }
 
     // Learning rate, update, averages.
-    let progress = &state.progress;
-    let learning_rate = progress.learning_rate.at(config.learning_rate, &config.schedule, progress.epoch, config.epochs);
+    let learning_rate = job.learning_rate(state) * job.warmup(state.progress.step);
     state.optimizer.step(&mut state.params, sums, learning_rate);
     if let Some(ema) = &mut state.ema {
         ema.update(&state.params);
@@ -337,7 +349,7 @@ fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64) -> Error {
     let progress = &state.progress;
     let names: Vec<&str> =
         batch.samples.iter().take(3).map(|&sample| job.source.dataset.samples[sample].name.as_str()).collect();
-    let rate = progress.learning_rate.at(job.config.learning_rate, &job.config.schedule, progress.epoch, job.config.epochs);
+    let rate = job.learning_rate(state) * job.warmup(progress.step);
     Error::Compute(format!(
         "the loss is {value} at step {} (epoch {}, batch {}; pictures {}, …; learning rate {rate:e}); expected a finite number. Lower \
          --learning-rate, or limit the gradient with --gradient-clip 1",
@@ -377,6 +389,7 @@ fn validate(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<metr
 fn end_epoch(job: &Job, state: &mut State, val: &metrics::Metrics, seconds: f64, sink: &mut dyn Sink) -> Result<bool> {
     let config = job.config;
     let evaluated = state.evaluated();
+    let learning_rate = job.learning_rate(state);
     let progress = &mut state.progress;
     let epoch = progress.epoch + 1;
     let value = match config.monitor {
@@ -396,7 +409,7 @@ fn end_epoch(job: &Job, state: &mut State, val: &metrics::Metrics, seconds: f64,
         val_loss: val.loss,
         val_accuracy: val.accuracy,
         val_macro_f1: val.macro_f1,
-        learning_rate: progress.learning_rate.at(config.learning_rate, &config.schedule, progress.epoch, config.epochs),
+        learning_rate,
         images_per_second: images as f64 / trained.max(f64::MIN_POSITIVE),
         seconds,
         best: is_best,

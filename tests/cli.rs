@@ -1,0 +1,378 @@
+//! The program as users run it: real runs on drawn faces and on real photographs, killed and resumed, and every kind of bad input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Flags of a run that takes seconds.
+const QUICK: [&str; 20] = [
+    "--model", "vgg16_bn_cbam", "--width", "0.0625", "--head", "gap", "--input-size", "32", "--batch-size", "8", "--epochs", "2",
+    "--learning-rate", "0.02", "--save-every", "1", "--device", "cpu", "--no-early-stopping", "--no-auto-lr",
+];
+
+fn mien(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mien"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    mien(arguments).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs the program, which must succeed, and returns its standard output.
+fn ok(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    assert!(output.status.success(), "mien {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs the program, which must fail with one line on standard error that holds all of `parts`.
+fn fails(arguments: &[&str], parts: &[&str]) {
+    let output = output(arguments);
+    let error = text(&output.stderr);
+    assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
+    assert!(!error.contains("panicked"), "mien {}: {error}", arguments.join(" "));
+    assert_eq!(error.trim_end().lines().count(), 1, "mien {}: more than one line: {error}", arguments.join(" "));
+    for part in parts {
+        assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "));
+    }
+}
+
+struct Place {
+    temp: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { temp: TempDir::new().expect("a temporary folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Ten drawn faces a class, as train, valid and test folders.
+    fn faces(&self) -> String {
+        ok(&["draw", &self.text("faces"), "--per-class", "10", "--size", "32", "--quiet"]);
+        self.text("faces")
+    }
+}
+
+fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", data, "--out", out][..], &QUICK, more].concat()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Losses by update, of all step events.
+fn losses(run: &Path) -> Vec<(u64, f64)> {
+    let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|event| event["event"] == "step").map(|e| (e["step"].as_u64().unwrap(), e["loss"].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn a_run_trains_evaluates_predicts_and_tells_what_it_is() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    let said = ok(&train(&faces, &run, &[]));
+    assert!(said.contains("vgg16_bn_cbam") && said.contains("macro F1") && said.contains("epoch   train loss"), "{said}");
+    assert!(!said.contains('\u{1b}'), "no bars or colours where the output is no terminal");
+    for file in [
+        "config.toml", "data.json", "events.jsonl", "metrics.csv", "best.safetensors", "checkpoints/last.safetensors",
+        "checkpoints/epoch-001.safetensors", "eval/test.json", "eval/test_predictions.csv", "eval/test_confusion.csv",
+        "eval/test_per_class.csv", "eval/valid.json",
+    ] {
+        assert!(place.path("run").join(file).is_file(), "{file} is missing");
+    }
+    assert_eq!(fs::read_to_string(place.path("run/metrics.csv")).unwrap().lines().count(), 3);
+    assert_eq!(losses(&place.path("run")).len(), 14);
+    let metrics = &json(&place.path("run/eval/test.json"))["metrics"];
+    assert_eq!(metrics["n"], 7);
+    assert_eq!(metrics["confusion"].as_array().unwrap().len(), 7);
+
+    // Evaluating the best model again gives the same numbers; a checkpoint is a model, too; two make an ensemble.
+    let again: Value = serde_json::from_str(&ok(&["eval", &run, "--json"]).lines().last().unwrap().to_owned()).unwrap();
+    assert_eq!(&again["metrics"], metrics);
+    let checkpoint = format!("{run}/checkpoints/epoch-001.safetensors");
+    let said = ok(&["eval", &run, &checkpoint, "--split", "all", "--out", &place.text("joint")]);
+    assert!(said.contains("majority vote") && said.contains("mean probability"), "{said}");
+    assert!(place.path("joint/all-mean-probability.json").is_file());
+    // Other data: a folder without splits is a test set as a whole.
+    ok(&["eval", &run, &format!("{faces}/test"), "--out", &place.text("other")]);
+    assert_eq!(json(&place.path("other/test-test.json"))["metrics"]["accuracy"], metrics["accuracy"]);
+
+    // Predictions: a file, a folder, a pattern.
+    let folder = format!("{faces}/test/happy");
+    let image = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let said = ok(&["predict", &run, &image]);
+    assert_eq!(said.lines().count(), 1);
+    assert_eq!(said.matches('%').count(), 3, "top three: {said}");
+    let pattern = format!("{faces}/test/*/*.png");
+    let said = ok(&["predict", &run, &pattern, "--json"]);
+    assert_eq!(said.lines().count(), 7);
+    for line in said.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let top: Vec<f64> = value["top"].as_array().unwrap().iter().map(|top| top["probability"].as_f64().unwrap()).collect();
+        assert!(top.len() == 3 && top[0] >= top[1] && top[1] >= top[2] && top[0] <= 1.0);
+    }
+    assert_eq!(ok(&["predict", &run, &folder, "--top", "1"]).lines().count(), 1);
+
+    for (what, expected) in [(run.as_str(), "fingerprint"), (&format!("{run}/best.safetensors"), "parameters"), (&faces, "leakage  none")] {
+        let said = ok(&["info", what]);
+        assert!(said.contains(expected), "{said}");
+    }
+
+    // The folder is taken now, and finished.
+    fails(&train(&faces, &run, &[]), &["the folder is not empty", "--resume"]);
+    fails(&["train", "--resume", &run], &["the run is over (finished)"]);
+    fails(&["train", "--resume", &run, "--epochs", "9"], &["a resumed run keeps its settings"]);
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_with_the_same_losses() {
+    let place = Place::new();
+    let (faces, whole, parts) = (place.faces(), place.text("whole"), place.text("parts"));
+    let more = ["--quiet", "--epochs", "4"];
+    ok(&train(&faces, &whole, &more));
+
+    // Killed without warning in the middle of an epoch, after the first has been saved.
+    let mut child = mien(&train(&faces, &parts, &["--json", "--epochs", "4"])).stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = 0;
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    for line in lines.map_while(Result::ok) {
+        seen += usize::from(line.contains("\"event\":\"step\""));
+        if seen == 10 {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ok(&["train", "--resume", &parts, "--quiet"]);
+    assert_eq!(losses(&place.path("whole")), losses(&place.path("parts")));
+    let metrics = |run: &str| json(&place.path(run).join("eval/test.json"))["metrics"].clone();
+    assert_eq!(metrics("whole"), metrics("parts"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_finishes_the_step_saves_and_says_how_to_go_on() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "200"])).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"step\":9,")), "it trains");
+    // SAFETY: kill only sends a signal to the child, which has not been waited for yet.
+    unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let error = text(&output.stderr);
+    assert!(error.contains(&format!("mien train --resume {run}")), "{error}");
+    assert!(rest.iter().any(|line| line.contains("\"reason\":\"interrupted\"")), "{rest:?}");
+    let steps = losses(&place.path("run"));
+    let info = ok(&["info", &format!("{run}/checkpoints/last.safetensors")]);
+    assert!(info.contains("vgg16_bn_cbam") && steps.len() >= 9);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_without_room_is_named_and_leaves_the_last_checkpoint_whole() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    // A limit on the size of files stands in for a full disk: writing beyond it fails in the same place.
+    let arguments = train(&faces, &run, &["--quiet"]).iter().map(|a| format!("'{a}'")).collect::<Vec<_>>().join(" ");
+    let limited = |blocks: &str, arguments: &str| {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec '{}' {arguments}", env!("CARGO_BIN_EXE_mien"));
+        Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap()
+    };
+    let none = limited("20", &arguments);
+    assert!(!none.status.success());
+    let error = text(&none.stderr);
+    assert!(error.contains("cannot write") && !error.contains("panicked"), "{error}");
+    fs::remove_dir_all(place.path("run")).unwrap();
+
+    let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "50"])).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("last checkpoint")), "it has saved");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let last = place.path("run/checkpoints/last.safetensors");
+    let before = fs::read(&last).unwrap();
+    let full = limited("20", &format!("train --resume '{run}' --quiet"));
+    assert!(!full.status.success());
+    assert!(text(&full.stderr).contains("cannot write"), "{}", text(&full.stderr));
+    assert_eq!(before, fs::read(&last).unwrap(), "the last checkpoint is whole");
+    let left: Vec<_> = fs::read_dir(place.path("run/checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("part")), "{left:?}");
+}
+
+#[test]
+fn bad_data_is_told_in_one_line() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    let check = |data: &str, parts: &[&str]| fails(&train(data, &run, &["--quiet"]), parts);
+
+    check(&place.text("nowhere"), &["nowhere", "no such"]);
+    fs::create_dir_all(place.path("empty")).unwrap();
+    check(&place.text("empty"), &["empty"]);
+
+    // One class only.
+    fs::create_dir_all(place.path("one/happy")).unwrap();
+    for entry in fs::read_dir(format!("{faces}/train/happy")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), place.path("one/happy").join(entry.file_name())).unwrap();
+    }
+    check(&place.text("one"), &["happy", "two"]);
+
+    // A folder that is no emotion.
+    fs::create_dir_all(place.path("faces/train/hungry")).unwrap();
+    fs::copy(first(&format!("{faces}/train/happy")), place.path("faces/train/hungry/a.png")).unwrap();
+    check(&faces, &["hungry", "--classes"]);
+    fs::remove_dir_all(place.path("faces/train/hungry")).unwrap();
+
+    // Unreadable, truncated, and a text that calls itself a picture: named, with the reason.
+    let whole = fs::read(first(&format!("{faces}/train/sad"))).unwrap();
+    fs::write(place.path("faces/train/sad/cut.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(place.path("faces/train/sad/note.jpg"), "this is a note and no picture").unwrap();
+    fs::write(place.path("faces/train/sad/zero.jpg"), "").unwrap();
+    check(&faces, &["cut.png", "note.jpg", "zero.jpg"]);
+    // A tenth of the files may be unreadable, if the user says so; they are listed then.
+    ok(&train(&faces, &run, &["--quiet", "--max-unreadable", "0.1", "--epochs", "1"]));
+    let unreadable = json(&place.path("run/data.json"))["unreadable"].as_array().unwrap().len();
+    assert_eq!(unreadable, 3);
+
+    // A person in two splits.
+    fs::copy(first(&format!("{faces}/train/angry")), place.path("faces/test/angry/leak.png")).unwrap();
+    let leaky = place.text("leaky-run");
+    let tolerant = ["--quiet", "--max-unreadable", "0.1", "--epochs", "1"];
+    fails(&train(&faces, &leaky, &tolerant), &["leak.png", "--allow-leakage"]);
+    ok(&train(&faces, &leaky, &[&tolerant[..], &["--allow-leakage"]].concat()));
+    assert_eq!(json(&place.path("leaky-run/eval/test.json"))["leakage"], true);
+}
+
+fn first(folder: &str) -> PathBuf {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files[0].clone()
+}
+
+#[test]
+fn bad_settings_are_told_in_one_line() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    let check = |more: &[&str], parts: &[&str]| fails(&train(&faces, &run, more), parts);
+    check(&["--set", "train.epoch=3"], &["there is no key 'train.epoch'", "train.epochs"]);
+    check(&["--model", "vgg19"], &["vgg19", "vgg16_cbam"]);
+    check(&["--batch-size", "999"], &["train.batch_size: found 999", "at most 56"]);
+    check(&["--batch-size", "0"], &["train.batch_size: found 0"]);
+    check(&["--epochs", "many"], &["--epochs", "whole number"]);
+    check(&["--input-size", "16"], &["input.size: found 16", "32"]);
+    check(&["--optimizer", "lion"], &["lion", "adamw"]);
+    check(&["--device", "tpu"], &["there is no device 'tpu'"]);
+    check(&["--group-regex", "("], &["group_regex"]);
+    check(&["--feature-extract"], &["there are no pretrained weights"]);
+    check(&["--weights", "nowhere.safetensors"], &["nowhere.safetensors", "no such file"]);
+    check(&["--recipe", "nowhere.toml"], &["nowhere.toml"]);
+    check(&["--learning-rate", "1e30", "--no-ema", "--model", "vgg16"], &["the loss is", "step 2", "--learning-rate"]);
+    assert!(place.path("run").exists(), "a run that failed in training keeps its folder");
+
+    // --check writes nothing.
+    let said = ok(&train(&faces, &place.text("checked"), &["--check"]));
+    assert!(said.contains("check passed") && !place.path("checked").exists(), "{said}");
+
+    // Wrong weights: another model's, a cut file, no weights at all.
+    let other = place.text("other");
+    ok(&["train", &faces, "--out", &other, "--model", "resnet18", "--width", "0.0625", "--input-size", "32", "--epochs", "1", "--quiet", "--device", "cpu"]);
+    let best = format!("{other}/best.safetensors");
+    check(&["--weights", &best, "--out", &place.text("x")][..2], &["do not fit the model", "layer1.0.conv1.weight"]);
+    fs::write(place.path("no.safetensors"), "no weights").unwrap();
+    check(&["--weights", &place.text("no.safetensors")], &["not a whole safetensors file"]);
+    fails(&["predict", &place.text("no.safetensors"), &faces], &["not a whole safetensors file"]);
+    fails(&["eval", &faces], &["neither a run folder nor a model file"]);
+    fails(&["predict", &best, &place.text("nothing*.png")], &["there are no images"]);
+
+    // A checkpoint of another model in the run's place.
+    let mine = place.text("mine");
+    ok(&train(&faces, &mine, &["--quiet", "--epochs", "1"]));
+    fs::copy(format!("{other}/checkpoints/last.safetensors"), format!("{mine}/checkpoints/last.safetensors")).unwrap();
+    fails(&["train", "--resume", &mine], &["do not fit the model"]);
+    fails(&["train", "--resume", &faces], &["there is no config.toml"]);
+}
+
+#[test]
+fn an_image_that_cannot_be_read_is_named_and_the_others_are_predicted() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    ok(&train(&faces, &run, &["--quiet", "--epochs", "1"]));
+    fs::write(place.path("bad.jpg"), "no picture").unwrap();
+    let good = first(&format!("{faces}/test/sad")).display().to_string();
+    let output = output(&["predict", &run, &place.text("bad.jpg"), &good]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("bad.jpg"));
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn an_unwritable_place_is_told_before_the_training() {
+    let place = Place::new();
+    let faces = place.faces();
+    fs::write(place.path("file"), "in the way").unwrap();
+    fails(&train(&faces, &place.text("file"), &["--quiet"]), &["file"]);
+    fails(&train(&faces, &place.text("file/run"), &["--quiet"]), &["file"]);
+}
+
+#[test]
+fn help_tells_every_command_and_flag() {
+    let help = ok(&["--help"]);
+    for command in ["demo", "train", "eval", "predict", "info", "draw"] {
+        assert!(help.contains(command), "{help}");
+    }
+    let help = ok(&["train", "--help"]);
+    for flag in ["--model", "--resume", "--check", "--set", "--no-ema", "--group-regex", "--precision", "--weights", "--workers"] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+    assert!(!output(&["train"]).status.success());
+}
+
+/// Real photographs: two classes, each person in both. Skipped where they are missing.
+#[test]
+fn real_photographs_train_with_no_person_in_two_splits() {
+    let faces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/london-faces-256");
+    if !faces.is_dir() {
+        eprintln!("skipped: {} is not there", faces.display());
+        return;
+    }
+    let place = Place::new();
+    let (data, run) = (faces.display().to_string(), place.text("run"));
+    ok(&train(&data, &run, &["--group-regex", r"^(\d+)_", "--quiet", "--epochs", "1"]));
+    let summary = json(&place.path("run/data.json"));
+    assert_eq!(summary["classes"], serde_json::json!(["happy", "neutral"]));
+    let groups = &summary["groups"];
+    let sum: u64 = ["train", "valid", "test"].iter().map(|split| groups[split].as_u64().unwrap()).sum();
+    assert_eq!(sum, 102, "every person is in one split only: {groups}");
+    assert_eq!(summary["leakage"], false);
+}
+
+/// The demo at a small size: the whole path from nothing to a result.
+#[test]
+fn the_demo_runs_from_nothing() {
+    let place = Place::new();
+    let said = ok(&["demo", "--out", &place.text("demo"), "--per-class", "20", "--epochs", "1"]);
+    assert!(said.contains("macro F1") && said.contains("use it"), "{said}");
+    assert!(place.path("demo/run/eval/test.json").is_file());
+}
