@@ -237,7 +237,7 @@ fn bad_data_is_told_in_one_line() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), place.path("one/happy").join(entry.file_name())).unwrap();
     }
-    check(&place.text("one"), &["happy", "two"]);
+    check(&place.text("one"), &["happy", "at least 2 classes"]);
 
     // A folder that is no emotion.
     fs::create_dir_all(place.path("faces/train/hungry")).unwrap();
@@ -299,7 +299,9 @@ fn bad_settings_are_told_in_one_line() {
     let other = place.text("other");
     ok(&["train", &faces, "--out", &other, "--model", "resnet18", "--width", "0.0625", "--input-size", "32", "--epochs", "1", "--quiet", "--device", "cpu"]);
     let best = format!("{other}/best.safetensors");
-    check(&["--weights", &best, "--out", &place.text("x")][..2], &["do not fit the model", "layer1.0.conv1.weight"]);
+    let another = place.text("another");
+    let check = |more: &[&str], parts: &[&str]| fails(&train(&faces, &another, more), parts);
+    check(&["--weights", &best], &["do not fit the model", "layer1.0.conv1.weight"]);
     fs::write(place.path("no.safetensors"), "no weights").unwrap();
     check(&["--weights", &place.text("no.safetensors")], &["not a whole safetensors file"]);
     fails(&["predict", &place.text("no.safetensors"), &faces], &["not a whole safetensors file"]);

@@ -115,7 +115,9 @@ impl clap::Args for Overrides {
         for flag in FLAGS {
             let arg = Arg::new(flag.name).long(flag.name).help_heading(flag.heading);
             if flag.kind != Switch {
-                command = command.arg(arg.value_name(flag.value).help(flag.help).allow_hyphen_values(true));
+                // The last of two wins, so that a script's defaults can be overridden.
+                let arg = arg.value_name(flag.value).help(flag.help).allow_hyphen_values(true);
+                command = command.arg(arg.overrides_with(flag.name));
                 continue;
             }
             let off = format!("no-{}", flag.name);

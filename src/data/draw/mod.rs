@@ -371,6 +371,6 @@ mod tests {
         }
     }
 
-    const PHOTO_SUM: u64 = 2_591_670_384_526_216_215;
-    const CARTOON_SUM: u64 = 12_151_809_303_060_321_572;
+    const PHOTO_SUM: u64 = 8_049_158_740_419_402_811;
+    const CARTOON_SUM: u64 = 4_598_021_881_043_586_622;
 }
