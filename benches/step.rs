@@ -4,8 +4,8 @@
 //! for both; medians are printed. The bare loop has Burn's own modules of VGG-16, its SGD with momentum and weight decay, one batch made
 //! once, and reads the loss; mien decodes, transforms, mixes, logs, averages nothing (`ema = false`).
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use burn::module::Module;
@@ -13,11 +13,11 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn_optim::decay::WeightDecayConfig;
-use burn_optim::momentum::MomentumConfig;
-use burn_optim::{GradientsParams, Optimizer, SgdConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn_optim::decay::WeightDecayConfig;
+use burn_optim::momentum::MomentumConfig;
+use burn_optim::{GradientsParams, SgdConfig};
 use mien::config::{Override, RunConfig};
 use mien::data::draw::{DrawConfig, Style, write_set};
 use mien::error::Result;
@@ -155,7 +155,7 @@ fn main() {
         if let Some(now) = model.take() {
             let loss = loss_of.forward(now.forward(images.clone()), targets.clone());
             let gradients = GradientsParams::from_grads(loss.backward(), &now);
-            model = Some(optimizer.step(1e-3.into(), now, gradients));
+            model = Some(optimizer.step(1e-3, now, gradients));
             let loss: f32 = loss.into_scalar();
             assert!(loss.is_finite());
         }

@@ -301,7 +301,8 @@ mod tests {
 
     #[test]
     fn values_may_be_written_loosely() {
-        let config = with(&["train.learning_rate=1", "data.group_regex=^(\\d+)_", "train.weights=7", "data.debug_subset=100"]).unwrap();
+        let config =
+            with(&["train.learning_rate=1", "data.group_regex=^(\\d+)_", "train.weights=7", "data.debug_subset=100"]).unwrap();
         assert_eq!(config.train.learning_rate, 1.0);
         assert_eq!(config.data.group_regex.as_deref(), Some("^(\\d+)_"));
         assert_eq!(config.train.weights, "7");

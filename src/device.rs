@@ -217,8 +217,7 @@ fn probe(kind: Kind, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> 
     });
     std::panic::set_hook(hook);
     let missing = |reason: String| {
-        Err(Error::input("device.name", format!("{kind} cannot be used: {reason}"))
-            .hint("Check the driver, or use --device cpu"))
+        Err(Error::input("device.name", format!("{kind} cannot be used: {reason}")).hint("Check the driver, or use --device cpu"))
     };
     match opened {
         Ok(Some(device)) => Ok(device),

@@ -121,7 +121,9 @@ fn imagenet(config: &RunConfig) -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .ok_or_else(|| Error::input("train.weights", "there is no home folder for downloaded weights").hint("Give --weights FILE"))?;
+        .ok_or_else(|| {
+            Error::input("train.weights", "there is no home folder for downloaded weights").hint("Give --weights FILE")
+        })?;
     let path = cache.join("mien").join(format!("{name}.safetensors"));
     if path.exists() {
         return Ok(path);
@@ -170,7 +172,10 @@ impl Prepared {
         let sum = |split| counts.of(split).iter().sum::<usize>();
         let groups = dataset.summary().groups;
         let mut lines = vec![
-            ("data", format!("{} ({} pictures, {} classes)", config.data.root.display(), dataset.samples.len(), dataset.classes.len())),
+            (
+                "data",
+                format!("{} ({} pictures, {} classes)", config.data.root.display(), dataset.samples.len(), dataset.classes.len()),
+            ),
             ("classes", dataset.classes.join(", ")),
             (
                 "splits",
@@ -199,7 +204,10 @@ impl Prepared {
             ("device", format!("{}, {:?}", self.device.name, self.device.compute).to_lowercase()),
         ];
         if !dataset.leaks.is_empty() {
-            lines.push(("LEAKAGE", format!("{} groups are in more than one split: every accuracy below is too good", dataset.leaks.len())));
+            lines.push((
+                "LEAKAGE",
+                format!("{} groups are in more than one split: every accuracy below is too good", dataset.leaks.len()),
+            ));
         }
         lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
@@ -457,10 +465,20 @@ pub fn evaluate_split(
 ///
 /// # Errors
 /// The data cannot be loaded, or are no longer those of the run.
-pub fn evaluation_data(run: Option<&Path>, root: Option<&Path>, card: &ModelCard, progress: LoadProgress) -> Result<Arc<BatchSource>> {
+pub fn evaluation_data(
+    run: Option<&Path>,
+    root: Option<&Path>,
+    card: &ModelCard,
+    progress: LoadProgress,
+) -> Result<Arc<BatchSource>> {
     let (config, seed, before) = match (run, root) {
         (_, Some(root)) => {
-            let config = DataConfig { root: root.to_owned(), classes: card.classes.clone(), split: [0.0, 0.0, 1.0], ..DataConfig::default() };
+            let config = DataConfig {
+                root: root.to_owned(),
+                classes: card.classes.clone(),
+                split: [0.0, 0.0, 1.0],
+                ..DataConfig::default()
+            };
             (config, 0, None)
         }
         (Some(run), None) => {

@@ -39,7 +39,9 @@ impl MixConfig {
     pub fn validate(&self) -> Result<()> {
         for (key, value) in [("mixup", self.mixup), ("cutmix", self.cutmix), ("mixup and cutmix", self.mixup + self.cutmix)] {
             if !(0.0..=1.0).contains(&value) {
-                return Err(Error::input(format!("augment.mix.{key}"), format!("found a probability of {value}")).expected("0 to 1"));
+                return Err(
+                    Error::input(format!("augment.mix.{key}"), format!("found a probability of {value}")).expected("0 to 1")
+                );
             }
         }
         for (key, value) in [("mixup_alpha", self.mixup_alpha), ("cutmix_alpha", self.cutmix_alpha)] {

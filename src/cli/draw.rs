@@ -42,7 +42,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         print(&value.to_string());
     } else if !args.verbosity.quiet {
         let (all, out) = (set.train + set.valid + set.test, args.out.display());
-        print(&format!("{all} faces of {} persons in {out}: train {}, valid {}, test {}", set.persons, set.train, set.valid, set.test));
+        print(&format!(
+            "{all} faces of {} persons in {out}: train {}, valid {}, test {}",
+            set.persons, set.train, set.valid, set.test
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

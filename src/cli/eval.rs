@@ -94,7 +94,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     };
     let subjects: Vec<_> = models.iter().zip(&loaded).map(|(path, loaded)| Subject { name: name_of(path), loaded }).collect();
     let run = Run { batch_size: args.batch_size, workers: args.workers, compute: device.compute };
-    let results = evaluate_split(&subjects, &source, samples, &device, run, args.verbosity.sink().as_mut())?;
+    // With --json the result is all that is written.
+    let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
+    let results = evaluate_split(&subjects, &source, samples, &device, run, verbosity.sink().as_mut())?;
 
     for (evaluation, _) in &results.evaluations {
         print(&if args.verbosity.json { serde_json::to_string(evaluation)? } else { summary_table(evaluation) });
@@ -122,7 +124,8 @@ fn sort_paths(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
             Some(model) => models.push(model),
             None if !models.is_empty() && position + 1 == paths.len() => return Ok((models, Some(path.clone()))),
             None => {
-                let problem = if path.exists() { "is neither a run folder nor a model file" } else { "there is no such file or folder" };
+                let problem =
+                    if path.exists() { "is neither a run folder nor a model file" } else { "there is no such file or folder" };
                 return Err(Error::at(path, problem)
                     .expected("models first, and at most one folder of data after them")
                     .hint("A run folder holds config.toml and best.safetensors")

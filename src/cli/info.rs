@@ -56,7 +56,10 @@ fn describe_run(args: &Args) -> Result<()> {
     let (config, data) = run::read_run(&args.path)?;
     let history = std::fs::read_to_string(args.path.join(crate::train::fit::METRICS)).unwrap_or_default();
     if args.verbosity.json {
-        print(&serde_json::json!({ "config": config, "data": data, "epochs": history.lines().count().saturating_sub(1) }).to_string());
+        print(
+            &serde_json::json!({ "config": config, "data": data, "epochs": history.lines().count().saturating_sub(1) })
+                .to_string(),
+        );
         return Ok(());
     }
     row("run", &args.path.display().to_string());
@@ -68,7 +71,8 @@ fn describe_run(args: &Args) -> Result<()> {
         if path.exists() {
             let metrics = crate::eval::files::read_evaluation(&path)?.metrics;
             let [low, high] = metrics.accuracy_interval.map(|share| 100.0 * share);
-            let text = format!("accuracy {:.1} % ({low:.1}–{high:.1}), macro F1 {:.3}", 100.0 * metrics.accuracy, metrics.macro_f1);
+            let text =
+                format!("accuracy {:.1} % ({low:.1}–{high:.1}), macro F1 {:.3}", 100.0 * metrics.accuracy, metrics.macro_f1);
             row(split, &text);
         }
     }
@@ -110,7 +114,10 @@ fn describe_summary(data: &DataSummary) {
     row("", &line("all", &Split::ALL.map(|split| data.counts.of(split).iter().sum())));
     row("", &line("groups", &[data.groups.train, data.groups.valid, data.groups.test]));
     row("duplicates", &format!("{} pictures have the exact content of an earlier one", data.duplicates));
-    row("leakage", &if data.leakage { format!("{} groups are in more than one split", data.leaking_groups) } else { "none".into() });
+    row(
+        "leakage",
+        &if data.leakage { format!("{} groups are in more than one split", data.leaking_groups) } else { "none".into() },
+    );
     row("fingerprint", &data.fingerprint);
 }
 

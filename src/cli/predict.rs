@@ -100,7 +100,8 @@ fn line(path: &Path, probabilities: &[f32], classes: &[String], args: &Args, wid
         return serde_json::json!({ "path": path, "top": top }).to_string();
     }
     let longest = classes.iter().map(String::len).max().unwrap_or(0);
-    let top: Vec<String> = order.iter().map(|&k| format!("{:<longest$} {:5.1} %", classes[k], 100.0 * probabilities[k])).collect();
+    let top: Vec<String> =
+        order.iter().map(|&k| format!("{:<longest$} {:5.1} %", classes[k], 100.0 * probabilities[k])).collect();
     format!("{path:<width$}  {}", top.join("   "))
 }
 
@@ -124,7 +125,9 @@ fn find_images(wanted: &[PathBuf]) -> Result<Vec<PathBuf>> {
             images.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
         }
         if images.len() == before {
-            return Err(Error::at(path, "there are no images").expected("an image, a folder of images or a pattern such as 'faces/*.jpg'").into());
+            return Err(Error::at(path, "there are no images")
+                .expected("an image, a folder of images or a pattern such as 'faces/*.jpg'")
+                .into());
         }
     }
     Ok(images)

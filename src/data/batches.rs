@@ -171,7 +171,14 @@ pub struct Batches {
 
 impl Batches {
     /// Starts `workers` threads (at least one). They end when the batches are taken or this value is dropped.
-    pub fn start(source: &Arc<BatchSource>, order: Vec<Place>, batch_size: usize, first: usize, mode: &Mode, workers: usize) -> Self {
+    pub fn start(
+        source: &Arc<BatchSource>,
+        order: Vec<Place>,
+        batch_size: usize,
+        first: usize,
+        mode: &Mode,
+        workers: usize,
+    ) -> Self {
         let bounds: Arc<[_]> = bounds(order.len(), batch_size).into();
         let order: Arc<[Place]> = order.into();
         let count = workers.clamp(1, bounds.len().saturating_sub(first).max(1));
@@ -225,7 +232,15 @@ mod tests {
     #[test]
     fn balanced_sampling_gives_every_class_the_same_share() {
         // Class 0 has 90 samples, class 1 has 9, class 2 (of index 5) has 1.
-        let class = |sample: usize| if sample < 90 { 0 } else if sample < 99 { 1 } else { 5 };
+        let class = |sample: usize| {
+            if sample < 90 {
+                0
+            } else if sample < 99 {
+                1
+            } else {
+                5
+            }
+        };
         let order = epoch_order(&(0..100).collect::<Vec<_>>(), class, Balance::Sampling, 1, 0);
         assert_eq!(order.len(), 100);
         for wanted in [0, 1, 5] {

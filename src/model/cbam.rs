@@ -2,8 +2,8 @@
 //!
 //! Channel attention first, then spatial: which feature maps matter, then where to look.
 
-use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::Tensor;
+use burn::tensor::activation::{relu, sigmoid};
 
 use super::layers::{Conv2d, Conv2dConfig, Pass};
 use super::params::Path;

@@ -55,8 +55,7 @@ pub enum ModelName {
 
 impl ModelName {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Vgg16Cbam, Self::Vgg16, Self::Resnet50, Self::Vgg16Bn, Self::Vgg16BnCbam, Self::Resnet18];
+    pub const ALL: [Self; 6] = [Self::Vgg16Cbam, Self::Vgg16, Self::Resnet50, Self::Vgg16Bn, Self::Vgg16BnCbam, Self::Resnet18];
 
     /// The name as it is written in configurations.
     pub fn as_str(self) -> &'static str {

@@ -233,7 +233,9 @@ impl Params {
 /// A tensor's values on the host, as f32.
 pub fn host_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor.without_autodiff().into_data_as::<f32>();
-    data.as_slice::<f32>().map(<[f32]>::to_vec).map_err(|e| Error::Compute(format!("cannot read a tensor back from the device: {e:?}")))
+    data.as_slice::<f32>()
+        .map(<[f32]>::to_vec)
+        .map_err(|e| Error::Compute(format!("cannot read a tensor back from the device: {e:?}")))
 }
 
 /// A flat tensor from host values.

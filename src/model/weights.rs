@@ -81,11 +81,7 @@ impl View for NamedTensor {
 
 /// The tensors of a table under their own names.
 pub fn named(params: &Params) -> impl Iterator<Item = NamedTensor> {
-    params.iter().map(|param| NamedTensor {
-        name: param.name.clone(),
-        shape: param.shape.clone(),
-        value: param.value.clone(),
-    })
+    params.iter().map(|param| NamedTensor { name: param.name.clone(), shape: param.shape.clone(), value: param.value.clone() })
 }
 
 /// Writes tensors and metadata to `path`: beside its place first, flushed to the disk, then renamed.
@@ -169,8 +165,9 @@ impl TensorFile {
                 .expected("a model that mien has written")
                 .hint("Weights of other programs are a start for training: mien train DATA --weights FILE")
         })?;
-        let card: ModelCard = serde_json::from_str(json)
-            .map_err(|e| Error::at(&self.path, format!("its description cannot be read ({e})")).expected("a file of this program"))?;
+        let card: ModelCard = serde_json::from_str(json).map_err(|e| {
+            Error::at(&self.path, format!("its description cannot be read ({e})")).expected("a file of this program")
+        })?;
         if card.format != FORMAT {
             return Err(Error::at(&self.path, format!("its format is {}", card.format)).expected(format!("format {FORMAT}")));
         }
@@ -264,9 +261,8 @@ impl Problems {
     }
 
     fn check(self, path: &Path) -> Result<()> {
-        let list = |what: &str, names: &[String]| {
-            (!names.is_empty()).then(|| format!("{} {what}: {}", names.len(), names.join(", ")))
-        };
+        let list =
+            |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{} {what}: {}", names.len(), names.join(", ")));
         let parts: Vec<String> =
             [list("missing", &self.missing), list("unexpected", &self.unexpected), list("of another shape", &self.shapes)]
                 .into_iter()

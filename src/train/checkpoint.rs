@@ -136,8 +136,9 @@ impl State {
                 .expected("a checkpoint")
                 .hint("Resume from checkpoints/last.safetensors, or start anew from it with --weights")
         })?;
-        let progress: Progress = serde_json::from_str(json)
-            .map_err(|e| Error::at(path, format!("its progress cannot be read ({e})")).expected("a checkpoint of this program"))?;
+        let progress: Progress = serde_json::from_str(json).map_err(|e| {
+            Error::at(path, format!("its progress cannot be read ({e})")).expected("a checkpoint of this program")
+        })?;
         let mut averaged = model.init(0, false, device);
         file.load(&mut averaged, "")?;
         let mut params = averaged.clone();

@@ -347,8 +347,7 @@ fn norm(gradients: &[Option<Tensor<1>>]) -> Result<f64> {
 
 fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64) -> Error {
     let progress = &state.progress;
-    let names: Vec<&str> =
-        batch.samples.iter().take(3).map(|&sample| job.source.dataset.samples[sample].name.as_str()).collect();
+    let names: Vec<&str> = batch.samples.iter().take(3).map(|&sample| job.source.dataset.samples[sample].name.as_str()).collect();
     let rate = job.learning_rate(state) * job.warmup(progress.step);
     Error::Compute(format!(
         "the loss is {value} at step {} (epoch {}, batch {}; pictures {}, …; learning rate {rate:e}); expected a finite number. Lower \

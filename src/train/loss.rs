@@ -34,13 +34,7 @@ impl LossWeights {
         loss
     }
 
-    fn add(
-        &mut self,
-        share: f32,
-        targets: impl Iterator<Item = usize> + Clone,
-        smoothing: f32,
-        class_weights: Option<&[f32]>,
-    ) {
+    fn add(&mut self, share: f32, targets: impl Iterator<Item = usize> + Clone, smoothing: f32, class_weights: Option<&[f32]>) {
         let weight = |class: usize| class_weights.map_or(1.0, |weights| weights[class]);
         let total: f32 = targets.clone().map(weight).sum();
         let scale = share / total.max(f32::MIN_POSITIVE);

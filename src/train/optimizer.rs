@@ -53,9 +53,11 @@ const EPSILON: f64 = 1e-8;
 
 /// What the rule remembers of one parameter.
 #[derive(Clone)]
-enum Memory {
-    Momentum(Tensor<1>),
-    Moments { first: Tensor<1>, second: Tensor<1> },
+struct Memory {
+    /// SGD's velocity, or Adam's first moment.
+    first: Tensor<1>,
+    /// Adam's second moment.
+    second: Option<Tensor<1>>,
 }
 
 /// An optimizer over the trained entries of a [`Params`] table.
@@ -106,8 +108,8 @@ impl Optimizer {
                 tensors.push(NamedTensor { name, shape: param.shape.clone(), value: value.clone() });
             };
             match memory {
-                Some(Memory::Momentum(momentum)) => add("momentum", momentum),
-                Some(Memory::Moments { first, second }) => {
+                Some(Memory { first, second: None }) => add("momentum", first),
+                Some(Memory { first, second: Some(second) }) => {
                     add("adam_first", first);
                     add("adam_second", second);
                 }
@@ -136,11 +138,11 @@ impl Optimizer {
             let memory = match self.rule.kind {
                 _ if !param.is_trained() => None,
                 OptimizerKind::Sgd if self.rule.momentum == 0.0 => None,
-                OptimizerKind::Sgd => Some(Memory::Momentum(read("momentum", &param.name)?)),
-                OptimizerKind::Adam | OptimizerKind::Adamw => Some(Memory::Moments {
-                    first: read("adam_first", &param.name)?,
-                    second: read("adam_second", &param.name)?,
-                }),
+                OptimizerKind::Sgd => Some(Memory { first: read("momentum", &param.name)?, second: None }),
+                OptimizerKind::Adam | OptimizerKind::Adamw => {
+                    let second = Some(read("adam_second", &param.name)?);
+                    Some(Memory { first: read("adam_first", &param.name)?, second })
+                }
             };
             self.memory.push(memory);
         }
@@ -155,10 +157,10 @@ fn sgd(weight: Tensor<1>, gradient: Tensor<1>, memory: &mut Option<Memory>, rule
         return weight - gradient * learning_rate;
     }
     let velocity = match memory.take() {
-        Some(Memory::Momentum(velocity)) => velocity * rule.momentum + gradient.clone(),
-        _ => gradient.clone(),
+        Some(memory) => memory.first * rule.momentum + gradient.clone(),
+        None => gradient.clone(),
     };
-    *memory = Some(Memory::Momentum(velocity.clone()));
+    *memory = Some(Memory { first: velocity.clone(), second: None });
     let direction = if rule.nesterov { gradient + velocity * rule.momentum } else { velocity };
     weight - direction * learning_rate
 }
@@ -182,10 +184,10 @@ fn adam(
     };
     let squared = gradient.clone() * gradient.clone() * (1.0 - BETA_2);
     let (first, second) = match memory.take() {
-        Some(Memory::Moments { first, second }) => (first * BETA_1 + gradient * (1.0 - BETA_1), second * BETA_2 + squared),
+        Some(Memory { first, second: Some(second) }) => (first * BETA_1 + gradient * (1.0 - BETA_1), second * BETA_2 + squared),
         _ => (gradient * (1.0 - BETA_1), squared),
     };
-    *memory = Some(Memory::Moments { first: first.clone(), second: second.clone() });
+    *memory = Some(Memory { first: first.clone(), second: Some(second.clone()) });
     let step = step as i32;
     let (correction_1, correction_2) = (1.0 - BETA_1.powi(step), 1.0 - BETA_2.powi(step));
     let denominator = second.sqrt() / correction_2.sqrt() + EPSILON;
