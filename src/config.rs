@@ -128,7 +128,9 @@ impl RunConfig {
                 set(&mut config, &known, &Override { key, value, from: name.to_owned() })?;
             }
         }
-        for change in overrides {
+        // A `kind` decides which of its neighbours may be there, so it comes first, wherever it was written.
+        let (kinds, others): (Vec<_>, Vec<_>) = overrides.iter().partition(|change| change.key.ends_with(".kind"));
+        for change in kinds.into_iter().chain(others) {
             set(&mut config, &known, change)?;
         }
         Value::Table(config).try_into().map_err(|e: toml::de::Error| Error::input("configuration", one_line(&e)))
@@ -313,9 +315,12 @@ mod tests {
     fn another_kind_of_schedule_starts_from_its_defaults() {
         let config = with(&["train.schedule.kind=step", "train.schedule.every=3"]).unwrap();
         assert_eq!(config.train.schedule, Schedule::Step { every: 3, factor: 0.1 });
+        let config = with(&["train.schedule.every=3", "train.schedule.kind=step"]).unwrap();
+        assert_eq!(config.train.schedule, Schedule::Step { every: 3, factor: 0.1 });
+        assert!(with(&["train.schedule.every=3"]).is_err(), "cosine has no such setting");
         let recipe = ("r", "[train.schedule]\nkind = \"step\"\nevery = 3\n");
         let change = Override::parse("train.schedule.kind=cosine").unwrap();
-        assert_eq!(RunConfig::compose_text(Some(recipe), &[change]).unwrap().train.schedule, Schedule::Cosine);
+        assert_eq!(RunConfig::compose_text(Some(recipe), &[change]).unwrap().train.schedule, Schedule::default());
     }
 
     #[test]

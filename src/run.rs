@@ -1,9 +1,10 @@
 //! A run from a configuration to its folder: prepare, train, resume, evaluate. What the commands call.
 //!
-//! A run folder holds `config.toml` (resolved), `data.json`, `events.jsonl`, `metrics.csv`, `best.safetensors`, `checkpoints/` and
+//! A run folder holds `config.toml` (resolved), `data.json`, `trained.tsv`, `events.jsonl`, `metrics.csv`, `best.safetensors`, `checkpoints/` and
 //! `eval/`. Whoever reads a run needs no more than its folder.
 
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,10 +18,11 @@ use crate::eval::ensemble::ensemble;
 use crate::eval::evaluate::{self, Run, softmax};
 use crate::eval::files::{Evaluation, Prediction, write_evaluation};
 use crate::eval::metrics;
-use crate::fsutil::{create_new_dir, read_json, unused_path, write_json};
+use crate::fsutil::{create_new_dir, read_json, unused_path, write_atomic, write_json};
 use crate::model::Model;
 use crate::model::params::Params;
 use crate::model::weights::{LoadedModel, ModelCard, load_model, load_pretrained};
+use crate::report::console::LEAKAGE;
 use crate::report::events::{Event, EventLog, Sink, Tee, rewind};
 use crate::train::checkpoint::State;
 use crate::train::fit::{self, BEST, CHECKPOINTS, Job, LAST, Outcome, fit};
@@ -31,6 +33,10 @@ pub const CONFIG: &str = "config.toml";
 pub const DATA: &str = "data.json";
 /// Everything that happened.
 pub const EVENTS: &str = "events.jsonl";
+/// Hashes and groups of the pictures that were trained on.
+pub const TRAINED: &str = "trained.tsv";
+/// Held by the program that trains.
+pub const LOCK: &str = ".lock";
 /// The folder of evaluations.
 pub const EVAL: &str = "eval";
 
@@ -51,7 +57,10 @@ pub struct Prepared {
     pub device: OpenDevice,
     /// Where the weights came from, in words.
     pub start: String,
-    params: Params,
+    /// How many numbers are trained.
+    trained: usize,
+    /// The start weights; taken by the training, and not made at all where a run goes on.
+    params: Option<Params>,
 }
 
 /// Loads the data, opens the device and makes the model with its start weights.
@@ -59,6 +68,15 @@ pub struct Prepared {
 /// # Errors
 /// Whatever is wrong with the configuration, the data, the device or the weights.
 pub fn prepare(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
+    let mut prepared = prepare_data(config, progress)?;
+    let (params, start) = start_weights(&prepared.config, &prepared.model, &prepared.device)?;
+    prepared.trained = params.count_trained();
+    (prepared.params, prepared.start) = (Some(params), start);
+    Ok(prepared)
+}
+
+/// The same without start weights.
+fn prepare_data(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
     config.validate()?;
     let device = device::open(&config.device)?;
     let (dataset, store) = data::load(&config.data, config.train.seed, progress)?;
@@ -69,14 +87,14 @@ pub fn prepare(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
             .hint("Choose a smaller --batch-size"));
     }
     let model = Model::new(&config.model, dataset.classes.len(), config.input.size)?;
-    let (params, start) = start_weights(&config, &model, &device)?;
     let normalization = config.input.normalization;
     let classes = dataset.classes.clone();
     let mut card = ModelCard::new(config.model.clone(), classes, config.input.size, normalization.mean, normalization.std);
     card.provenance.insert("data".into(), dataset.fingerprint());
     card.provenance.insert("leakage".into(), (!dataset.leaks.is_empty()).to_string());
     let source = batch_source(dataset, store, &card);
-    Ok(Prepared { config, source, model, card, device, start, params })
+    let (start, trained, params) = ("those of the checkpoint".into(), model.parameter_count(), None);
+    Ok(Prepared { config, source, model, card, device, start, trained, params })
 }
 
 fn batch_source(dataset: Dataset, store: ImageStore, card: &ModelCard) -> Arc<BatchSource> {
@@ -153,8 +171,8 @@ impl Prepared {
         self.config.train.ema.then_some(self.config.train.ema_decay)
     }
 
-    fn new_state(&self) -> State {
-        State::new(self.params.clone(), self.config.train.rule(), self.ema_decay())
+    fn new_state(&self, params: Params) -> State {
+        State::new(params, self.config.train.rule(), self.ema_decay())
     }
 
     /// Takes one batch through a whole step and an evaluation, and leaves everything as it was. Returns the loss.
@@ -162,7 +180,12 @@ impl Prepared {
     /// # Errors
     /// Whatever would go wrong in the first step.
     pub fn try_one_batch(&self) -> Result<f64> {
-        fit::try_one_batch(&self.job(Path::new(""), &AtomicBool::new(false)), &self.new_state())
+        let params = self.params.clone().ok_or_else(|| Error::Compute("there are no start weights to try".into()))?;
+        self.try_state(&self.new_state(params))
+    }
+
+    fn try_state(&self, state: &State) -> Result<f64> {
+        fit::try_one_batch(&self.job(Path::new(""), &AtomicBool::new(false)), state)
     }
 
     /// What will be trained on what and where, a line each.
@@ -195,7 +218,7 @@ impl Prepared {
                     "{}, {} parameters ({} trained), input {}×{}",
                     config.model.name,
                     thousands(self.model.parameter_count()),
-                    thousands(self.params.count_trained()),
+                    thousands(self.trained),
                     config.input.size,
                     config.input.size
                 ),
@@ -205,7 +228,7 @@ impl Prepared {
         ];
         if !dataset.leaks.is_empty() {
             lines.push((
-                "LEAKAGE",
+                LEAKAGE,
                 format!("{} groups are in more than one split: every accuracy below is too good", dataset.leaks.len()),
             ));
         }
@@ -216,15 +239,20 @@ impl Prepared {
     ///
     /// # Errors
     /// The folder is not empty or cannot be written; whatever goes wrong in training (see [`fit()`]).
-    pub fn train(&self, folder: &Path, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
+    pub fn train(mut self, folder: &Path, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
+        let params = self.params.take().ok_or_else(|| Error::Compute("there are no start weights to train".into()))?;
+        let mut state = self.new_state(params);
+        self.try_state(&state)?;
         create_new_dir(folder)?;
+        let _lock = lock(folder)?;
         let checkpoints = folder.join(CHECKPOINTS);
         create_new_dir(&checkpoints)?;
-        self.config.save(&folder.join(CONFIG))?;
-        write_json(&folder.join(DATA), &self.source.dataset.summary())?;
-        let mut state = self.new_state();
-        // A run can be resumed from its first moment on, and a disk that has no room for a checkpoint shows now.
+        // The configuration, which makes a folder a run, comes last: a run can be resumed from its first moment on. And a disk that has
+        // no room for a checkpoint shows now.
         state.save(&checkpoints.join(LAST), &self.card)?;
+        write_json(&folder.join(DATA), &self.source.dataset.summary())?;
+        write_trained(&folder.join(TRAINED), &self.source.dataset)?;
+        self.config.save(&folder.join(CONFIG))?;
         self.go_on(folder, &mut state, sink, stop)
     }
 
@@ -240,22 +268,27 @@ impl Prepared {
             let text = format!("{} unreadable files are left out; {DATA} names them", dataset.unreadable.len());
             sink.event(&Event::Notice { text })?;
         }
-        let job = self.job(folder, stop);
-        fit::try_one_batch(&job, state)?;
-        let outcome = fit(&job, state, &mut sink)?;
+        let outcome = fit(&self.job(folder, stop), state, &mut sink)?;
         if outcome != Outcome::Interrupted {
             let best = load_model(&folder.join(BEST), &self.device.device)?;
-            for split in [Split::Valid, Split::Test] {
-                if !dataset.indices(split).is_empty() {
-                    let subject = Subject { name: run_name(folder), loaded: &best };
-                    evaluate_split(&[subject], &self.source, Samples::Of(split), &self.device, self.run(), &mut sink)?
-                        .write(&folder.join(EVAL), split.name())?;
-                }
+            for split in self.unevaluated(folder) {
+                let subject = Subject { name: run_name(folder), loaded: &best, run: Some(folder) };
+                evaluate_split(&[subject], &self.source, Samples::Of(split), &self.device, self.run(), &mut sink)?
+                    .write(&folder.join(EVAL), split.name())?;
             }
         }
         let seconds = state.progress.history.iter().map(|epoch| epoch.seconds).sum::<f64>() + state.progress.running.seconds;
         sink.event(&Event::End { reason: outcome.describe().into(), seconds })?;
         Ok(outcome)
+    }
+
+    /// The splits with pictures whose evaluation is not in the folder yet.
+    fn unevaluated(&self, folder: &Path) -> Vec<Split> {
+        let wanted = |split: &Split| {
+            let done = folder.join(EVAL).join(format!("{split}.json")).exists();
+            !done && !self.source.dataset.indices(*split).is_empty()
+        };
+        [Split::Valid, Split::Test].into_iter().filter(wanted).collect()
     }
 
     fn run(&self) -> Run {
@@ -276,8 +309,9 @@ pub fn resume(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let (mut config, before) = read_run(folder)?;
+    let _lock = lock(folder)?;
     change(&mut config.device);
-    let prepared = prepare(config, progress)?;
+    let mut prepared = prepare_data(config, progress)?;
     let now = prepared.source.dataset.summary();
     if now.fingerprint != before.fingerprint {
         return Err(Error::at(&prepared.config.data.root, "the data are no longer those that the run began with")
@@ -287,12 +321,61 @@ pub fn resume(
     let path = folder.join(CHECKPOINTS).join(LAST);
     let rule = prepared.config.train.rule();
     let mut state = State::load(&path, &prepared.model, rule, prepared.ema_decay(), &prepared.device.device)?;
-    if let Some(reason) = &state.progress.finished {
+    prepared.trained = state.params.count_trained();
+    // A run that was ended before its evaluation was written has that left to do.
+    if let Some(reason) = state.progress.finished.as_ref().filter(|_| prepared.unevaluated(folder).is_empty()) {
         return Err(Error::at(folder, format!("the run is over ({reason})"))
             .hint("Evaluate it with mien eval, or start another from it with --weights"));
     }
-    rewind(&folder.join(EVENTS), state.progress.step, state.progress.epoch + 1)?;
+    let progress = &state.progress;
+    rewind(&folder.join(EVENTS), progress.step, progress.epoch + 1, progress.batch)?;
+    if progress.finished.is_none() {
+        prepared.try_state(&state)?;
+    }
     prepared.go_on(folder, &mut state, sink, stop)
+}
+
+/// Keeps other programs from training in the same folder, for as long as the file is open.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::at(folder, "another mien is training in this folder").hint("Wait for it, or stop it first"))
+        }
+        // A file system without locks (some network drives) shall not keep anyone from training.
+        Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Writes what was trained on, so that a later evaluation can tell whether it sees the same pictures or groups: a line per picture with
+/// the hash of its content and its group.
+fn write_trained(path: &Path, dataset: &Dataset) -> Result<()> {
+    let mut lines: Vec<String> = dataset
+        .indices(Split::Train)
+        .into_iter()
+        .map(|index| {
+            let sample = &dataset.samples[index];
+            format!("{}\t{}\n", blake3::Hash::from_bytes(sample.hash).to_hex(), sample.group)
+        })
+        .collect();
+    lines.sort_unstable();
+    write_atomic(path, |out| out.write_all(lines.concat().as_bytes()))
+}
+
+/// How many of the evaluated samples a run has trained on: the same content or, in the same data set, the same group.
+fn seen_in_training(run: &Path, dataset: &Dataset, indices: &[usize]) -> Result<usize> {
+    let path = run.join(TRAINED);
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+    let (hashes, groups): (HashSet<&str>, HashSet<&str>) = text.lines().filter_map(|line| line.split_once('\t')).unzip();
+    let same_root = read_run(run)?.0.data.root == dataset.config.root;
+    let seen = |index: &&usize| {
+        let sample = &dataset.samples[**index];
+        let hash = blake3::Hash::from_bytes(sample.hash).to_hex();
+        hashes.contains(hash.as_str()) || (same_root && groups.contains(sample.group.as_str()))
+    };
+    Ok(indices.iter().filter(seen).count())
 }
 
 fn short(fingerprint: &str) -> &str {
@@ -345,6 +428,8 @@ pub struct Subject<'a> {
     pub name: String,
     /// The model.
     pub loaded: &'a LoadedModel,
+    /// The folder of its run, if it has one: tells what it was trained on.
+    pub run: Option<&'a Path>,
 }
 
 /// Which samples to evaluate.
@@ -393,21 +478,36 @@ pub fn evaluate_split(
     sink: &mut dyn Sink,
 ) -> Result<Results> {
     let dataset = &source.dataset;
-    let (indices, split) = match samples {
+    let (mut indices, split) = match samples {
         Samples::Of(split) => (dataset.indices(split), split.name()),
         Samples::All => ((0..dataset.samples.len()).collect(), "all"),
     };
+    // Evaluation never sees an augmented picture.
+    indices.retain(|&index| !dataset.samples[index].augmented);
     if indices.is_empty() {
         return Err(Error::at(&dataset.config.root, format!("there are no pictures in the {split} split"))
             .hint("Choose another with --split, or --split all"));
     }
     let targets: Vec<usize> = indices.iter().map(|&index| dataset.samples[index].class).collect();
+    let mut leakage = subjects.iter().any(|subject| subject.loaded.card.provenance.get("leakage").is_some_and(|is| is == "true"));
+    for Subject { name, run, .. } in subjects {
+        // On the training split it goes without saying.
+        let seen = match run {
+            Some(run) if samples != Samples::Of(Split::Train) => seen_in_training(run, dataset, &indices)?,
+            _ => 0,
+        };
+        if seen > 0 {
+            leakage = true;
+            let text = format!("LEAKAGE: {name} was trained on {seen} of these {} pictures or their groups", indices.len());
+            sink.event(&Event::Notice { text })?;
+        }
+    }
     let evaluation = |model: &str, temperature: f32, metrics| Evaluation {
         model: model.to_owned(),
         data: dataset.config.root.display().to_string(),
         split: split.to_owned(),
         classes: dataset.classes.clone(),
-        leakage: !dataset.leaks.is_empty(),
+        leakage,
         temperature,
         metrics,
     };
@@ -428,7 +528,7 @@ pub fn evaluate_split(
     };
 
     let (mut evaluations, mut members) = (Vec::new(), Vec::new());
-    for Subject { name, loaded } in subjects {
+    for Subject { name, loaded, .. } in subjects {
         let card = &loaded.card;
         if card.classes != dataset.classes {
             return Err(Error::at(&loaded.path, format!("its classes are {}", card.classes.join(", ")))

@@ -63,14 +63,27 @@ fn run_of(model: &Path) -> Option<&Path> {
 
 /// What to call a model: its run, and the file where that is not the run's best.
 fn name_of(model: &Path) -> String {
-    let text = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    match run_of(model) {
-        Some(folder) if model.file_name().is_some_and(|name| name == BEST) => {
-            folder.file_name().map_or_else(|| text(model), |name| name.to_string_lossy().into_owned())
-        }
-        Some(folder) => format!("{}/{}", text(folder), text(model)),
-        None => text(model),
+    let run = run_of(model).and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    match run {
+        Some(run) if model.ends_with(BEST) => run,
+        Some(run) => format!("{run}/{}", stem(model)),
+        None => stem(model),
     }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The models' names, numbered where two are the same.
+fn unique_names(models: &[PathBuf]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(models.len());
+    for model in models {
+        let name = name_of(model);
+        let same = names.iter().filter(|other| **other == name || other.starts_with(&format!("{name} "))).count();
+        names.push(if same == 0 { name } else { format!("{name} {}", same + 1) });
+    }
+    names
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
@@ -92,7 +105,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Some(SplitArg::Test) | None => Samples::Of(Split::Test),
         Some(SplitArg::All) => Samples::All,
     };
-    let subjects: Vec<_> = models.iter().zip(&loaded).map(|(path, loaded)| Subject { name: name_of(path), loaded }).collect();
+    let names = unique_names(&models);
+    let subjects: Vec<_> = models
+        .iter()
+        .zip(&loaded)
+        .zip(&names)
+        .map(|((path, loaded), name)| Subject { name: name.clone(), loaded, run: run_of(path) })
+        .collect();
+    // What the loader has to say about the data; on standard error, so that results stay clean.
+    let dataset = &source.dataset;
+    dataset.warnings.iter().chain(&dataset.left_out).for_each(|text| eprintln!("note: {text}"));
+    dataset.unreadable.iter().for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
     let run = Run { batch_size: args.batch_size, workers: args.workers, compute: device.compute };
     // With --json the result is all that is written.
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
@@ -104,10 +127,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let out = args.out.clone().or_else(|| folder.map(|folder| folder.join(run::EVAL)));
     if let Some(out) = out {
         let split = &results.evaluations[0].0.split;
-        let name = match data.as_deref().and_then(Path::file_name) {
-            Some(data) => format!("{}-{split}", data.to_string_lossy()),
-            None => split.clone(),
-        };
+        // The run's own `test.json` is the best model's on the run's own data, and nothing else's.
+        let data = data.as_deref().map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned()));
+        let data = data.as_deref().and_then(Path::file_name).map(|name| format!("{}-", name.to_string_lossy()));
+        let model = (models.len() == 1 && !models[0].ends_with(BEST)).then(|| format!("-{}", stem(&models[0])));
+        let name = format!("{}{split}{}", data.unwrap_or_default(), model.unwrap_or_default());
         let written = results.write(&out, &name)?;
         if !args.verbosity.json {
             print(&format!("{} files in {}", written.len(), shown(&out)));

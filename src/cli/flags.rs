@@ -89,7 +89,7 @@ const FLAGS: &[Flag] = &[
     flag(MODEL, "head", "model.head", Text, "HEAD", "fc (three linear layers, default) or gap (average pool, one layer)"),
     flag(MODEL, "dropout", "model.dropout", Plain, "P", "Dropout of the VGG head [default: 0.5]"),
     flag(MODEL, "input-size", "input.size", Plain, "N", "Side of the square input in pixels [default: 256]"),
-    flag(MODEL, "weights", "train.weights", Text, "FILE", "Weights to start from: .safetensors, or imagenet [default: none]"),
+    flag(MODEL, "weights", "train.weights", Path, "FILE", "Weights to start from: .safetensors, or imagenet [default: none]"),
     flag(MODEL, "feature-extract", "train.feature_extract", Switch, "", "Freeze what comes from --weights; train the new layers"),
     flag(AUGMENT, "mixup", "augment.mix.enabled", Switch, "", "MixUp and CutMix [default: on]"),
     flag(AUGMENT, "flip", "augment.transform.flip", Plain, "P", "Probability of mirroring [default: 0.5]"),
@@ -239,7 +239,10 @@ fn value(kind: Kind, text: &str) -> Value {
         Plain | Switch => parse_value(text),
         Text => Value::String(text.to_owned()),
         Path => {
-            // An empty path cannot be made absolute; the configuration's own check will name it.
+            // `imagenet` stands for a file in the cache; an empty path cannot be made absolute, and its own check will name it.
+            if text == "imagenet" {
+                return Value::String(text.to_owned());
+            }
             let path = std::path::absolute(text).map_or_else(|_| text.to_owned(), |path| path.display().to_string());
             Value::String(path)
         }

@@ -17,8 +17,8 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::report::console::{Console, JsonLines};
-use crate::report::events::{Silent, Sink};
+use crate::report::console::{Console, JsonLines, Quiet};
+use crate::report::events::Sink;
 
 /// Trains, explains and compares facial-emotion classifiers.
 ///
@@ -91,7 +91,7 @@ impl Verbosity {
     fn sink(self) -> Box<dyn Sink> {
         match self {
             Self { json: true, .. } => Box::new(JsonLines),
-            Self { quiet: true, .. } => Box::new(Silent),
+            Self { quiet: true, .. } => Box::new(Quiet),
             _ => Box::new(Console::new()),
         }
     }

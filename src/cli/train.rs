@@ -69,7 +69,8 @@ pub(super) fn train(config: RunConfig, folder: &std::path::Path, check: bool, ve
     if check {
         let loss = prepared.try_one_batch()?;
         if verbosity.json {
-            print(&serde_json::json!({ "check": "passed", "loss": loss }).to_string());
+            let summary = prepared.source.dataset.summary();
+            print(&serde_json::json!({ "check": "passed", "loss": loss, "data": summary }).to_string());
             return Ok(ExitCode::SUCCESS);
         }
         for (key, value) in prepared.header() {
@@ -130,16 +131,17 @@ fn finish(folder: &std::path::Path, outcome: Outcome, verbosity: Verbosity) -> R
         eprintln!("interrupted; the state is saved. Go on with: mien train --resume {}", shown(folder));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if verbosity.json {
-        return Ok(ExitCode::SUCCESS);
-    }
     let eval = folder.join(run::EVAL);
     for split in ["test", "valid"] {
         let path = eval.join(format!("{split}.json"));
         if path.exists() {
-            print(&summary_table(&read_evaluation(&path)?));
+            let evaluation = read_evaluation(&path)?;
+            print(&if verbosity.json { serde_json::to_string(&evaluation)? } else { summary_table(&evaluation) });
             break;
         }
+    }
+    if verbosity.json {
+        return Ok(ExitCode::SUCCESS);
     }
     print(&format!("run folder  {}", shown(folder)));
     print(&format!("use it      mien predict {} IMAGE…", shown(folder)));

@@ -134,7 +134,16 @@ fn open_folder(path: &Path) -> Result<Folder> {
             continue;
         }
         let name = item.file_name().to_string_lossy().into_owned();
-        if item.path().is_dir() {
+        // A link to nowhere may have been a class folder: that must not vanish in silence.
+        let kind = match fs::metadata(item.path()) {
+            Ok(metadata) => metadata,
+            Err(_) if is_image_path(&item.path()) => {
+                folder.loose.push(name);
+                continue;
+            }
+            Err(error) => return Err(Error::io("read", item.path(), error)),
+        };
+        if kind.is_dir() {
             folder.subfolders.push((name, item.path()));
         } else if is_image_path(&item.path()) {
             folder.loose.push(name);

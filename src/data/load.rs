@@ -151,6 +151,14 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
     }
     let group_names = name_groups(&pictures);
     let leaks = settle_leaks(&mut pictures, &group_names, config, aim, &mut notes)?;
+    if aim == Aim::Train && config.drop_leaking && !pictures.iter().any(|picture| picture.split == Some(Split::Valid)) {
+        return Err(Error::input("data.drop_leaking", "leaves no valid pictures: every group of valid is in test too")
+            .expected("pictures to watch the training by")
+            .hint("Split anew with --resplit"));
+    }
+    if let Some(size) = config.debug_subset.filter(|size| *size < classes.names.len()) {
+        return Err(Error::input("data.debug_subset", format!("found {size}")).expected("one picture of each class or more"));
+    }
 
     // Add the copies of what is trained on.
     let copies_found = copies.len();
@@ -338,7 +346,8 @@ fn split_base(
         let [_, valid, test] = config.split;
         let missing = [0.0, if has(Split::Valid) { 0.0 } else { valid }, if has(Split::Test) { 0.0 } else { test }];
         let taken: f64 = missing.iter().sum();
-        if taken > 0.0 && has(Split::Train) {
+        // An evaluation's shares of [0, 0, 1] are for data without any splits: train pictures never become test pictures.
+        if taken > 0.0 && taken < 1.0 && has(Split::Train) {
             let shares: Vec<String> = [Split::Valid, Split::Test]
                 .into_iter()
                 .filter(|&split| missing[split as usize] > 0.0)

@@ -129,6 +129,17 @@ pub struct TensorFile {
     path: PathBuf,
     bytes: Vec<u8>,
     metadata: HashMap<String, String>,
+    /// torchvision's name of each tensor, and the file's own.
+    names: BTreeMap<String, String>,
+}
+
+/// timm's names of VGG's linear layers, which it keeps as convolutions over the pooled map, and torchvision's.
+const TIMM_VGG: [(&str, &str); 3] =
+    [("pre_logits.fc1.", "classifier.0."), ("pre_logits.fc2.", "classifier.3."), ("head.fc.", "classifier.6.")];
+
+fn torchvision_name(name: &str) -> String {
+    let renamed = TIMM_VGG.iter().find_map(|(timm, ours)| Some(format!("{ours}{}", name.strip_prefix(timm)?)));
+    renamed.unwrap_or_else(|| name.to_owned())
 }
 
 impl TensorFile {
@@ -144,10 +155,11 @@ impl TensorFile {
                 .expected("weights in .safetensors format")
                 .hint("Convert PyTorch weights with safetensors.torch.save_file(state_dict, path)")
         };
-        SafeTensors::deserialize(&bytes).map_err(wrong)?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(wrong)?;
+        let names = tensors.names().into_iter().map(|name| (torchvision_name(name), name.to_owned())).collect();
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(wrong)?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { path: path.to_owned(), bytes, metadata })
+        Ok(Self { path: path.to_owned(), bytes, metadata, names })
     }
 
     /// One entry of the metadata.
@@ -174,16 +186,18 @@ impl TensorFile {
         Ok(card)
     }
 
-    /// Names of all tensors, sorted.
+    /// torchvision's names of all tensors, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.tensors().names().into_iter().map(str::to_owned).collect();
-        names.sort();
-        names
+        self.names.keys().cloned().collect()
     }
 
     /// Shape of one tensor.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors().tensor(name).ok().map(|view| view.shape().to_vec())
+        let stored = self.names.get(name)?;
+        let shape = self.tensors().tensor(stored).ok()?.shape().to_vec();
+        // A convolution that stands for a linear layer: [O, C, h, w] -> [O, Chw].
+        let is_linear = stored != name && shape.len() == 4;
+        Some(if is_linear { vec![shape[0], shape[1..].iter().product()] } else { shape })
     }
 
     /// Values of one tensor as f32.
@@ -193,7 +207,7 @@ impl TensorFile {
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         let tensors = self.tensors();
         let view = tensors
-            .tensor(name)
+            .tensor(self.names.get(name).map_or(name, String::as_str))
             .map_err(|_| Error::at(&self.path, format!("there is no tensor '{name}'")).hint("Is it a file of another model?"))?;
         let bytes = view.data();
         let values = match view.dtype() {
@@ -424,6 +438,35 @@ mod tests {
         let (_, transfer) = load_pretrained(&model(ModelName::Vgg16Cbam, 7), &path, 1, &device).unwrap();
         assert_eq!(transfer.loaded.len(), 26, "weights and biases of the 13 convolutions");
         assert!(transfer.fresh.iter().all(|name| name.starts_with("cbam.") || name.starts_with("classifier.")));
+    }
+
+    #[test]
+    fn timms_names_of_vgg_are_understood() {
+        let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+        let path = folder.path().join("timm.safetensors");
+        let params = model(ModelName::Vgg16, 7).init(1, false, &device);
+        let timm = named(&params).map(|mut tensor| {
+            for (timm, ours) in TIMM_VGG {
+                if let Some(rest) = tensor.name.strip_prefix(ours) {
+                    let side = if ours == "classifier.0." { 7 } else { 1 };
+                    if tensor.shape.len() == 2 {
+                        tensor.shape = vec![tensor.shape[0], tensor.shape[1] / (side * side), side, side];
+                    }
+                    if timm == "head.fc." && tensor.shape.len() == 4 {
+                        tensor.shape.truncate(2); // timm's last layer is linear
+                    }
+                    tensor.name = format!("{timm}{rest}");
+                    break;
+                }
+            }
+            tensor
+        });
+        save_tensors(&path, timm.collect(), BTreeMap::new()).unwrap();
+        let (loaded, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &path, 2, &device).unwrap();
+        assert!(transfer.fresh.is_empty(), "{:?}", transfer.fresh);
+        for position in 0..params.iter().len() {
+            assert_eq!(params.values(position).unwrap(), loaded.values(position).unwrap());
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::events::{EpochRecord, Event, Sink};
 use crate::error::Result;
 
+/// The key of the header's line about leaking groups.
+pub const LEAKAGE: &str = "LEAKAGE";
+
 /// A bar on the terminal; where standard error is none, or `visible` is false, it draws nothing.
 pub fn bar(visible: bool, what: &str) -> ProgressBar {
     let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -120,6 +123,22 @@ impl Sink for Console {
                 self.bar.finish_and_clear();
                 self.line(&format!("{reason} after {}", duration(*seconds)));
             }
+        }
+        Ok(())
+    }
+}
+
+/// Only what the user must know: warnings, on standard error.
+pub struct Quiet;
+
+impl Sink for Quiet {
+    fn event(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Notice { text } => eprintln!("note: {text}"),
+            Event::Start { header, .. } => {
+                header.iter().filter(|(key, _)| key == LEAKAGE).for_each(|(key, value)| eprintln!("{key}: {value}"));
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a run says while it goes on. The trainer sends events; sinks write them to a file, to the terminal or to another program.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ impl Sink for Silent {
     }
 }
 
-/// Appends events to a file, one JSON object a line. The file is flushed with every epoch and file that is saved.
+/// Appends events to a file, one JSON object a line; each is with the operating system before the next thing happens.
 pub struct EventLog {
     path: PathBuf,
     file: BufWriter<File>,
@@ -174,10 +174,7 @@ impl Sink for EventLog {
         let failed = |e: std::io::Error| Error::io("write", &self.path, e);
         serde_json::to_writer(&mut self.file, event).map_err(|e| failed(e.into()))?;
         self.file.write_all(b"\n").map_err(failed)?;
-        if !matches!(event, Event::Step(_)) {
-            self.file.flush().map_err(failed)?;
-        }
-        Ok(())
+        self.file.flush().map_err(failed)
     }
 }
 
@@ -186,12 +183,12 @@ impl Sink for EventLog {
 /// # Errors
 /// The file cannot be read, or a line but the last is no event.
 pub fn read(path: &Path) -> Result<Vec<Event>> {
-    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-    let lines: Vec<String> = BufReader::new(file).lines().collect::<Result<_, _>>().map_err(|e| Error::io("read", path, e))?;
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
     let count = lines.len();
     let mut events = Vec::with_capacity(count);
-    for (index, line) in lines.iter().enumerate() {
-        match serde_json::from_str(line) {
+    for (index, line) in lines.into_iter().enumerate() {
+        match serde_json::from_slice(line) {
             Ok(event) => events.push(event),
             Err(_) if index + 1 == count => {}
             Err(e) => return Err(Error::input(format!("{}:{}", path.display(), index + 1), format!("no event ({e})"))),
@@ -200,24 +197,22 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Takes the events out of a file that came after update `step` of epoch `epoch` (from 1, the epoch to go on with): a run that goes on
-/// from a checkpoint writes them again.
+/// Cuts a file off before the first event that came after a checkpoint: after update `step`, of which `batch` in epoch `epoch` (from 1, the
+/// epoch to go on with). A run that goes on writes them again.
 ///
 /// # Errors
 /// The file cannot be read or written.
-pub fn rewind(path: &Path, step: u64, epoch: usize) -> Result<()> {
+pub fn rewind(path: &Path, step: u64, epoch: usize, batch: usize) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let kept: Vec<Event> = read(path)?
-        .into_iter()
-        .filter(|event| match event {
-            Event::Step(record) => record.step <= step,
-            Event::Epoch(record) => record.epoch < epoch,
-            Event::EpochStart { epoch: started, .. } => *started < epoch || (*started == epoch && step > 0),
-            _ => true,
-        })
-        .collect();
+    let is_before = |event: &Event| match event {
+        Event::Step(record) => record.step <= step,
+        Event::Epoch(record) => record.epoch < epoch,
+        Event::EpochStart { epoch: started, .. } => *started < epoch || (*started == epoch && batch > 0),
+        _ => true,
+    };
+    let kept: Vec<Event> = read(path)?.into_iter().take_while(is_before).collect();
     write_atomic(path, |out| {
         for event in &kept {
             serde_json::to_writer(&mut *out, event)?;
@@ -273,7 +268,7 @@ mod tests {
             log.event(&step(n, 1 + n as usize / 4)).unwrap();
         }
         drop(log);
-        rewind(&path, 3, 2).unwrap();
+        rewind(&path, 3, 2, 0).unwrap();
         assert_eq!(read(&path).unwrap(), [step(1, 1), step(2, 1), step(3, 1)]);
     }
 }

@@ -44,7 +44,7 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Pictures in a batch.
     pub batch_size: usize,
-    /// Batches whose gradients are averaged into one update.
+    /// Batches whose gradients are averaged into one update; they are held in memory together, as pixels.
     pub accumulation: usize,
     /// Learning rate before schedules.
     pub learning_rate: f64,
@@ -101,7 +101,7 @@ impl Default for TrainConfig {
             optimizer: OptimizerKind::Sgd,
             momentum: 0.9,
             nesterov: false,
-            schedule: Schedule::Cosine,
+            schedule: Schedule::default(),
             warmup: 0.0,
             auto_lr: true,
             ema: true,
@@ -137,6 +137,9 @@ impl TrainConfig {
             if value == 0 {
                 return Err(Error::input(format!("train.{key}"), "found 0").expected("1 or more"));
             }
+        }
+        if self.accumulation > 256 {
+            return Err(Error::input("train.accumulation", format!("found {}", self.accumulation)).expected("1 to 256"));
         }
         let range = |key: &str, value: f64, fits: bool, expected: &str| {
             if fits { Ok(()) } else { Err(Error::input(format!("train.{key}"), format!("found {value}")).expected(expected)) }

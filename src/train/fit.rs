@@ -39,6 +39,9 @@ pub const LAST: &str = "last.safetensors";
 /// The table of epochs within a run folder.
 pub const METRICS: &str = "metrics.csv";
 
+/// f16's loss scale below which the gradient itself must be at fault.
+const SMALLEST_SCALE: f64 = 1.0 / 16_777_216.0;
+
 /// Everything that training needs and does not change.
 pub struct Job<'a> {
     /// The model.
@@ -148,9 +151,14 @@ impl Job<'_> {
 /// A loss that is not finite (with its step and pictures), a picture that cannot be read any more, a file that cannot be written, or
 /// a failing device. The last checkpoint stays whole.
 pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome> {
-    if job.device.compute == ComputeType::F16 && state.progress.scaler.is_none() {
-        state.progress.scaler = Some(LossScaler::default());
+    match state.progress.finished.as_deref() {
+        Some(reason) if reason == Outcome::EarlyStopped.describe() => return Ok(Outcome::EarlyStopped),
+        Some(_) => return Ok(Outcome::Finished),
+        None => {}
     }
+    // A run may go on in another precision.
+    let scaler = state.progress.scaler.take().unwrap_or_default();
+    state.progress.scaler = (job.device.compute == ComputeType::F16).then_some(scaler);
     let weights = job.class_weights();
     while state.progress.epoch < job.config.epochs {
         let started = Instant::now();
@@ -280,7 +288,7 @@ fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: Opti
         let loss = weights.loss(logits.clone(), &device);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
-            return Err(not_finite(job, state, batch, value));
+            return Err(not_finite(job, state, batch, value, "loss"));
         }
         let rows = host_values(logits)?;
         let predicted: Vec<usize> = rows.chunks_exact(classes).map(argmax).collect();
@@ -309,8 +317,14 @@ fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: Opti
     let mut factor = 1.0 / scale;
     if config.gradient_clip > 0.0 || state.progress.scaler.is_some() {
         let norm = norm(&sums)? / scale;
+        if state.progress.scaler.is_none() && !norm.is_finite() {
+            return Err(not_finite(job, state, &group[0], norm, "norm of the gradient"));
+        }
         if state.progress.scaler.as_mut().is_some_and(|scaler| !scaler.update(norm.is_finite())) {
             // f16 overflowed: this update is left out and counted.
+            if scale < SMALLEST_SCALE {
+                return Err(not_finite(job, state, &group[0], norm, "norm of the gradient, however little the loss is scaled,"));
+            }
             let learning_rate = 0.0;
             return Ok(StepResult { loss: loss_sum, correct: hits, images, learning_rate, gradient_norm: None });
         }
@@ -345,12 +359,12 @@ fn norm(gradients: &[Option<Tensor<1>>]) -> Result<f64> {
     Ok(sum.sqrt())
 }
 
-fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64) -> Error {
+fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64, what: &str) -> Error {
     let progress = &state.progress;
     let names: Vec<&str> = batch.samples.iter().take(3).map(|&sample| job.source.dataset.samples[sample].name.as_str()).collect();
     let rate = job.learning_rate(state) * job.warmup(progress.step);
     Error::Compute(format!(
-        "the loss is {value} at step {} (epoch {}, batch {}; pictures {}, …; learning rate {rate:e}); expected a finite number. Lower \
+        "the {what} is {value} at step {} (epoch {}, batch {}; pictures {}, …; learning rate {rate:e}); expected a finite number. Lower \
          --learning-rate, or limit the gradient with --gradient-clip 1",
         progress.step + 1,
         progress.epoch + 1,

@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// How the learning rate changes over the epochs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// Half a cosine down to 0 over all epochs (SGDR without restarts, Loshchilov and Hutter, arXiv:1608.03983).
-    #[default]
-    Cosine,
+    Cosine {}, // braces, so that serde refuses settings of another kind
     /// Times `factor` every `every` epochs.
     Step {
         /// Epochs between two steps.
@@ -32,7 +31,13 @@ pub enum Schedule {
         patience: usize,
     },
     /// The same rate all the way.
-    None,
+    None {},
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self::Cosine {}
+    }
 }
 
 fn five() -> usize {
@@ -65,9 +70,9 @@ impl Schedule {
     /// The factor of epoch `epoch` (from 0) of `epochs`, for the schedules that depend on nothing else.
     pub fn factor(&self, epoch: usize, epochs: usize) -> f64 {
         match self {
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * epoch as f64 / epochs as f64).cos()),
+            Self::Cosine {} => 0.5 * (1.0 + (std::f64::consts::PI * epoch as f64 / epochs as f64).cos()),
             Self::Step { every, factor } => factor.powi((epoch / every) as i32),
-            Self::Plateau { .. } | Self::None => 1.0,
+            Self::Plateau { .. } | Self::None {} => 1.0,
         }
     }
 }
@@ -153,7 +158,7 @@ mod tests {
     #[test]
     fn cosine_goes_from_one_to_nearly_nothing() {
         let half = 0.5f64.sqrt() / 2.0;
-        close(&rates(&Schedule::Cosine, false, &[1.0; 4]), &[1.0, 0.5 + half, 0.5, 0.5 - half]);
+        close(&rates(&Schedule::Cosine {}, false, &[1.0; 4]), &[1.0, 0.5 + half, 0.5, 0.5 - half]);
     }
 
     #[test]
@@ -173,8 +178,8 @@ mod tests {
         let mut losses = vec![1.0; 5];
         losses.extend([2.0; 6]);
         let expected = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5];
-        close(&rates(&Schedule::None, true, &losses), &expected);
-        close(&rates(&Schedule::None, true, &[1.0; 11]), &[1.0; 11]);
+        close(&rates(&Schedule::None {}, true, &losses), &expected);
+        close(&rates(&Schedule::None {}, true, &[1.0; 11]), &[1.0; 11]);
     }
 
     #[test]
@@ -184,7 +189,7 @@ mod tests {
             schedule: Schedule,
         }
         let read = |text: &str| toml::from_str::<Holder>(text).map(|holder| holder.schedule);
-        assert_eq!(read("schedule.kind = \"cosine\"").unwrap(), Schedule::Cosine);
+        assert_eq!(read("schedule.kind = \"cosine\"").unwrap(), Schedule::Cosine {});
         assert_eq!(read("schedule = { kind = \"step\", every = 3 }").unwrap(), Schedule::Step { every: 3, factor: 0.1 });
         assert!(read("schedule = { kind = \"step\", evry = 3 }").is_err());
     }
