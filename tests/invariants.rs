@@ -19,7 +19,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+            let code = text.split("#[cfg(test)]\n").next().unwrap_or_default().to_owned();
             (path.strip_prefix(&root).unwrap().display().to_string(), code)
         })
         .collect()
