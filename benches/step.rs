@@ -1,6 +1,6 @@
 //! What the input pipeline and the bookkeeping cost: whole training steps of mien against a bare Burn loop with ready tensors.
 //!
-//! `cargo bench --bench step -- [MODEL] [SIZE] [BATCH] [STEPS]` (vgg16 256 8 5). The two take turns, so that a machine that drifts drifts
+//! `cargo bench --bench step -- [MODEL] [SIZE] [BATCH] [STEPS] [both|mien|bare]` (vgg16 256 8 5 both; one alone for its peak memory). The two take turns, so that a machine that drifts drifts
 //! for both; medians are printed. The bare loop has Burn's own modules of VGG-16, its SGD with momentum and weight decay, one batch made
 //! once, and reads the loss; mien decodes, transforms, mixes, logs, averages nothing (`ema = false`).
 
@@ -112,6 +112,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let number = |place: usize, default: usize| arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default);
     let name = arguments.first().cloned().unwrap_or_else(|| "vgg16".into());
+    let who = arguments.get(4).cloned().unwrap_or_else(|| "both".into());
     let (size, batch, steps) = (number(1, 256), number(2, 8), number(3, 5));
 
     let folder = tempfile::tempdir().expect("a folder for temporary files");
@@ -132,13 +133,15 @@ fn main() {
     let (turn, turns) = sync_channel(0);
     let (done, results) = sync_channel(0);
     let run = folder.path().join("run");
-    let mien = std::thread::spawn(move || {
-        let prepared = prepare(config, &|_, _| ()).expect("data and model");
-        _ = prepared.train(&run, &mut Turns { turn: turns, done, start: None }, &AtomicBool::new(false));
+    let mien = (who != "bare").then(|| {
+        std::thread::spawn(move || {
+            let prepared = prepare(config, &|_, _| ()).expect("data and model");
+            _ = prepared.train(&run, &mut Turns { turn: turns, done, start: None }, &AtomicBool::new(false));
+        })
     });
 
     let device = Device::flex().autodiff();
-    let mut model = (name == "vgg16").then(|| BareVgg::new(&device));
+    let mut model = (name == "vgg16" && who != "mien").then(|| BareVgg::new(&device));
     let mut optimizer = SgdConfig::new()
         .with_momentum(Some(MomentumConfig::new().with_momentum(0.9).with_dampening(0.0)))
         .with_weight_decay(Some(WeightDecayConfig::new(1e-4)))
@@ -149,8 +152,10 @@ fn main() {
 
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=steps {
-        turn.send(()).expect("mien is training");
-        let seconds = results.recv().expect("mien has made its step");
+        let seconds = mien.as_ref().map(|_| {
+            turn.send(()).expect("mien is training");
+            results.recv().expect("mien has made its step")
+        });
         let start = Instant::now();
         if let Some(now) = model.take() {
             let loss = loss_of.forward(now.forward(images.clone()), targets.clone());
@@ -161,20 +166,25 @@ fn main() {
         }
         if round > 0 {
             // The first round warms up.
-            ours.push(seconds);
-            bare.push(start.elapsed().as_secs_f64());
+            ours.extend(seconds);
+            bare.extend(model.as_ref().map(|_| start.elapsed().as_secs_f64()));
         }
     }
     drop(turn);
     drop(results);
-    mien.join().expect("the training thread ends");
-
-    let (ours, bare) = (median(&mut ours), median(&mut bare));
-    println!("{name} {size}x{size}, batch {batch}, f32, medians of {steps} alternating steps");
-    println!("mien       {:.3} images/s ({ours:.3} s a step)", batch as f64 / ours);
-    if model.is_some() {
-        println!("bare Burn  {:.3} images/s ({bare:.3} s a step)", batch as f64 / bare);
-        println!("ratio      {:.3} (mien's time over the bare loop's)", ours / bare);
+    if let Some(mien) = mien {
+        mien.join().expect("the training thread ends");
     }
-    println!("peak memory of both together: {}", peak_memory());
+
+    println!("{name} {size}x{size}, batch {batch}, f32, medians of {steps} steps, taking turns");
+    for (who, seconds) in [("mien", &mut ours), ("bare Burn", &mut bare)] {
+        if !seconds.is_empty() {
+            let seconds = median(seconds);
+            println!("{who:<10} {:.3} images/s ({seconds:.3} s a step)", batch as f64 / seconds);
+        }
+    }
+    if !ours.is_empty() && !bare.is_empty() {
+        println!("ratio      {:.3} (mien's time over the bare loop's)", median(&mut ours) / median(&mut bare));
+    }
+    println!("peak memory of the process: {}", peak_memory());
 }

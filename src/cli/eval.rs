@@ -15,8 +15,9 @@ use crate::train::fit::BEST;
 
 /// Evaluate a model on a split, or several together as an ensemble.
 ///
-/// MODEL is a run folder (its best model) or a model file. Without DATA the data and splits of the first model's run are used.
-/// With several models, the majority vote and the mean probability are evaluated too.
+/// MODEL is a run folder (its best model) or a model file. Without DATA the data and splits of
+/// the first model's run are used. With several models, the majority vote and the mean
+/// probability are evaluated too. A model that was trained on any of the pictures is named.
 ///
 /// Examples:
 ///   mien eval runs/vgg16_cbam-real

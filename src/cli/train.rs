@@ -13,8 +13,9 @@ use crate::train::fit::Outcome;
 
 /// Train a model on a folder of labelled faces, or go on with a run.
 ///
-/// DATA is a folder of class folders (split by the program), a folder with train, valid and test folders of them, a list (.csv or
-/// .jsonl with path, label and optionally split and group), or fer2013.csv. The defaults are those of recipes/reference.toml.
+/// DATA is a folder of class folders (split by the program), a folder with train, valid and
+/// test folders of them, a list (.csv or .jsonl with path, label and optionally split and group),
+/// or fer2013.csv. The defaults are those of recipes/reference.toml.
 ///
 /// Examples:
 ///   mien train faces/
