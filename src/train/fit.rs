@@ -1,6 +1,6 @@
 //! The training loop, whole and explicit: this is what people change.
 //!
-//! An update reads top to bottom in [`train_step`]: mix (done with the batch) → forward → loss → finite check → backward → clip →
+//! An update reads top to bottom in `train_step`: mix (done with the batch) → forward → loss → finite check → backward → clip →
 //! learning rate → update → averages.
 
 use std::path::{Path, PathBuf};
