@@ -426,3 +426,63 @@ fn the_demo_runs_from_nothing() {
     assert!(said.contains("macro F1") && said.contains("use it"), "{said}");
     assert!(place.path("demo/run/eval/test.json").is_file());
 }
+
+/// Two runs that split the same pictures differently: each has trained on what the other tests on.
+#[test]
+fn an_ensemble_that_has_seen_the_test_pictures_is_stamped() {
+    let place = Place::new();
+    let (faces, one, two) = (format!("{}/train", place.faces()), place.text("one"), place.text("two"));
+    for (run, seed) in [(&one, "1"), (&two, "2")] {
+        ok(&train(&faces, run, &["--quiet", "--epochs", "1", "--seed", seed]));
+    }
+    let honest: Value = serde_json::from_str(&ok(&["eval", &one, "--json"])).unwrap();
+    assert_eq!(honest["leakage"], false);
+    let both = output(&["eval", &one, &two, "--json", "--out", &place.text("both")]);
+    assert!(text(&both.stderr).contains("LEAKAGE: two was trained on"), "{}", text(&both.stderr));
+    let said = text(&both.stdout);
+    assert_eq!(said.lines().count(), 4, "two models, the vote and the mean: {said}");
+    assert!(said.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["leakage"] == true), "{said}");
+    // The same folder as foreign data: most of it was trained on.
+    let foreign = output(&["eval", &one, &faces, "--json", "--out", &place.text("foreign")]);
+    assert!(text(&foreign.stderr).contains("LEAKAGE: one was trained on"), "{}", text(&foreign.stderr));
+}
+
+#[test]
+fn two_programs_do_not_train_in_one_folder_and_a_lost_evaluation_is_made_up() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "200"])).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"event\":\"step\"")), "it trains");
+    fails(&["train", "--resume", &run], &["another mien is training in this folder"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let done = place.text("done");
+    ok(&train(&faces, &done, &["--quiet", "--epochs", "1"]));
+    let test = place.path("done/eval/test.json");
+    let before = fs::read(&test).unwrap();
+    fs::remove_file(&test).unwrap();
+    ok(&["train", "--resume", &done, "--quiet"]);
+    assert_eq!(before, fs::read(&test).unwrap());
+}
+
+/// A model that starts from another one's weights needs that file only at its start.
+#[test]
+fn a_run_from_weights_resumes_without_them() {
+    let place = Place::new();
+    let (faces, first, second) = (place.faces(), place.text("first"), place.text("second"));
+    ok(&train(&faces, &first, &["--quiet", "--epochs", "1"]));
+    let weights = format!("{first}/best.safetensors");
+    let mut child = mien(&train(&faces, &second, &["--json", "--epochs", "3", "--weights", &weights]))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"step\":9,")), "it trains");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_dir_all(place.path("first")).unwrap();
+    ok(&["train", "--resume", &second, "--quiet"]);
+    assert_eq!(losses(&place.path("second")).len(), 21);
+}

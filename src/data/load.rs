@@ -145,6 +145,11 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
     // Group, split, check.
     let sources = copies::link_sources(&pictures, outside_originals, &roots, &steps);
     set_keys(&mut pictures, &sources, regex.as_ref(), &roots, config)?;
+    let by_manifest = pictures.iter().filter(|picture| picture.rule == GroupRule::Manifest).count();
+    if regex.is_some() && by_manifest > 0 {
+        let what = count(by_manifest, "picture has its group", "pictures have their groups");
+        notes.warnings.push(format!("{what} from the augmenter's manifest, where data.group_regex does not count"));
+    }
     split_base(&mut pictures, classes.names.len(), &roots, config, seed, aim, &mut notes)?;
     if let Some(root) = roots.synthetic {
         take_synthetic(&mut pictures, root, config, &mut notes);
