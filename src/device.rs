@@ -119,8 +119,6 @@ pub struct OpenDevice {
     pub name: String,
     /// In what the expensive products are computed.
     pub compute: ComputeType,
-    /// Whether f16 needs its losses scaled.
-    pub is_cpu: bool,
 }
 
 /// Opens the device that `config` names; `auto` takes the first that works of CUDA, Metal, ROCm, Vulkan and the CPU.
@@ -137,13 +135,12 @@ pub fn open(config: &DeviceConfig) -> Result<OpenDevice> {
             .map_or_else(|| open_kind(Kind::Cpu).map(|device| (Kind::Cpu, device)), Ok)?,
         kind => (kind, open_kind(kind)?),
     };
-    let is_cpu = matches!(kind, Kind::Cpu | Kind::LibTorch);
     let compute = compute_type(config.precision, &device, kind)?;
     let name = match kind {
         Kind::Cpu => format!("cpu ({} threads)", rayon::current_num_threads()),
         kind => kind.to_string(),
     };
-    Ok(OpenDevice { device, name, compute, is_cpu })
+    Ok(OpenDevice { device, name, compute })
 }
 
 fn compute_type(precision: Precision, device: &Device, kind: Kind) -> Result<ComputeType> {

@@ -69,7 +69,7 @@ impl TransformConfig {
         ];
         for (key, value, limit) in limits {
             if !(0.0..=limit).contains(&value) {
-                let place = format!("transform.{key}");
+                let place = format!("augment.transform.{key}");
                 return Err(Error::input(place, format!("found {value}"))
                     .expected(format!("0 to {limit}"))
                     .hint("0 turns it off"));
@@ -103,10 +103,10 @@ impl Normalization {
     /// [`Error::Input`] that names the value.
     pub fn validate(&self) -> Result<()> {
         if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
-            return Err(Error::input("normalization.mean", format!("found {mean}")).expected("a finite number"));
+            return Err(Error::input("input.normalization.mean", format!("found {mean}")).expected("a finite number"));
         }
         match self.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
-            Some(std) => Err(Error::input("normalization.std", format!("found {std}")).expected("a number above 0")),
+            Some(std) => Err(Error::input("input.normalization.std", format!("found {std}")).expected("a number above 0")),
             None => Ok(()),
         }
     }
@@ -548,17 +548,23 @@ mod tests {
     fn wrong_values_are_named() {
         assert!(TransformConfig::default().validate().is_ok() && TransformConfig::none().validate().is_ok());
         for (config, words) in [
-            (TransformConfig { hue: 0.6, ..Default::default() }, "transform.hue: found 0.6; expected 0 to 0.5. 0 turns it off"),
-            (TransformConfig { flip: -0.1, ..Default::default() }, "transform.flip: found -0.1; expected 0 to 1. 0 turns it off"),
+            (
+                TransformConfig { hue: 0.6, ..Default::default() },
+                "augment.transform.hue: found 0.6; expected 0 to 0.5. 0 turns it off",
+            ),
+            (
+                TransformConfig { flip: -0.1, ..Default::default() },
+                "augment.transform.flip: found -0.1; expected 0 to 1. 0 turns it off",
+            ),
             (
                 TransformConfig { rotation: f32::NAN, ..Default::default() },
-                "transform.rotation: found NaN; expected 0 to 180. 0 turns it off",
+                "augment.transform.rotation: found NaN; expected 0 to 180. 0 turns it off",
             ),
         ] {
             assert_eq!(config.validate().unwrap_err().to_string(), words);
         }
         let flat = Normalization { std: [0.2, 0.0, 0.2], ..Default::default() };
-        assert!(flat.validate().unwrap_err().to_string().starts_with("normalization.std: found 0"));
+        assert!(flat.validate().unwrap_err().to_string().starts_with("input.normalization.std: found 0"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
-use super::params::{Params, host_values, tensor};
+use super::params::{Params, tensor};
 use super::{Model, ModelConfig};
 use crate::error::{Error, Result};
 
@@ -378,16 +378,6 @@ pub fn load_model(path: &Path, device: &Device) -> Result<LoadedModel> {
     let mut params = model.init(0, false, device);
     file.load(&mut params, "")?;
     Ok(LoadedModel { path: path.to_owned(), card, model, params })
-}
-
-/// Whether any value of a table is not finite, and in which tensor.
-pub fn first_not_finite(params: &Params) -> Result<Option<String>> {
-    for param in params.iter() {
-        if host_values(param.value.clone())?.iter().any(|value| !value.is_finite()) {
-            return Ok(Some(param.name.clone()));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]
