@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Builds mien's other engines and compares a training step on each with the CPU. Not part of .ci/run: a build takes a quarter of an
-# hour or more on two cores. Usage: scripts/check_devices.sh [FEATURE…]   (default: vulkan cuda)
+# hour or more on two cores. Usage: scripts/check_devices.sh [FEATURE…]   (default: wgpu)
 #
-# vulkan  runs on any Vulkan driver; Mesa's software driver will do (Debian: apt-get install mesa-vulkan-drivers)
-# cuda    builds without the toolkit; runs where NVIDIA's driver and CUDA's run-time libraries are
-# rocm    needs ROCm's headers;  metal builds on macOS
+# wgpu    runs on any graphics API; on Linux Mesa's software Vulkan driver will do (Debian: apt-get install mesa-vulkan-drivers)
+# vulkan  the same with SPIR-V made by CubeCL; needs a GPU's driver: Mesa's software driver crashes on that code (22.3 and 25.0)
+# cuda    builds without the toolkit, but its build downloads Burn's LLVM bundle; needs NVIDIA's driver to run
+# rocm    the same for AMD;  metal builds on macOS
 # libtorch needs LibTorch 2.9 (pip install torch==2.9.1 and LIBTORCH_USE_PYTORCH=1, or LIBTORCH=FOLDER)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-features=("${@:-vulkan}")
-[ $# -gt 0 ] || features=(vulkan cuda)
+features=("${@:-wgpu}")
 list=$(IFS=,; echo "${features[*]}")
 cargo build --release --features "$list" --bin mien
 mien=${CARGO_TARGET_DIR:-target}/release/mien

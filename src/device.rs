@@ -14,7 +14,7 @@ use crate::model::layers::ComputeType;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceConfig {
-    /// `auto`, `cpu`, or one that was built in: `cuda`, `cuda:1`, `rocm`, `metal`, `vulkan`, `libtorch`, `libtorch:cuda`.
+    /// `auto`, `cpu`, or one that was built in: `cuda`, `cuda:1`, `rocm`, `metal`, `vulkan`, `wgpu`, `libtorch`, `libtorch:cuda`.
     pub name: String,
     /// Number format of convolutions and matrix products.
     pub precision: Precision,
@@ -65,6 +65,7 @@ enum Kind {
     Rocm(usize),
     Metal,
     Vulkan,
+    Wgpu,
     LibTorch,
     LibTorchCuda(usize),
 }
@@ -85,11 +86,12 @@ impl FromStr for Kind {
             "rocm" => Self::Rocm(index),
             "metal" => Self::Metal,
             "vulkan" => Self::Vulkan,
+            "wgpu" => Self::Wgpu,
             "libtorch" => Self::LibTorch,
             "libtorch:cuda" => Self::LibTorchCuda(index),
             _ => {
                 return Err(Error::input("device.name", format!("there is no device '{name}'"))
-                    .expected("auto, cpu, cuda, cuda:N, rocm, metal, vulkan, libtorch or libtorch:cuda"));
+                    .expected("auto, cpu, cuda, cuda:N, rocm, metal, vulkan, wgpu, libtorch or libtorch:cuda"));
             }
         })
     }
@@ -104,6 +106,7 @@ impl fmt::Display for Kind {
             Self::Rocm(index) => write!(f, "rocm:{index}"),
             Self::Metal => f.write_str("metal"),
             Self::Vulkan => f.write_str("vulkan"),
+            Self::Wgpu => f.write_str("wgpu"),
             Self::LibTorch => f.write_str("libtorch"),
             Self::LibTorchCuda(index) => write!(f, "libtorch:cuda:{index}"),
         }
@@ -121,7 +124,7 @@ pub struct OpenDevice {
     pub compute: ComputeType,
 }
 
-/// Opens the device that `config` names; `auto` takes the first that works of CUDA, Metal, ROCm, Vulkan and the CPU.
+/// Opens the device that `config` names; `auto` takes the first that works of CUDA, Metal, ROCm, Vulkan, WebGPU and the CPU.
 ///
 /// # Errors
 /// The device is unknown, not built in, or not there; or it cannot compute in the wanted precision.
@@ -129,7 +132,7 @@ pub fn open(config: &DeviceConfig) -> Result<OpenDevice> {
     config.validate()?;
     let kind: Kind = config.name.parse()?;
     let (kind, device) = match kind {
-        Kind::Auto => [Kind::Cuda(0), Kind::Metal, Kind::Rocm(0), Kind::Vulkan]
+        Kind::Auto => [Kind::Cuda(0), Kind::Metal, Kind::Rocm(0), Kind::Vulkan, Kind::Wgpu]
             .into_iter()
             .find_map(|kind| Some((kind, open_kind(kind).ok()?)))
             .map_or_else(|| open_kind(Kind::Cpu).map(|device| (Kind::Cpu, device)), Ok)?,
@@ -169,6 +172,7 @@ fn built_in() -> String {
         ("rocm", cfg!(feature = "rocm")),
         ("metal", cfg!(feature = "metal")),
         ("vulkan", cfg!(feature = "vulkan")),
+        ("wgpu", cfg!(feature = "wgpu")),
         ("libtorch", cfg!(feature = "libtorch")),
     ];
     all.into_iter().filter_map(|(name, there)| there.then_some(name)).collect::<Vec<_>>().join(", ")
@@ -185,6 +189,8 @@ fn open_kind(kind: Kind) -> Result<Device> {
         Kind::Metal => probe(kind, || Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "vulkan")]
         Kind::Vulkan => probe(kind, || Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+        #[cfg(feature = "wgpu")]
+        Kind::Wgpu => probe(kind, || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "libtorch")]
         #[allow(deprecated)] // Burn means to drop LibTorch; until then it is a fast CPU and CUDA engine
         Kind::LibTorch => probe(kind, Device::libtorch),

@@ -163,7 +163,7 @@ const FLAGS: &[Flag] = &[
         "device.name",
         Text,
         "NAME",
-        "auto (default), cpu, or cuda, rocm, metal, vulkan, libtorch where built in",
+        "auto (default), cpu, or cuda, rocm, metal, vulkan, wgpu, libtorch where built in",
     ),
     flag(DEVICE, "precision", "device.precision", Text, "NAME", "auto (default), f32, bf16 or f16"),
     flag(DEVICE, "workers", "device.workers", Plain, "N", "Threads that prepare batches [default: 2]"),
