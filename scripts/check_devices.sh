@@ -2,7 +2,7 @@
 # Builds mien's other engines and compares a training step on each with the CPU. Not part of .ci/run: a build takes a quarter of an
 # hour or more on two cores. Usage: scripts/check_devices.sh [FEATURE…]   (default: wgpu)
 #
-# wgpu    runs on any graphics API; on Linux Mesa's software Vulkan driver will do (Debian: apt-get install mesa-vulkan-drivers)
+# wgpu    meant for any graphics API, through WGSL (software drivers too; Debian: apt-get install mesa-vulkan-drivers)
 # vulkan  the same with SPIR-V made by CubeCL; needs a GPU's driver: Mesa's software driver crashes on that code (22.3 and 25.0)
 # cuda    builds without the toolkit, but its build downloads Burn's LLVM bundle; needs NVIDIA's driver to run
 # rocm    the same for AMD;  metal builds on macOS
