@@ -1,8 +1,10 @@
 //! What the input pipeline and the bookkeeping cost: whole training steps of mien against a bare Burn loop with ready tensors.
 //!
-//! `cargo bench --bench step -- [MODEL] [SIZE] [BATCH] [STEPS] [both|mien|bare]` (vgg16 256 8 5 both; one alone for its peak memory). The two take turns, so that a machine that drifts drifts
-//! for both; medians are printed. The bare loop has Burn's own modules of VGG-16, its SGD with momentum and weight decay, one batch made
-//! once, and reads the loss; mien decodes, transforms, mixes, logs, averages nothing (`ema = false`).
+//! `cargo bench --bench step -- [MODEL] [SIZE] [BATCH] [STEPS] [both|mien|bare]` (vgg16 256 8 5 both; one alone for its peak memory).
+//!
+//! The two take turns, so that a machine that drifts drifts for both; medians are printed. The bare loop has Burn's own modules of
+//! VGG-16, its SGD with momentum and weight decay, one batch made once, and reads the loss; mien decodes, transforms, mixes, logs,
+//! averages nothing (`ema = false`).
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

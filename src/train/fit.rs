@@ -135,9 +135,12 @@ impl Job<'_> {
 
     /// The warm-up's share of the rate at update `step` (from 0).
     fn warmup(&self, step: u64) -> f64 {
+        if self.config.warmup == 0.0 {
+            return 1.0; // without a warm-up no step shall count the pictures
+        }
         let batches = bounds(self.source.dataset.indices(Split::Train).len(), self.config.batch_size).len();
         let updates = batches.div_ceil(self.config.accumulation) as f64 * self.config.warmup;
-        if updates > 0.0 { ((step + 1) as f64 / updates).min(1.0) } else { 1.0 }
+        ((step + 1) as f64 / updates).min(1.0)
     }
 
     fn run(&self) -> Run {
