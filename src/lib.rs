@@ -20,6 +20,9 @@
 //! ```
 #![warn(missing_docs)]
 
+#[macro_use]
+mod simd;
+
 pub mod augment;
 pub mod cli;
 pub mod config;

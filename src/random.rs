@@ -24,6 +24,10 @@ pub enum Purpose {
     Draw = 7,
     /// A debugging subset.
     Subset = 8,
+    /// The operations of one augmented copy.
+    Augment = 9,
+    /// The noise that one of these operations adds.
+    Noise = 10,
 }
 
 /// The generator for one (seed, purpose, a, b).

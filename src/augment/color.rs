@@ -6,7 +6,7 @@
 //!
 //! A row is `[C, n]`: n pixels, C = 3 planes R G B, or C = 1 for a grey picture, whose three channels are equal.
 
-use super::simd::Level;
+use crate::simd::Level;
 
 /// Pillow's weights of R, G and B in L (ITU-R 601-2): 19595, 38470 and 7471 of 65536, `Convert.c`.
 const LUMA: [f32; 3] = [19595.0 / 65536.0, 38470.0 / 65536.0, 7471.0 / 65536.0];

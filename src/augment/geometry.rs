@@ -6,7 +6,7 @@
 
 use crate::data::image::RgbImage;
 
-use super::simd::Level;
+use crate::simd::Level;
 
 /// Resizes to `width` × `height`, bit-exact to Pillow 11's `Image.resize((width, height), Image.Resampling.BILINEAR)` on RGB:
 /// triangle filter, widened when shrinking (antialiased); horizontal pass first; weights and sums in 22-bit fixed point; 8 bits

@@ -3,13 +3,17 @@
 //! [`transform`] holds the configuration and the two entry points, one for training and one for evaluation; [`geometry`] resizes
 //! and samples; [`color`] holds the four operations of the colour jitter. Nothing here draws on a shared random state: a training
 //! sample depends on the picture and its drawn parameters alone.
+//!
+//! [`offline`] writes augmented copies of a data set: [`operations`] are Pillow's and OpenCV's to the bit, [`profile`] says which are
+//! done how strongly and how often, [`check`] whether a copy still shows what its original shows.
 
-#[macro_use]
-mod simd;
-
+pub mod check;
 pub mod color;
 pub mod geometry;
 pub mod mix;
+pub mod offline;
+pub mod operations;
+pub mod profile;
 pub mod transform;
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 
 use super::color::{self, Jitter};
 use super::geometry::{self, Map, Resizer, Source};
-use super::simd::Level;
+use crate::simd::Level;
 
 /// How strongly training pictures are changed.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! The command line: a file per command. Arguments in, library call, what is printed; no logic.
 
+mod augment;
 mod demo;
 mod draw;
 mod eval;
@@ -37,6 +38,7 @@ enum Command {
     Eval(eval::Args),
     Predict(predict::Args),
     Info(info::Args),
+    Augment(Box<augment::Args>),
     Draw(draw::Args),
 }
 
@@ -60,6 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Augment(args) => augment::run(&args),
         Command::Draw(args) => draw::run(&args),
     }
 }

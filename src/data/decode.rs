@@ -22,8 +22,11 @@
 //! in libjpeg.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::Cursor;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Once;
 
 use image::codecs::{bmp::BmpDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
@@ -39,7 +42,8 @@ use crate::data::image::RgbImage;
 pub const MAX_SIDE: usize = 8192;
 
 /// The largest buffer of decoded samples, in bytes, as the file stores them (a 16-bit RGBA pixel counts 8). A decoder may need
-/// about as much again while it works; for a progressive JPEG, which is held as 16-bit coefficients, twice as much.
+/// about as much again while it works; twice as much for a progressive JPEG, one with a scan for each colour (both are held as
+/// 16-bit coefficients) and an animated WebP.
 pub const MAX_BYTES: usize = 256 << 20;
 
 /// The endings by which a scan of a folder finds pictures, in lower case.
@@ -88,8 +92,7 @@ pub enum DecodeError {
 
 /// Decodes a file's bytes to RGB, upright; see the module's table for what becomes of each kind of pixel.
 ///
-/// PNG, BMP, TIFF and WebP are equal to Pillow's result byte for byte, except that BMP of 16 bits a pixel (and JPEG inside of
-/// TIFF) may be off by 1.
+/// PNG, BMP, TIFF and WebP are equal to Pillow's result byte for byte, except that BMP of 16 bits a pixel may be off by 1.
 ///
 /// A JPEG's values are close to those of libjpeg-turbo, which Pillow uses, but not equal: the inverse cosine transform rounds
 /// otherwise (grey: 99.0 % of the values are equal, none differs by more than 1), and so does the interpolation of subsampled
@@ -97,18 +100,19 @@ pub enum DecodeError {
 /// largest difference is 5, the mean 0.12; the same reduced to 48x48: 77.1 %, 99.94 %, 4 and 0.32.
 ///
 /// TIFF is read where the `image` crate reads it: not with floating-point, LAB or palette samples of fewer than 8 bits, nor
-/// group 3 fax; that is an error. Of an animation, the first picture is read.
+/// group 3 fax; that is an error, and so is JPEG inside of TIFF. Of an animation, the first picture is read.
 ///
 /// # Errors
 /// A [`DecodeError`] that says what is wrong. Limits ([`MAX_SIDE`], [`MAX_BYTES`]) are checked on the header.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    let (image, orientation) = match sniff(bytes)? {
-        Format::Jpeg => decode_jpeg(bytes)?,
-        Format::Png => decode_png(bytes)?,
-        Format::Bmp => decode_bmp(bytes)?,
-        Format::Tiff => decode_tiff(bytes)?,
-        Format::WebP => decode_webp(bytes)?,
-    };
+    let format = format(bytes)?;
+    let (image, orientation) = without_panic(|| match format {
+        Format::Jpeg => decode_jpeg(bytes),
+        Format::Png => decode_png(bytes),
+        Format::Bmp => decode_bmp(bytes),
+        Format::Tiff => decode_tiff(bytes),
+        Format::WebP => decode_webp(bytes),
+    })?;
     Ok(upright(image, orientation))
 }
 
@@ -147,7 +151,10 @@ pub fn encode_png(image: &RgbImage) -> Vec<u8> {
 // ---------------------------------------------------------------------------------------------------------------------------
 // Telling formats apart
 
-enum Format {
+/// The formats that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Format {
     Jpeg,
     Png,
     Bmp,
@@ -157,7 +164,11 @@ enum Format {
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-fn sniff(bytes: &[u8]) -> Result<Format, DecodeError> {
+/// Tells a file's format by its content.
+///
+/// # Errors
+/// What the file is instead, as far as its beginning tells.
+pub fn format(bytes: &[u8]) -> Result<Format, DecodeError> {
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     let at = |from: usize, text: &[u8]| bytes.get(from..).is_some_and(|rest| rest.starts_with(text));
     if bytes.is_empty() {
@@ -236,9 +247,42 @@ fn looks_like(bytes: &[u8]) -> &'static str {
 }
 
 fn corrupt(format: &'static str, reason: impl std::fmt::Display) -> DecodeError {
-    // Some decoders' messages hold line breaks; an error is one line.
-    let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    DecodeError::Corrupt { format, reason }
+    DecodeError::Corrupt { format, reason: one_line(reason) }
+}
+
+fn unsupported(what: impl std::fmt::Display) -> DecodeError {
+    DecodeError::Unsupported(one_line(what))
+}
+
+/// A decoder's message as one line. Some hold line breaks, and some a list as long as a damaged file claims.
+fn one_line(message: impl std::fmt::Display) -> String {
+    const LONGEST: usize = 200;
+    let message = message.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &message[..end]),
+        None => message,
+    }
+}
+
+/// Runs a decoder. All of the libraries' decoders but PNG's and BMP's are known to panic on some damaged files; that is an error
+/// like any other here, and nothing is printed.
+fn without_panic<T>(decoder: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                usual(info)
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(decoder));
+    QUIET.set(false);
+    result.unwrap_or_else(|_| Err(corrupt("picture", "the decoder cannot cope with it")))
 }
 
 /// Refuses a picture by what its header says, before anything of its size is allocated.
@@ -305,7 +349,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
 
     match colours {
         JpegColours::Grey | JpegColours::Rgb => {}
-        JpegColours::YCbCr => samples.chunks_exact_mut(3).for_each(|p| p.copy_from_slice(&ycbcr_to_rgb(p[0], p[1], p[2]))),
+        JpegColours::YCbCr => ycbcr_to_rgb_all(&mut samples),
         // YCC stands for the complements of CMY. Pillow takes all four channels of a JPEG as complements.
         JpegColours::Ycck => {
             samples.chunks_exact_mut(4).for_each(|p| {
@@ -423,7 +467,7 @@ fn jpeg_colours(layout: &JpegLayout) -> Result<JpegColours, DecodeError> {
 
 fn jpeg_error(error: ZuneError) -> DecodeError {
     match error {
-        ZuneError::Unsupported(scheme) => DecodeError::Unsupported(format!("{scheme:?}")),
+        ZuneError::Unsupported(scheme) => unsupported(format_args!("{scheme:?}")),
         other => corrupt(JPEG, other),
     }
 }
@@ -436,6 +480,64 @@ fn ycbcr_to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let g = y + ((-22554 * cb - 46802 * cr + 32768) >> 16); // 0.34414, 0.71414
     let b = y + ((116130 * cb + 32768) >> 16); // 1.772
     [r, g, b].map(|value| value.clamp(0, 255) as u8)
+}
+
+/// [`ycbcr_to_rgb`] for all pixels, in place.
+fn ycbcr_to_rgb_all(pixels: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        unsafe { ycbcr_to_rgb_avx2(pixels) }
+    } else {
+        0
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    pixels[done..].as_chunks_mut().0.iter_mut().for_each(|p: &mut [u8; 3]| *p = ycbcr_to_rgb(p[0], p[1], p[2]));
+}
+
+/// The same numbers for eight pixels at a time; returns how many bytes it has converted.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn ycbcr_to_rgb_avx2(pixels: &mut [u8]) -> usize {
+    use std::arch::x86_64::*;
+    // Of each of four pixels Y as a 32-bit value, Cb and Cr as two of 16 bits.
+    let lightness = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1));
+    let colours = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, -1, 2, -1, 4, -1, 5, -1, 7, -1, 8, -1, 10, -1, 11, -1));
+    // From four reds, greens, blues and again blues to pixels.
+    let interleave = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, -1, -1, -1, -1));
+    let centre = _mm256_set1_epi16(128);
+    let half = _mm256_set1_epi32(1 << 15);
+    // Factors of Cb and Cr that do not fit into 16 bits go without a multiple of 65536, which the shift makes whole.
+    let factors = |cb: i32, cr: i32| _mm256_set1_epi32((cr << 16) | (cb & 0xffff));
+    let red = factors(0, 91881 - 65536);
+    let green = factors(-22554, -46802 + 65536);
+    let blue = factors(116130 - 2 * 65536, 0);
+
+    let mut done = 0;
+    // The second load takes four bytes more than belong to its pixels.
+    while let Some(bytes) = pixels.get_mut(done..done + 28) {
+        // SAFETY: 12 + 16 = 28 bytes.
+        let (low, high) = unsafe { (_mm_loadu_si128(bytes.as_ptr().cast()), _mm_loadu_si128(bytes.as_ptr().add(12).cast())) };
+        let eight = _mm256_set_m128i(high, low);
+        let y = _mm256_shuffle_epi8(eight, lightness);
+        let both = _mm256_sub_epi16(_mm256_shuffle_epi8(eight, colours), centre);
+        let cb = _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(both));
+        let cr = _mm256_srai_epi32::<16>(both);
+        let product = |factors| _mm256_srai_epi32::<16>(_mm256_add_epi32(_mm256_madd_epi16(both, factors), half));
+        let r = _mm256_add_epi32(_mm256_add_epi32(y, cr), product(red));
+        let g = _mm256_add_epi32(_mm256_sub_epi32(y, cr), product(green));
+        let b = _mm256_add_epi32(_mm256_add_epi32(y, _mm256_slli_epi32::<1>(cb)), product(blue));
+        let clamped = _mm256_packus_epi16(_mm256_packs_epi32(r, g), _mm256_packs_epi32(b, b));
+        let rgb = _mm256_shuffle_epi8(clamped, interleave);
+        let mut result = [0u8; 32];
+        // SAFETY: 32 bytes.
+        unsafe { _mm256_storeu_si256(result.as_mut_ptr().cast(), rgb) };
+        bytes[..12].copy_from_slice(&result[..12]);
+        bytes[12..24].copy_from_slice(&result[16..28]);
+        done += 24;
+    }
+    done
 }
 
 /// Pillow's `cmyk2rgb`, with its rounded division by 255.
@@ -484,6 +586,7 @@ fn decode_png(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
         (Rgba, _) => pack::<8>(samples, |p| [p[0], p[2], p[4]]),
         (GrayscaleAlpha, 8) => spread::<2>(&samples, |p| [p[0]; 3]),
         (GrayscaleAlpha, _) => pack::<4>(samples, |p| [p[0]; 3]),
+        (Grayscale, 8) => spread::<1>(&samples, |p| [p[0]; 3]),
         (Grayscale, 16) => spread::<2>(&samples, |p| [clip(u16::from_be_bytes(*p)); 3]),
         (Grayscale, _) => {
             let scale = 255 / ((1u16 << depth) - 1) as u8;
@@ -513,7 +616,12 @@ fn png_exif(info: &png::Info) -> Vec<u8> {
         return exif.to_vec();
     }
     const KEY: &str = "Raw profile type exif";
-    let compressed = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).and_then(|c| c.get_text().ok());
+    let compressed = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).and_then(|chunk| {
+        // Unlike `get_text`, this stops at 2 MiB: a small chunk may hold a thousand times its size.
+        let mut chunk = chunk.clone();
+        chunk.decompress_text().ok()?;
+        chunk.get_text().ok()
+    });
     let plain = || info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).map(|c| c.text.clone());
     let text = compressed.or_else(plain).unwrap_or_default();
     let digits: Vec<u8> =
@@ -523,8 +631,12 @@ fn png_exif(info: &png::Info) -> Vec<u8> {
 }
 
 fn png_xmp(info: &png::Info) -> Vec<u8> {
-    let chunk = info.utf8_text.iter().find(|chunk| chunk.keyword == "XML:com.adobe.xmp");
-    chunk.and_then(|chunk| chunk.get_text().ok()).unwrap_or_default().into_bytes()
+    let chunk = info.utf8_text.iter().find(|chunk| chunk.keyword == "XML:com.adobe.xmp").cloned();
+    let text = chunk.and_then(|mut chunk| {
+        chunk.decompress_text().ok()?;
+        chunk.get_text().ok()
+    });
+    text.unwrap_or_default().into_bytes()
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -538,10 +650,34 @@ fn decode_bmp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
 
 fn decode_webp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     const WEBP: &str = "WebP";
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(WEBP, error))?;
-    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
-    let xmp = decoder.xmp_metadata().ok().flatten().unwrap_or_default();
-    Ok((read_image(WEBP, decoder)?, orientation(&exif, &xmp)))
+    // The decoder allocates what the header of a lossy picture says, before it finds that the canvas is smaller.
+    const KEYFRAME: &[u8] = &[0x9d, 0x01, 0x2a];
+    for at in (0..bytes.len().saturating_sub(17)).filter(|&at| bytes[at..].starts_with(b"VP8 ")) {
+        if bytes[at + 11..].starts_with(KEYFRAME) {
+            let side = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]) & 0x3fff);
+            check_size(WEBP, side(at + 14), side(at + 16), 3)?;
+        }
+    }
+    let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(WEBP, error))?;
+    let orientation = orientation(webp_chunk(bytes, b"EXIF"), webp_chunk(bytes, b"XMP "));
+    Ok((read_image(WEBP, decoder)?, orientation))
+}
+
+/// The first chunk of a kind in an extended WebP; nothing if there is none or the file ends inside of it. (The decoder's own
+/// function allocates whatever length the chunk claims.)
+fn webp_chunk<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> &'a [u8] {
+    if !bytes[12..].starts_with(b"VP8X") {
+        return &[];
+    }
+    let mut rest = &bytes[12..];
+    while let Some((head, body)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        if head.starts_with(kind) {
+            return body.get(..length).unwrap_or_default();
+        }
+        rest = body.get(length + length % 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 fn decode_tiff(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
@@ -552,6 +688,7 @@ fn decode_tiff(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     const RGB: u16 = 2;
     const PALETTE: u16 = 3;
     const CMYK: u16 = 5;
+    check_tiff(bytes)?;
     let colours = tiff_colours(bytes);
     let mut file = Cow::Borrowed(bytes);
     let relabel = match colours {
@@ -581,6 +718,51 @@ fn decode_tiff(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
         _ => to_rgb(TIFF, kind, samples)?,
     };
     Ok((RgbImage::new(size.0, size.1, pixels), orientation))
+}
+
+/// Refuses what the decoder would take too long or too much memory for, by the first directory: JPEG inside (it would allocate
+/// what that JPEG's own header says, for each strip anew, and fill up with grey what is cut off), and thousands of strips or tiles
+/// that all claim the same bytes.
+fn check_tiff(bytes: &[u8]) -> Result<(), DecodeError> {
+    const COMPRESSION: usize = 259;
+    const STRIP_BYTES: usize = 279;
+    const TILE_BYTES: usize = 325;
+    const JPEG_COMPRESSION: u8 = 7; // no other compression's number has this byte in it
+    let little = bytes.starts_with(b"II");
+    let number = |field: &[u8]| {
+        let join = |value: usize, byte: &u8| value << 8 | usize::from(*byte);
+        if little { field.iter().rev().fold(0, join) } else { field.iter().fold(0, join) }
+    };
+    // An entry: tag, type (2 bytes each), count, value or its place (a word each).
+    let (word, count_size) = if number(&bytes[2..4]) == 43 { (8, 8) } else { (4, 2) }; // BigTIFF, or classic
+    let directory = bytes.get(word..2 * word).and_then(|field| bytes.get(number(field)..)).unwrap_or_default();
+    let Some((count, entries)) = directory.split_at_checked(count_size) else {
+        return Ok(()); // the decoder says what is wrong
+    };
+    for entry in entries.chunks_exact(4 + 2 * word).take(number(count)) {
+        let (count, field) = (number(&entry[4..4 + word]), &entry[4 + word..]);
+        match number(&entry[..2]) {
+            COMPRESSION if field.contains(&JPEG_COMPRESSION) => {
+                return Err(unsupported("JPEG inside of TIFF; save it as JPEG or PNG"));
+            }
+            STRIP_BYTES | TILE_BYTES => {
+                let size = match number(&entry[2..4]) {
+                    1 | 7 => 1,
+                    3 => 2,
+                    16 => 8,
+                    _ => 4,
+                };
+                let values = if count <= word / size { field } else { bytes.get(number(field)..).unwrap_or_default() };
+                let claimed = values.chunks_exact(size).take(count).map(number).fold(0, usize::saturating_add);
+                // Careless writers exaggerate a little.
+                if claimed / 16 > bytes.len() {
+                    return Err(corrupt("TIFF", format_args!("its parts claim {claimed} of the file's {} bytes", bytes.len())));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Where the first directory of a classic TIFF says how its colours are meant (tag 262), and what it says.
@@ -656,7 +838,7 @@ fn high(first: u8, second: u8) -> u8 {
 fn image_error(format: &'static str, error: ImageError) -> DecodeError {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => DecodeError::Truncated(format),
-        ImageError::Unsupported(error) => DecodeError::Unsupported(error.to_string()),
+        ImageError::Unsupported(error) => unsupported(error),
         other => corrupt(format, other),
     }
 }
@@ -845,7 +1027,7 @@ mod tests {
     #[test]
     fn the_ending_does_not_matter_but_the_content_does() {
         let page = b"\n<!DOCTYPE html><html><body>404</body></html>";
-        assert!(matches!(sniff(&fixture("rgb8.png")), Ok(Format::Png)));
+        assert!(matches!(format(&fixture("rgb8.png")), Ok(Format::Png)));
         assert_eq!(decode(b""), Err(DecodeError::EmptyFile));
         assert_eq!(
             error_of(page),
@@ -996,6 +1178,17 @@ mod tests {
     fn a_png_written_is_read_back_as_it_was() {
         let image = decode(&fixture("rgb8.png")).unwrap();
         assert_eq!(decode(&encode_png(&image)).unwrap(), image);
+    }
+
+    #[test]
+    fn many_pixels_are_converted_as_one_is() {
+        let colour = |index: u32| [index as u8, (index >> 8) as u8, (index >> 16) as u8];
+        let mut pixels: Vec<u8> = (0..1 << 24).step_by(3).flat_map(colour).collect();
+        ycbcr_to_rgb_all(&mut pixels);
+        for (pixel, index) in pixels.chunks_exact(3).zip((0..1 << 24).step_by(3)) {
+            let [y, cb, cr] = colour(index);
+            assert_eq!(pixel, ycbcr_to_rgb(y, cb, cr));
+        }
     }
 
     #[test]

@@ -119,11 +119,12 @@ pub fn name_groups(groups: &[usize], keys: &[Option<&str>], hashes: &[[u8; 32]])
             (a, b) => a.or(b),
         };
     }
-    key_of
-        .into_iter()
-        .zip(hash_of)
-        .map(|(key, hash)| key.map_or_else(|| format!("blake3:{}", &blake3::Hash::from(hash).to_hex()[..32]), str::to_owned))
-        .collect()
+    key_of.into_iter().zip(hash_of).map(|(key, hash)| key.map_or_else(|| content_name(&hash), str::to_owned)).collect()
+}
+
+/// The name of a group that nothing but one content identifies.
+pub fn content_name(hash: &[u8; 32]) -> String {
+    format!("blake3:{}", &blake3::Hash::from(*hash).to_hex()[..32])
 }
 
 /// The smallest content hash of every group: what identifies it whatever its files are called.

@@ -104,7 +104,7 @@ const LITTER_FOLDERS: [&str; 4] = ["__macosx", "@eadir", "lost+found", "$recycle
 const LITTER_FILES: [&str; 4] = ["thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"];
 
 /// The split a folder's name stands for.
-fn split_of(folder: &str) -> Option<Split> {
+pub(crate) fn split_of(folder: &str) -> Option<Split> {
     match folder.to_lowercase().as_str() {
         "train" | "training" => Some(Split::Train),
         "valid" | "val" | "validation" => Some(Split::Valid),
@@ -113,14 +113,15 @@ fn split_of(folder: &str) -> Option<Split> {
     }
 }
 
-fn is_hidden(name: &OsStr) -> bool {
+/// Whether a name is that of something that operating systems and archives leave behind, or hidden.
+pub(crate) fn is_hidden(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with('.') || LITTER_FOLDERS.contains(&name.to_lowercase().as_str())
 }
 
 // ---------------------------------------------------------------------------------------------------------------- folders
 
-/// A folder's own subfolders (name, path), and how many pictures lie loose beside them.
+/// A folder's own subfolders (name, path), and the pictures that lie loose beside them.
 struct Folder {
     subfolders: Vec<(String, PathBuf)>,
     loose: Vec<String>,
@@ -154,7 +155,28 @@ fn open_folder(path: &Path) -> Result<Folder> {
     Ok(folder)
 }
 
-fn scan_folder(root: &Path) -> Result<Scan> {
+/// The class folders of a root.
+pub(crate) struct Tree {
+    /// [`Layout::SplitFolders`] or [`Layout::ClassFolders`].
+    pub(crate) layout: Layout,
+    /// In order of split folder and name.
+    pub(crate) classes: Vec<ClassFolder>,
+    /// Pictures outside of any class folder, as paths below the root.
+    pub(crate) loose: Vec<String>,
+}
+
+/// One folder of a class.
+pub(crate) struct ClassFolder {
+    /// The folder's name.
+    pub(crate) label: String,
+    /// The folder.
+    pub(crate) path: PathBuf,
+    /// The split it lies in, where the root has splits.
+    pub(crate) split: Option<Split>,
+}
+
+/// Finds the class folders of `root`, a folder of them or of train, valid and test folders of them.
+pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
     let folder = open_folder(root)?;
     let (splits, others): (Vec<_>, Vec<_>) = folder.subfolders.iter().partition(|(name, _)| split_of(name).is_some());
     if folder.subfolders.is_empty() {
@@ -172,29 +194,41 @@ fn scan_folder(root: &Path) -> Result<Scan> {
     }
     refuse_a_wrapper(root, &folder)?;
 
-    let mut litter = NotPictures::default();
-    let mut scan = Scan::new(if splits.is_empty() { Layout::ClassFolders } else { Layout::SplitFolders });
-    litter.loose(&folder.loose, "");
+    let class = |split| move |(label, path): (String, PathBuf)| ClassFolder { label, path, split };
     if splits.is_empty() {
-        for (label, path) in &folder.subfolders {
-            scan_class(root, label, path, None, &mut scan, &mut litter)?;
-        }
+        let classes = folder.subfolders.into_iter().map(class(None)).collect();
+        return Ok(Tree { layout: Layout::ClassFolders, classes, loose: folder.loose });
     }
+    let mut tree = Tree { layout: Layout::SplitFolders, classes: Vec::new(), loose: folder.loose.clone() };
     for (index, (name, path)) in splits.iter().enumerate() {
         let split = split_of(name);
         if let Some((other, _)) = splits[..index].iter().find(|(other, _)| split_of(other) == split) {
             return Err(Error::at(root, format!("holds both `{other}` and `{name}`")).expected("one folder for each split"));
         }
         let inside = open_folder(path)?;
-        litter.loose(&inside.loose, &format!("{name}/"));
+        tree.loose.extend(inside.loose.iter().map(|loose| format!("{name}/{loose}")));
         if let Some((nested, _)) = inside.subfolders.iter().find(|(nested, _)| split_of(nested).is_some()) {
             return Err(Error::at(path, format!("holds the split folder `{nested}` inside of a split"))
                 .expected("class folders")
                 .hint("Give the folder whose train, valid and test hold the class folders"));
         }
-        for (label, path) in &inside.subfolders {
-            scan_class(root, label, path, split, &mut scan, &mut litter)?;
-        }
+        tree.classes.extend(inside.subfolders.into_iter().map(class(split)));
+    }
+    Ok(tree)
+}
+
+/// Whether a folder holds pictures and no folders.
+pub(crate) fn is_flat(root: &Path) -> Result<bool> {
+    let folder = open_folder(root)?;
+    Ok(folder.subfolders.is_empty() && !folder.loose.is_empty())
+}
+
+fn scan_folder(root: &Path) -> Result<Scan> {
+    let tree = class_folders(root)?;
+    let mut litter = NotPictures { loose: tree.loose, ..NotPictures::default() };
+    let mut scan = Scan::new(tree.layout);
+    for class in &tree.classes {
+        scan_class(root, &class.label, &class.path, class.split, &mut scan, &mut litter)?;
     }
     scan.left_out.extend(litter.notes());
     Ok(scan)
@@ -314,14 +348,16 @@ pub(crate) fn relative_name(root: &Path, path: &Path) -> String {
 
 /// Counts what lies in the folders and is no picture of a class.
 #[derive(Default)]
-struct NotPictures {
+pub(crate) struct NotPictures {
     by_ending: BTreeMap<String, usize>,
     first: Option<String>,
-    loose: Vec<String>,
+    /// Pictures outside of any class folder, as paths below the root.
+    pub(crate) loose: Vec<String>,
 }
 
 impl NotPictures {
-    fn in_class(&mut self, name: &str) {
+    /// Takes note of a file in a class folder, by its path below the root.
+    pub(crate) fn in_class(&mut self, name: &str) {
         let file = name.rsplit('/').next().unwrap_or(name);
         if LITTER_FILES.contains(&file.to_lowercase().as_str()) {
             return;
@@ -333,11 +369,8 @@ impl NotPictures {
         }
     }
 
-    fn loose(&mut self, names: &[String], folder: &str) {
-        self.loose.extend(names.iter().map(|name| format!("{folder}{name}")));
-    }
-
-    fn notes(self) -> Vec<String> {
+    /// What was found, in words.
+    pub(crate) fn notes(self) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(first) = self.first {
             let total = self.by_ending.values().sum();

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// The manifest's name in the root of the augmenter's output.
 pub const MANIFEST: &str = "mien-manifest.jsonl";
 
+/// The beginning of the manifest, while the augmenter is at work; its lines also tell of files that could not be used.
+pub const JOURNAL: &str = "mien-manifest.jsonl.part";
+
 /// What the loader needs of one line; other fields are for people.
 #[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ManifestLine {
@@ -26,12 +29,16 @@ pub struct ManifestLine {
 /// Reads the manifest of `root` by output path, or `None` where there is none. A repeated output counts as its last line says.
 ///
 /// # Errors
-/// The file cannot be read; a line is not what it must be (the line is named).
+/// The file cannot be read; a line is not what it must be (the line is named); the augmenter did not come to its end.
 pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>>> {
     let path = root.join(MANIFEST);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            if root.join(JOURNAL).exists() {
+                return Err(Error::at(root, "was not augmented to the end")
+                    .hint("Complete it with the same `mien augment` command and --resume"));
+            }
             return Ok(None);
         }
         Err(error) => return Err(Error::io("read", path, error)),
@@ -85,6 +92,13 @@ mod tests {
         let error = read(&format!("{line}\n{{\"output\":\"a/1_a")).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("--resume"), "{error}");
         assert!(read("{}").unwrap_err().to_string().contains("missing field `output`"));
+    }
+
+    #[test]
+    fn an_unfinished_output_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(JOURNAL), "").unwrap();
+        assert!(read_manifest(folder.path()).unwrap_err().to_string().contains("--resume"));
     }
 
     #[test]

@@ -8,11 +8,15 @@
 //! exact duplicates always share one. Whatever cannot be used is counted and named in the [`Dataset`], never dropped in silence.
 
 pub mod batches;
+pub mod bitmap;
 pub mod classes;
 pub mod config;
 mod copies;
 pub mod decode;
+#[cfg(test)]
+mod decode_corpus;
 pub mod draw;
+pub mod encode;
 pub mod groups;
 pub mod image;
 pub mod layout;

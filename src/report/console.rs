@@ -15,7 +15,14 @@ pub const LEAKAGE: &str = "LEAKAGE";
 pub fn bar(visible: bool, what: &str) -> ProgressBar {
     let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(0), target).with_message(what.to_owned());
-    bar.set_style(style("{msg} {bar:30.cyan/blue} {pos}/{len} {elapsed}"));
+    bar.set_style(style("{msg} {bar:30.cyan/blue} {pos}/{len} {elapsed}<{eta}"));
+    bar
+}
+
+/// A count without an end on the terminal, where [`bar`] would be drawn.
+pub fn spinner(visible: bool, what: &str) -> ProgressBar {
+    let bar = bar(visible, what);
+    bar.set_style(style("{msg} {pos} {elapsed}"));
     bar
 }
 

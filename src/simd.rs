@@ -5,7 +5,7 @@
 
 /// The instruction set to use. A value exists only where the processor has what it says, as only [`Level::available`] makes any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Level(Set);
+pub(crate) struct Level(Set);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
@@ -18,7 +18,7 @@ enum Set {
 
 impl Level {
     /// What this processor can do, from the least, which every processor of the target can, to the best.
-    pub(super) fn available() -> impl Iterator<Item = Self> {
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let better = {
             use std::arch::is_x86_feature_detected as has;
@@ -32,19 +32,19 @@ impl Level {
     }
 
     /// The best that this processor can do.
-    pub(super) fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         Self::available().last().unwrap_or(Self(Set::Portable))
     }
 
     /// Whether AVX2 may be used.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn avx2(self) -> bool {
+    pub(crate) fn avx2(self) -> bool {
         self.0 != Set::Portable
     }
 
     /// Whether AVX-512 F, BW, DQ and VL may be used.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn avx512(self) -> bool {
+    pub(crate) fn avx512(self) -> bool {
         self.0 == Set::Avx512
     }
 }
@@ -59,7 +59,7 @@ impl Default for Level {
 macro_rules! vectorized {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
-        $vis fn $name(level: $crate::augment::simd::Level, $($arg: $kind),*) $(-> $result)? {
+        $vis fn $name(level: $crate::simd::Level, $($arg: $kind),*) $(-> $result)? {
             #[inline(always)]
             fn body($($arg: $kind),*) $(-> $result)? $body
 

@@ -1,0 +1,335 @@
+//! One source: read, decoded, copied, and augmented until its copies keep the limits.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{LockResult, Mutex, MutexGuard};
+
+use super::journal::{Line, PROGRAM};
+use super::maker::{Made, Maker, key_of};
+use super::place::{Placer, in_the_way};
+use super::source::{Listing, copy_name};
+use super::{Originals, Plan};
+use crate::data::bitmap::Bitmap;
+use crate::data::decode::{Format, decode, format};
+use crate::data::groups;
+use crate::error::{Error, Result};
+
+/// Files beyond this are no pictures of faces.
+const MAX_FILE: u64 = 512 << 20;
+/// Pictures of more bytes, as a file or decoded, are worked on one at a time, and their buffers given back.
+const LARGE_FILE: u64 = 1 << 20;
+const LARGE_PICTURE: usize = 12 << 20;
+/// The longest file name of today's file systems, in bytes.
+const MAX_NAME: usize = 255;
+
+/// What became of the sources of a batch, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Originals that were written.
+    pub originals: usize,
+    /// Augmented copies that were written.
+    pub copies: usize,
+    /// Files that an earlier run had written; their content was checked.
+    pub kept: usize,
+    /// Bytes of all these files.
+    pub bytes: u64,
+    /// How often each operation was done, in the order of [`crate::augment::profile::NAMES`].
+    pub operations: [usize; 12],
+    /// Draws that were refused, by reason: too much clipped, not similar enough, too much border, equal to another.
+    pub refused: [usize; 4],
+    /// Copies that were given up: no draw kept the limits.
+    pub given_up: usize,
+    /// Sources that could not be used.
+    pub quarantined: usize,
+}
+
+impl Counts {
+    /// Adds the counts of another batch.
+    pub fn add(&mut self, other: &Self) {
+        self.originals += other.originals;
+        self.copies += other.copies;
+        self.kept += other.kept;
+        self.bytes += other.bytes;
+        self.given_up += other.given_up;
+        self.quarantined += other.quarantined;
+        self.operations.iter_mut().zip(other.operations).for_each(|(sum, count)| *sum += count);
+        self.refused.iter_mut().zip(other.refused).for_each(|(sum, count)| *sum += count);
+    }
+}
+
+/// One thread's buffers.
+pub(super) struct Worker<'a> {
+    plan: &'a Plan,
+    /// Held while a large picture is worked on, so that only one is in memory.
+    large: &'a Mutex<()>,
+    placer: &'a Placer,
+    maker: Maker<'a>,
+    file: Vec<u8>,
+    lines: Vec<u8>,
+    counts: Counts,
+}
+
+/// A source that can be read.
+struct Original {
+    /// Path below the source's root, and the bytes of it where they are no Unicode.
+    name: String,
+    name_bytes: Option<String>,
+    hash: blake3::Hash,
+    group: String,
+    format: Format,
+    image: Bitmap,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(plan: &'a Plan, large: &'a Mutex<()>, placer: &'a Placer) -> Self {
+        Self { plan, large, placer, maker: Maker::new(plan), file: Vec::new(), lines: Vec::new(), counts: Counts::default() }
+    }
+
+    /// The journal's lines and the counts since the last call.
+    pub(super) fn take(&mut self) -> (Vec<u8>, Counts) {
+        (std::mem::take(&mut self.lines), std::mem::take(&mut self.counts))
+    }
+
+    /// Makes the original and `copies` augmented copies of one source, and their lines.
+    ///
+    /// # Errors
+    /// A file cannot be written, or another file is in its place. That a source cannot be used is no error but a line.
+    pub(super) fn make(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<()> {
+        let mut gate = None;
+        let original = match self.read(listing, name, copies, &mut gate) {
+            Ok(original) => original,
+            Err(problem) => {
+                let below = listing.below.join(name);
+                let line =
+                    Line { source: portable(&below), source_bytes: raw(&below), problem: Some(problem), ..Line::default() };
+                self.counts.quarantined += 1;
+                return self.write_line(&line);
+            }
+        };
+        self.make_original(listing, name, &original)?;
+        if copies > 0 {
+            self.make_copies(listing, name, copies, &original)?;
+        }
+        if gate.is_some() {
+            // Before another thread begins with its large picture, the buffers of this one go.
+            let (lines, counts) = self.take();
+            *self = Self { lines, counts, ..Self::new(self.plan, self.large, self.placer) };
+        }
+        Ok(())
+    }
+
+    /// Reads and decodes a source, or says in one line why that cannot be. Takes the gate for a large one.
+    fn read(
+        &mut self,
+        listing: &Listing,
+        name: &OsStr,
+        copies: u32,
+        gate: &mut Option<LockResult<MutexGuard<'a, ()>>>,
+    ) -> Result<Original, String> {
+        let path = listing.path.join(name);
+        let mut file = File::open(&path).map_err(|error| explain(&error))?;
+        let length = file.metadata().map_err(|error| explain(&error))?.len();
+        if length > MAX_FILE {
+            return Err(format!("{} MB are too large for a picture; the limit is {} MB", length >> 20, MAX_FILE >> 20));
+        }
+        if length > LARGE_FILE {
+            *gate = Some(self.large.lock());
+        }
+        self.file.clear();
+        file.read_to_end(&mut self.file).map_err(|error| explain(&error))?;
+        let bytes = &self.file;
+        let found = format(bytes).map_err(|error| error.to_string())?;
+        let image = decode(bytes).map_err(|error| error.to_string())?;
+        if gate.is_none() && image.pixels.len() > LARGE_PICTURE {
+            *gate = Some(self.large.lock());
+        }
+        if copies > 0 && name.len() + format!("_aug_{copies}-10.jpeg").len() > MAX_NAME {
+            return Err(format!("its name of {} bytes is too long for `_aug_{copies}` to fit on", name.len()));
+        }
+        let below = listing.below.join(name);
+        let name = portable(&below);
+        let hash = blake3::hash(bytes);
+        let by_regex = self.plan.group_regex.as_ref().and_then(|regex| groups::regex_key(regex, &name));
+        let group = by_regex
+            .or_else(|| groups::name_key(&name).map(|(_, key)| key))
+            .unwrap_or_else(|| groups::content_name(hash.as_bytes()));
+        Ok(Original { name_bytes: raw(&below), name, hash, group, format: found, image: Bitmap::from_rgb(image) })
+    }
+
+    fn make_original(&mut self, listing: &Listing, name: &OsStr, original: &Original) -> Result<()> {
+        let target = self.plan.output.join(&listing.below).join(name);
+        let is_new = match self.plan.originals {
+            Originals::Copy => self.placer.place(&target, &self.file)?,
+            Originals::Hardlink => self.placer.link(&listing.path.join(name), &target, &self.file)?,
+            Originals::Reflink => self.placer.clone_file(&listing.path.join(name), &target, &self.file)?,
+        };
+        self.count(is_new, 0, self.file.len());
+        let line = Line {
+            output: Some(original.name.clone()),
+            output_bytes: original.name_bytes.clone(),
+            copy: Some(0),
+            codec: Some("original".into()),
+            output_hash: Some(short(&original.hash)),
+            bytes: Some(self.file.len() as u64),
+            ..line_of(original)
+        };
+        self.write_line(&line)
+    }
+
+    fn make_copies(&mut self, listing: &Listing, name: &OsStr, copies: u32, original: &Original) -> Result<()> {
+        let (base, ending) = copy_name(&listing.files, name, original.format);
+        let key = key_of(&listing.below.join(name));
+        let mut hashes: Vec<blake3::Hash> = Vec::with_capacity(copies as usize);
+        for copy in 1..=copies {
+            let made = self.maker.make(&original.image, original.format, key, copy, &hashes);
+            self.counts.refused.iter_mut().zip(std::mem::take(&mut self.maker.refused)).for_each(|(sum, count)| *sum += count);
+            let Made { operations, attempts, hash } = match made {
+                Ok(made) => made,
+                Err(reason) => {
+                    let line = Line {
+                        source: original.name.clone(),
+                        source_bytes: original.name_bytes.clone(),
+                        copy: Some(copy),
+                        problem: Some(reason),
+                        ..Line::default()
+                    };
+                    self.counts.given_up += 1;
+                    self.write_line(&line)?;
+                    continue;
+                }
+            };
+            hashes.push(hash);
+            let mut file = base.clone();
+            file.push(format!("_aug_{copy}."));
+            file.push(&ending);
+            let below = listing.below.join(file);
+            let is_new = self.placer.place(&self.plan.output.join(&below), &self.maker.encoded)?;
+            self.count(is_new, 1, self.maker.encoded.len());
+            operations.iter().for_each(|operation| self.counts.operations[operation.index()] += 1);
+            let jpeg = &self.plan.profile.jpeg;
+            let line = Line {
+                output: Some(portable(&below)),
+                output_bytes: raw(&below),
+                copy: Some(copy),
+                operations: Some(operations),
+                attempts: Some(attempts),
+                seed: Some(self.plan.seed),
+                codec: Some(match original.format {
+                    Format::Jpeg => format!("jpeg {} {}", jpeg.quality, jpeg.subsampling),
+                    _ => "png".into(),
+                }),
+                output_hash: Some(short(&hash)),
+                bytes: Some(self.maker.encoded.len() as u64),
+                ..line_of(original)
+            };
+            self.write_line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the files that an earlier run has written for a source; makes again what is missing.
+    ///
+    /// # Errors
+    /// A file is not what the journal says.
+    pub(super) fn verify(&mut self, listing: &Listing, name: &OsStr, copies: u32, lines: &[Line]) -> Result<()> {
+        let mut missing = false;
+        for line in lines {
+            let (Some(output), Some(hash), Some(bytes)) = (&line.output, &line.output_hash, line.bytes) else {
+                match line.copy {
+                    Some(_) => self.counts.given_up += 1,
+                    None => self.counts.quarantined += 1,
+                }
+                continue;
+            };
+            let path = self.plan.output.join(from_portable(output, line.output_bytes.as_deref()));
+            self.file.clear();
+            match File::open(&path).and_then(|mut file| file.read_to_end(&mut self.file)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing = true,
+                Err(error) => return Err(Error::io("read", path, error)),
+                // What a power cut leaves of a file that the disk had not got yet.
+                Ok(0) => missing = true,
+                Ok(_) if short(&blake3::hash(&self.file)) == *hash => {
+                    self.counts.kept += 1;
+                    self.counts.bytes += bytes;
+                }
+                Ok(_) => return Err(in_the_way(&path)),
+            }
+        }
+        if missing {
+            // The lines are in the journal already.
+            let (lines, counts) = self.take();
+            self.make(listing, name, copies)?;
+            let (_, remade) = self.take();
+            (self.lines, self.counts) = (lines, counts);
+            self.counts.originals += remade.originals;
+            self.counts.copies += remade.copies;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, is_new: bool, kind: usize, bytes: usize) {
+        self.counts.bytes += bytes as u64;
+        match (is_new, kind) {
+            (false, _) => self.counts.kept += 1,
+            (true, 0) => self.counts.originals += 1,
+            (true, _) => self.counts.copies += 1,
+        }
+    }
+
+    fn write_line(&mut self, line: &Line) -> Result<()> {
+        serde_json::to_writer(&mut self.lines, line).map_err(|error| Error::Compute(format!("a manifest line: {error}")))?;
+        self.lines.push(b'\n');
+        Ok(())
+    }
+}
+
+/// What all lines of an original have in common.
+fn line_of(original: &Original) -> Line {
+    Line {
+        source: original.name.clone(),
+        source_bytes: original.name_bytes.clone(),
+        group: Some(original.group.clone()),
+        source_hash: Some(short(&original.hash)),
+        program: Some(PROGRAM.into()),
+        ..Line::default()
+    }
+}
+
+/// A path with `/`; bytes that are no Unicode become replacement characters.
+pub(super) fn portable(below: &Path) -> String {
+    crate::data::layout::relative_name(Path::new(""), below)
+}
+
+/// The bytes of a path that is no Unicode.
+fn raw(below: &Path) -> Option<String> {
+    let bytes = below.as_os_str().as_encoded_bytes();
+    below.to_str().is_none().then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The path that [`portable`] and [`raw`] were made of.
+fn from_portable(name: &str, bytes: Option<&str>) -> PathBuf {
+    #[cfg(unix)]
+    if let Some(digits) = bytes {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes =
+            digits.as_bytes().chunks_exact(2).filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        return OsString::from_vec(bytes.collect()).into();
+    }
+    let _ = bytes;
+    OsString::from(name).into()
+}
+
+/// A hash's first 16 bytes.
+fn short(hash: &blake3::Hash) -> String {
+    hash.to_hex()[..32].to_owned()
+}
+
+fn explain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "it is a broken link, or was taken away meanwhile".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}
