@@ -22,7 +22,7 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         let better = {
             use std::arch::is_x86_feature_detected as has;
-            let avx2 = has!("avx2");
+            let avx2 = has!("avx2") && has!("bmi1") && has!("bmi2") && has!("lzcnt");
             let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
             [avx2.then_some(Self(Set::Avx2)), avx512.then_some(Self(Set::Avx512))]
         };
@@ -36,7 +36,7 @@ impl Level {
         Self::available().last().unwrap_or(Self(Set::Portable))
     }
 
-    /// Whether AVX2 may be used.
+    /// Whether AVX2 may be used, and with it BMI1, BMI2 and LZCNT, which came with it.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn avx2(self) -> bool {
         self.0 != Set::Portable
@@ -65,7 +65,7 @@ macro_rules! vectorized {
 
             #[cfg(target_arch = "x86_64")]
             if level.avx512() {
-                #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
+                #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512dq,avx512vl")]
                 fn avx512($($arg: $kind),*) $(-> $result)? {
                     body($($arg),*)
                 }
@@ -74,7 +74,7 @@ macro_rules! vectorized {
             }
             #[cfg(target_arch = "x86_64")]
             if level.avx2() {
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
                 fn avx2($($arg: $kind),*) $(-> $result)? {
                     body($($arg),*)
                 }

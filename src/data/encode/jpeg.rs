@@ -431,9 +431,9 @@ vectorized! {
             }
             *nonzero = bits;
         }
-        for lane in 0..LANES {
+        for (lane, target) in group.nonzero.iter_mut().enumerate() {
             let part = |quarter: usize| u64::from(nonzero[quarter][lane]) << (16 * quarter);
-            group.nonzero[lane] = (part(0) | part(1) | part(2) | part(3)) & !1;
+            *target = (part(0) | part(1) | part(2) | part(3)) & !1;
         }
     }
 }
@@ -442,13 +442,10 @@ vectorized! {
 #[inline(always)]
 fn transpose_bytes(words: &mut [[u64; LANES]; 8]) {
     for (distance, mask) in [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff)] {
-        for first in 0..8usize {
-            if first & distance == 0 {
-                for lane in 0..LANES {
-                    let (a, b) = (words[first][lane], words[first + distance][lane]);
-                    words[first][lane] = a & mask | (b & mask) << (8 * distance);
-                    words[first + distance][lane] = (a >> (8 * distance)) & mask | b & !mask;
-                }
+        for first in (0..8usize).filter(|first| first & distance == 0) {
+            let (upper, lower) = words.split_at_mut(first + distance);
+            for (a, b) in upper[first].iter_mut().zip(&mut lower[0]) {
+                (*a, *b) = (*a & mask | (*b & mask) << (8 * distance), (*a >> (8 * distance)) & mask | *b & !mask);
             }
         }
     }

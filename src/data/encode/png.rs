@@ -1,8 +1,8 @@
 //! PNG with one filter and the least of deflate (RFC 1951) that photographs need: Huffman codes made for the picture, and runs of
 //! zeros, as the only repetition worth looking for in what the filter leaves of a photograph.
 //!
-//! Each row is filtered, told apart into single bytes and runs of zeros, and written as codes. The codes come from a first look at
-//! the rows, in large pictures at some of them.
+//! A block of rows at a time: they are filtered; what remains is told apart into single bytes and runs of zeros; and these are
+//! written as codes, made for the block after a first look at its rows, or at some of them where there are many.
 
 use crate::data::bitmap::Bitmap;
 use crate::simd::Level;
@@ -23,17 +23,14 @@ const SHORTEST: usize = 5;
 /// Bytes that share one set of codes, at least.
 const BLOCK: usize = 1 << 15;
 
-/// How many bytes are looked at, at least, to make the codes.
+/// About how many bytes of a block are looked at to make its codes, or all.
 const SAMPLE: usize = 1 << 14;
-
-/// Bytes of codes that are collected before they go to the file.
-const DRAIN: usize = 1 << 14;
 
 /// Buffers.
 #[derive(Default)]
 pub(super) struct Writer {
-    /// One filtered row: the filter's number, then the bytes.
-    row: Vec<u8>,
+    /// The filtered rows of a block; of each the filter's number, then the bytes.
+    filtered: Vec<u8>,
     /// Stands for the row above the first.
     blank: Vec<u8>,
     codes: Vec<u8>,
@@ -55,58 +52,59 @@ impl Writer {
     /// The pixels as a zlib stream (RFC 1950) of one block.
     fn write_pixels(&mut self, level: Level, image: &Bitmap, out: &mut Vec<u8>) {
         let stride = image.stride();
-        let worst = (stride + 1) * LONGEST as usize / 8 + DRAIN + 1024;
-        self.row.resize(1 + stride, 0);
+        let block_rows = BLOCK.div_ceil(stride).min(image.height);
+        let worst = block_rows * (stride + 1) * LONGEST as usize / 8 + 1024;
         self.blank.resize(stride, 0);
         self.codes.resize(worst.max(self.codes.len()), 0);
 
         out.extend([0x78, 0x01]);
         let mut bits = Bits::default();
         let mut check = Adler::default();
-        let block_rows = BLOCK.div_ceil(stride);
         for top in (0..image.height).step_by(block_rows) {
-            let block = top..image.height.min(top + block_rows);
+            let rows = block_rows.min(image.height - top);
+            self.filter(level, image, top, rows);
+            check.add(level, &self.filtered);
+
             // Codes made of a part of the rows must serve for all.
-            let every = (block.len() * stride / SAMPLE).max(1);
+            let every = (rows * stride / SAMPLE).max(1);
             let mut counts = Counts::default();
-            for y in block.clone().skip(every / 2).step_by(every) {
-                self.filter_row(level, image, y);
-                tell_apart(&self.row, &mut counts);
+            if every == 1 {
+                tell_apart(&self.filtered, &mut counts);
+            } else {
+                let rows = self.filtered.chunks_exact(1 + stride).skip(every / 2).step_by(every);
+                rows.for_each(|row| tell_apart(row, &mut counts));
             }
             let lengths = code_lengths(&counts.finish(u32::from(every > 1)), LONGEST);
-            write_block_header(block.end == image.height, &lengths, &mut bits, &mut self.codes);
+            write_block_header(top + rows == image.height, &lengths, &mut bits, &mut self.codes);
             let codes = Codes::new(&lengths);
-            for y in block {
-                self.filter_row(level, image, y);
-                check.add(level, &self.row);
-                write_row(level, &self.row, &codes, &mut bits, &mut self.codes);
-                if bits.written >= DRAIN {
-                    out.extend_from_slice(&self.codes[..bits.written]);
-                    bits.written = 0;
-                }
-            }
+            write_bytes(level, &self.filtered, &codes, &mut bits, &mut self.codes);
             let (code, length) = codes.end;
             bits.put(code.into(), length);
             bits.flush(&mut self.codes);
+            out.extend_from_slice(&self.codes[..bits.written]);
+            bits.written = 0;
         }
         bits.finish(&mut self.codes);
         out.extend_from_slice(&self.codes[..bits.written]);
         out.extend(check.value().to_be_bytes());
     }
 
-    fn filter_row(&mut self, level: Level, image: &Bitmap, y: usize) {
-        let stride = image.stride();
-        let row = &image.pixels[y * stride..][..stride];
-        let above = if y == 0 { &self.blank[..stride] } else { &image.pixels[(y - 1) * stride..][..stride] };
+    /// Filters the `rows` rows from row `top` on.
+    fn filter(&mut self, level: Level, image: &Bitmap, top: usize, rows: usize) {
         const PAETH: u8 = 4;
-        self.row[0] = PAETH;
-        let (first, rest) = self.row[1..].split_at_mut(image.channels);
-        for ((target, &value), &above) in first.iter_mut().zip(row).zip(above) {
-            *target = value.wrapping_sub(above);
+        let (stride, channels) = (image.stride(), image.channels);
+        self.filtered.resize(rows * (1 + stride), 0);
+        for (y, filtered) in (top..).zip(self.filtered.chunks_exact_mut(1 + stride)) {
+            let row = &image.pixels[y * stride..][..stride];
+            let above = if y == 0 { &self.blank[..stride] } else { &image.pixels[(y - 1) * stride..][..stride] };
+            filtered[0] = PAETH;
+            let (first, rest) = filtered[1..].split_at_mut(channels);
+            for ((target, &value), &above) in first.iter_mut().zip(row).zip(above) {
+                *target = value.wrapping_sub(above);
+            }
+            let (left, above_left) = (&row[..stride - channels], &above[..stride - channels]);
+            paeth(level, &row[channels..], left, &above[channels..], above_left, rest);
         }
-        let left = &row[..stride - image.channels];
-        let above_left = &above[..stride - image.channels];
-        paeth(level, &row[image.channels..], left, &above[image.channels..], above_left, rest);
     }
 }
 
@@ -189,10 +187,10 @@ trait Take {
     fn run(&mut self, length: usize);
 }
 
-/// Tells apart bytes and runs of zeros.
+/// Tells apart bytes and runs of zeros. No run goes on from row to row, as each begins with the filter's number.
 #[inline(always)]
-fn tell_apart(row: &[u8], to: &mut impl Take) {
-    let mut rest = row;
+fn tell_apart(bytes: &[u8], to: &mut impl Take) {
+    let mut rest = bytes;
     while let Some((window, _)) = rest.split_first_chunk::<{ 8 + SHORTEST - 1 }>() {
         // A byte of this is 0 where a run starts.
         let starts = (0..SHORTEST).fold(0, |any, at| any | word(window, at));
@@ -293,9 +291,9 @@ impl Take for Put<'_> {
 }
 
 vectorized! {
-    fn write_row(row: &[u8], codes: &Codes, bits: &mut Bits, target: &mut [u8]) {
+    fn write_bytes(bytes: &[u8], codes: &Codes, bits: &mut Bits, target: &mut [u8]) {
         let mut put = Put { codes, bits: *bits, target };
-        tell_apart(row, &mut put);
+        tell_apart(bytes, &mut put);
         *bits = put.bits;
     }
 }
@@ -579,7 +577,7 @@ mod tests {
                 sum += 255;
                 sums += sum;
             }
-            assert_eq!(u64::from(check.value()), sums % 65521 << 16 | sum % 65521);
+            assert_eq!(u64::from(check.value()), ((sums % 65521) << 16) | (sum % 65521));
         }
     }
 }
