@@ -172,28 +172,24 @@ fn run_script(python: &str, script: &Path, source: &Path, output: &Path, process
 /// Runs a command; returns the JSON of its last line and its peak memory in MiB (0 where the system does not tell).
 fn run(command: &mut Command) -> (serde_json::Value, f64) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let mut text = String::new();
-    child.stdout.take().expect("a pipe").read_to_string(&mut text).expect("text");
-    let peak = wait(child);
+    let mut pipe = child.stdout.take().expect("a pipe");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).map(|_| text).expect("text")
+    });
+    // The high-water mark that the system keeps for a process, read until it ends; that of `wait` would count the bench's own pages.
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0f64;
+    while child.try_wait().expect("a child to wait for").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        peak = peak.max(mark.unwrap_or(0.0) / 1024.0);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(child.wait().expect("the program ends").success(), "{command:?} failed");
+    let text = reader.join().expect("the reader ends");
     let line = text.lines().last().unwrap_or_else(|| panic!("{command:?} said nothing"));
     (serde_json::from_str(line).unwrap_or_else(|e| panic!("{command:?}: {e}: {line}")), peak)
-}
-
-#[cfg(target_os = "linux")]
-fn wait(child: std::process::Child) -> f64 {
-    let mut status = 0;
-    // SAFETY: all bits zero is a valid rusage, which the call fills; the child has not been waited for.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to places of the right kind.
-    let waited = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage) };
-    assert!(waited > 0 && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the program failed");
-    usage.ru_maxrss as f64 / 1024.0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn wait(mut child: std::process::Child) -> f64 {
-    assert!(child.wait().expect("the program ends").success(), "the program failed");
-    0.0
 }
 
 /// Writes the same files again, from memory: created, renamed and nothing else.

@@ -1,7 +1,7 @@
 //! Files that are never half written and never overwritten by mistake.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +86,20 @@ pub fn create_new_dir(path: &Path) -> Result<()> {
         Some(_) => Err(Error::at(path, "the folder is not empty")
             .expected("a new or an empty folder")
             .hint("Nothing is overwritten: choose another name or move the folder away")),
+    }
+}
+
+/// Keeps other programs out for as long as the returned file is open: a lock on the file `path`, which is made if it is not there. `None` if
+/// another program holds it.
+///
+/// # Errors
+/// The file cannot be made.
+pub fn lock(path: &Path) -> Result<Option<File>> {
+    let file = File::create(path).map_err(|error| Error::io("create", path, error))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // A file system without locks (some network drives) shall not keep anyone from working.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
     }
 }
 
@@ -257,6 +271,16 @@ mod tests {
         assert_eq!(unused_path(&at("plot.png")), at("plot-3.png"));
         fs::create_dir(at("lr0.01")).unwrap();
         assert_eq!(unused_path(&at("lr0.01")), at("lr0.01-2"));
+    }
+
+    #[test]
+    fn a_lock_is_held_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        let first = lock(&path).unwrap();
+        assert!(first.is_some() && lock(&path).unwrap().is_none());
+        drop(first);
+        assert!(lock(&path).unwrap().is_some());
     }
 
     #[test]

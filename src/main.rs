@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     match mien::cli::main(std::env::args_os()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }

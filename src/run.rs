@@ -4,7 +4,7 @@
 //! `eval/`. Whoever reads a run needs no more than its folder.
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +18,7 @@ use crate::eval::ensemble::ensemble;
 use crate::eval::evaluate::{self, Run, softmax};
 use crate::eval::files::{Evaluation, Prediction, write_evaluation};
 use crate::eval::metrics;
-use crate::fsutil::{create_new_dir, read_json, unused_path, write_atomic, write_json};
+use crate::fsutil::{self, create_new_dir, read_json, unused_path, write_atomic, write_json};
 use crate::model::Model;
 use crate::model::params::Params;
 use crate::model::weights::{LoadedModel, ModelCard, load_model, load_pretrained};
@@ -337,16 +337,8 @@ pub fn resume(
 
 /// Keeps other programs from training in the same folder, for as long as the file is open.
 fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::at(folder, "another mien is training in this folder").hint("Wait for it, or stop it first"))
-        }
-        // A file system without locks (some network drives) shall not keep anyone from training.
-        Err(TryLockError::Error(_)) => Ok(file),
-    }
+    fsutil::lock(&folder.join(LOCK))?
+        .ok_or_else(|| Error::at(folder, "another mien is training in this folder").hint("Wait for it, or stop it first"))
 }
 
 /// Writes what was trained on, so that a later evaluation can tell whether it sees the same pictures or groups: a line per picture with

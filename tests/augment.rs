@@ -437,6 +437,85 @@ fn a_finished_output_is_neither_written_over_nor_augmented_again() {
     assert_eq!(fs::read(out.join(copy)).unwrap(), b"mine");
 }
 
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back_or_to_the_output_are_refused() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    save(&place.path("faces/happy"), "a.png", &png(1));
+    save(&place.path("faces/sad"), "b.png", &png(2));
+    let (faces, output) = (place.path("faces"), place.path("out"));
+    symlink(".", faces.join("round")).unwrap();
+    fails(&[text(&faces), text(&output)], &["round", "link back to a folder around it"]);
+    fs::remove_file(faces.join("round")).unwrap();
+    fs::create_dir(&output).unwrap();
+    symlink(&output, faces.join("zprevious")).unwrap();
+    fails(&[text(&faces), text(&output)], &["zprevious", "leads to the output"]);
+    assert!(tree(&output).is_empty());
+}
+
+#[test]
+fn a_check_of_a_finished_output_tells_what_is_wrong_with_it() {
+    let place = Place::new();
+    let (faces, output) = (place.faces(5), place.path("out"));
+    save(&faces.join("train/fear"), "cut.png", &png(1)[..40]);
+    make(&request(&faces, &output)).unwrap();
+    let again = || make(&Request { resume: true, ..request(&faces, &output) });
+    // What could not be used the first time is still said.
+    assert_eq!(again().unwrap().counts.quarantined, 1);
+    // A copy is missing and cannot be made again.
+    let manifest = fs::read_to_string(output.join(MANIFEST)).unwrap();
+    let line = lines(&output.join(MANIFEST)).into_iter().find(|line| line["copy"] == 1).unwrap();
+    let (copy, source) = (output.join(line["output"].as_str().unwrap()), faces.join(line["source"].as_str().unwrap()));
+    let (copy_bytes, source_bytes) = (fs::read(&copy).unwrap(), fs::read(&source).unwrap());
+    fs::remove_file(&copy).unwrap();
+    for other in [&png(9), &b"gone"[..]] {
+        fs::write(&source, other).unwrap();
+        let error = again().unwrap_err().to_string();
+        assert!(error.contains(line["source"].as_str().unwrap()) && error.contains("Bring it back"), "{error}");
+        assert!(!copy.exists());
+    }
+    fs::write(&source, &source_bytes).unwrap();
+    assert_eq!(again().unwrap().counts.copies, 1);
+    assert_eq!(fs::read(&copy).unwrap(), copy_bytes);
+    // A damaged line is not passed over.
+    fs::write(output.join(MANIFEST), manifest.replacen("\"copy\":1", "\"copy\":?", 1)).unwrap();
+    let error = again().unwrap_err().to_string();
+    assert!(error.contains("is damaged") && error.contains(MANIFEST), "{error}");
+}
+
+#[test]
+fn what_an_interrupted_run_leaves_is_neither_a_source_nor_data() {
+    let place = Place::new();
+    let (faces, output) = (place.faces(3), place.path("out"));
+    make(&request(&faces, &output)).unwrap();
+    fs::remove_file(output.join(MANIFEST)).unwrap();
+    fails(&[text(&output), text(&place.path("twice"))], &["it is augmented already"]);
+    let said = Command::new(env!("CARGO_BIN_EXE_mien")).args(["info", text(&output)]).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stderr).contains("not augmented to the end"));
+    // Killed before it had its settings: only what it writes them with is there.
+    let begun = place.path("begun");
+    save(&begun, ".1234-0.tmp", b"{");
+    assert!(make(&request(&faces, &begun)).is_ok());
+}
+
+#[test]
+fn copies_of_files_with_wrong_endings_never_meet() {
+    let place = Place::new();
+    let happy = place.path("faces/happy");
+    for (name, seed) in [("x.jpg", 1), ("x_jpg.png", 2), ("x_jpg_aug_5.png", 3)] {
+        save(&happy, name, &png(seed));
+    }
+    let output = place.path("out");
+    let summary = make(&request(&place.path("faces"), &output)).unwrap();
+    assert_eq!((summary.counts.originals, summary.counts.copies), (3, 6));
+    let mut names: Vec<String> =
+        lines(&output.join(MANIFEST)).iter().map(|line| line["output"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 9);
+}
+
 #[test]
 fn hostile_files_are_listed_and_the_rest_goes_on() {
     let place = Place::new();
@@ -556,8 +635,8 @@ fn a_second_program_in_the_same_output_is_refused() {
     let place = Place::new();
     let (faces, output) = (place.faces(3), place.path("out"));
     make(&request(&faces, &output)).unwrap();
-    let settings = fs::File::open(output.join("mien-augment.json")).unwrap();
-    settings.lock().unwrap();
+    let held = fs::File::create(output.join(".mien-augment.lock")).unwrap();
+    held.lock().unwrap();
     fails(&[text(&faces), text(&output), "--resume"], &["another mien is writing here"]);
 }
 
@@ -589,6 +668,10 @@ fn a_dry_run_writes_nothing_and_comes_close() {
     let estimate = said["copy_bytes"].as_f64().unwrap() + said["original_bytes"].as_f64().unwrap();
     let ratio = estimate / summary.counts.bytes as f64;
     assert!((0.95..1.05).contains(&ratio), "{ratio}");
+    // What the real run would refuse, it refuses; without an output it needs none, from inside of the source too.
+    fails(&[text(&faces), text(&output), "--dry-run"], &["holds a finished augmentation"]);
+    let inside = mien(&[".", "--dry-run", "--quiet"]).current_dir(&faces).output().unwrap();
+    assert!(inside.status.success(), "{}", String::from_utf8_lossy(&inside.stderr));
 }
 
 #[test]
@@ -612,6 +695,8 @@ fn wrong_arguments_are_told() {
     let with = |more: &[&str], parts: &[&str]| fails(&[&[text(&faces), text(&out)], more].concat(), parts);
     with(&["-n", "0"], &["-n", "found 0", "1 to 1000"]);
     with(&["--threads", "0"], &["--threads"]);
+    with(&["--threads", "9000000"], &["--threads", "1 to 1024"]);
+    with(&["--preview", "sheet.jpg"], &["ends in .png"]);
     with(&["--profile", "mild"], &["mild", "safe, reference or a TOML file"]);
     with(&["--group-regex", "("], &["--group-regex"]);
     save(&place.path(""), "mine.toml", b"[operations.blur]\nkernels = [2]\n");

@@ -55,7 +55,8 @@ fn is_new(original: u8, copy: u8) -> bool {
 }
 
 /// The mean structural similarity of two pictures, -1 to 1 (Wang et al. 2004, "Image quality assessment: from error visibility to
-/// structural similarity", equation 13 with its constants), on L, over windows of 8 × 8 pixels with equal weights, 4 pixels apart. A
+/// structural similarity", equation 13 with its constants), on L, over windows of 8 × 8 pixels with equal weights, 4 pixels apart from the
+/// upper left (up to 3 pixels at the right and below are in none). A
 /// picture of fewer than 8 pixels in any direction is one window.
 ///
 /// # Panics

@@ -21,14 +21,14 @@ const INCOMPLETE: u8 = 3;
 
 /// Write augmented copies of a data set: every original, and N changed versions of each.
 ///
-/// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then only
-/// train is augmented), or one folder of pictures. OUTPUT must be new. A copy of a.png is a_aug_1.png beside
-/// it; mien-manifest.jsonl says what was done to each file, and `mien train OUTPUT --dataset-type augmented`
-/// keeps every copy with its original by it.
+/// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then
+/// only train is augmented), or one folder of pictures. OUTPUT must be new. A copy of a.png is
+/// a_aug_1.png beside it; mien-manifest.jsonl says what was done to each file, and by it
+/// `mien train OUTPUT --dataset-type augmented` keeps every copy with its original.
 ///
-/// Same seed, same bytes: for any number of threads, and after an interruption (--resume). Nothing is
-/// deleted or overwritten. A picture that cannot be used is listed in OUTPUT/mien-quarantine.jsonl; the exit
-/// code is then 3.
+/// Same seed, same bytes: for any number of threads, and after an interruption (--resume). Nothing
+/// is deleted or overwritten. A picture that cannot be used is listed in
+/// OUTPUT/mien-quarantine.jsonl; the exit code is then 3.
 ///
 /// Examples:
 ///   mien augment faces/ faces-augmented/ -n 3
@@ -94,10 +94,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             None => ask_copies()?,
         },
     };
+    // Where nothing is written, the name stands for an output that is not there.
     let beside = || {
-        let mut name = args.source.components().next_back().map(|part| part.as_os_str().to_owned()).unwrap_or_default();
+        let source = args.source.canonicalize().unwrap_or_else(|_| args.source.clone());
+        let mut name = source.file_name().unwrap_or_default().to_owned();
         name.push("-augmented");
-        args.source.parent().unwrap_or(&args.source).join(name)
+        source.with_file_name(name)
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let request = Request {
@@ -112,6 +114,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         originals: args.originals,
         group_regex: args.group_regex.clone(),
     };
+    if args.resume && !request.output.exists() {
+        eprintln!("note: there is nothing to resume at {}; beginning anew", shown(&request.output));
+    }
     let stop = stop_on_ctrl_c();
     let outcome = if only_look { look(args, &request, stop) } else { write(args, &request, stop) };
     match outcome {

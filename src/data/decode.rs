@@ -164,6 +164,26 @@ pub enum Format {
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 
+/// Width and height of a JPEG or PNG as its header claims them; `None` for other formats and where the header is not found.
+pub fn claimed_size(bytes: &[u8]) -> Option<(usize, usize)> {
+    let short = |at: usize| Some(usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?)));
+    let long = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
+    if bytes.starts_with(PNG_MAGIC) {
+        return Some((long(16)?, long(20)?));
+    }
+    let mut at = 2;
+    while bytes.starts_with(b"\xff\xd8") {
+        match (bytes.get(at)?, bytes.get(at + 1)?) {
+            (0xff, 0xff) => at += 1,
+            // The frame headers, without the tables that lie between their numbers.
+            (0xff, 0xc0..=0xcf) if !matches!(bytes[at + 1], 0xc4 | 0xc8 | 0xcc) => return Some((short(at + 7)?, short(at + 5)?)),
+            (0xff, _) => at += 2 + short(at + 2)?.max(2),
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// Tells a file's format by its content.
 ///
 /// # Errors
@@ -1053,6 +1073,20 @@ mod tests {
             }
             assert!(error_of(&bytes[..bytes.len() - 3]).starts_with("truncated"), "{name}");
         }
+    }
+
+    #[test]
+    fn headers_tell_the_size_before_decoding() {
+        for name in ["444.jpg", "exif1.jpg", "grey8.png", "rgb8.png"] {
+            let Ok(bytes) = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode").join(name)) else {
+                continue;
+            };
+            let image = decode(&bytes).unwrap();
+            assert_eq!(claimed_size(&bytes), Some((image.width, image.height)), "{name}");
+        }
+        assert_eq!(claimed_size(b"\xff\xd8\xff"), None);
+        assert_eq!(claimed_size(b"\xff\xd8\xff\xe0\0\0\xff"), None);
+        assert_eq!(claimed_size(b"BM"), None);
     }
 
     #[test]

@@ -195,6 +195,9 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
     refuse_a_wrapper(root, &folder)?;
 
     let class = |split| move |(label, path): (String, PathBuf)| ClassFolder { label, path, split };
+    for (_, path) in &folder.subfolders {
+        refuse_a_way_back(root, path)?;
+    }
     if splits.is_empty() {
         let classes = folder.subfolders.into_iter().map(class(None)).collect();
         return Ok(Tree { layout: Layout::ClassFolders, classes, loose: folder.loose });
@@ -212,9 +215,22 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
                 .expected("class folders")
                 .hint("Give the folder whose train, valid and test hold the class folders"));
         }
+        for (_, path) in &inside.subfolders {
+            refuse_a_way_back(root, path)?;
+        }
         tree.classes.extend(inside.subfolders.into_iter().map(class(split)));
     }
     Ok(tree)
+}
+
+/// A class folder that is a link to the root, or higher, would bring all pictures in again as that class.
+fn refuse_a_way_back(root: &Path, folder: &Path) -> Result<()> {
+    match (root.canonicalize(), folder.canonicalize()) {
+        (Ok(root), Ok(target)) if root.starts_with(&target) => Err(Error::at(folder, "is a link back to a folder around it")
+            .expected("a folder of pictures")
+            .hint("Remove the link")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a folder holds pictures and no folders.

@@ -13,6 +13,9 @@ pub const MANIFEST: &str = "mien-manifest.jsonl";
 /// The beginning of the manifest, while the augmenter is at work; its lines also tell of files that could not be used.
 pub const JOURNAL: &str = "mien-manifest.jsonl.part";
 
+/// The augmenter's settings, in the root of its output from the first moment.
+pub const SETTINGS: &str = "mien-augment.json";
+
 /// What the loader needs of one line; other fields are for people.
 #[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ManifestLine {
@@ -35,7 +38,7 @@ pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            if root.join(JOURNAL).exists() {
+            if root.join(JOURNAL).exists() || root.join(SETTINGS).exists() {
                 return Err(Error::at(root, "was not augmented to the end")
                     .hint("Complete it with the same `mien augment` command and --resume"));
             }
@@ -57,10 +60,9 @@ pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>
     Ok(Some(lines))
 }
 
-/// A relative path with `/` and without a leading `./`.
+/// A relative path without a leading `./`.
 fn tidy(path: &str) -> String {
-    let path = path.replace('\\', "/");
-    path.strip_prefix("./").map_or(path.clone(), str::to_owned)
+    path.strip_prefix("./").unwrap_or(path).to_owned()
 }
 
 #[cfg(test)]
@@ -76,7 +78,7 @@ mod tests {
     #[test]
     fn lines_are_read_by_output_and_other_fields_are_ignored() {
         let lines = read(concat!(
-            r#"{"output":"./a/1.png","source":"a\\1.png","group":"g","copy":0,"seed":7,"operation":{"blur":3}}"#,
+            r#"{"output":"./a/1.png","source":"a/1.png","group":"g","copy":0,"seed":7,"operation":{"blur":3}}"#,
             "\n\n",
             r#"{"output":"a/1_aug_1.png","source":"a/1.png","group":"g","copy":1}"#,
             "\n"

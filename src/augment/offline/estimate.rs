@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::maker::{Maker, key_of};
+use super::read::{Memory, read_picture};
 use super::source::Notes;
-use super::{Progress, Request, Survey, augmented_classes, open, survey};
-use crate::data::bitmap::Bitmap;
-use crate::data::decode::{decode, format};
+use super::{Progress, Request, Survey, augmented_classes, check_output, open, survey};
 use crate::error::{Error, Result};
 
 /// Pictures of the sample.
@@ -47,7 +46,9 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
     let (source, plan) = open(request)?;
     let augmented = augmented_classes(&source, &request.emotions)?;
     let survey = survey(&source, &augmented, progress, stop)?;
+    check_output(&plan.output, request.resume)?;
     let mut maker = Maker::new(&plan);
+    let (memory, mut file) = (Memory::new(), Vec::new());
     let (mut original_bytes, mut sample_bytes, mut sampled, mut seen) = (0, 0, 0, 0);
     let (mut kept, mut seconds) = (0, 0.0);
     let wanted = survey.augmented.min(SAMPLE);
@@ -66,11 +67,10 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
             }
             progress(Progress::Done(sampled, wanted));
             let start = Instant::now();
-            let Ok(bytes) = fs::read(&path) else { continue };
-            let (Ok(found), Ok(image)) = (format(&bytes), decode(&bytes)) else { continue };
-            let (image, key) = (Bitmap::from_rgb(image), key_of(&listing.below.join(name)));
+            let Ok(picture) = read_picture(&path, &memory, &mut file) else { continue };
+            let key = key_of(&listing.below.join(name));
             for copy in 1..=plan.copies {
-                if maker.make(&image, found, key, copy, &[]).is_ok() {
+                if maker.make(&picture.image, picture.format, key, copy, &[]).is_ok() {
                     sample_bytes += maker.encoded.len() as u64;
                     kept += 1;
                 }

@@ -12,17 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Originals;
 use crate::augment::profile::{Operation, Profile};
-use crate::data::manifest::{JOURNAL, MANIFEST};
+use crate::data::manifest::{JOURNAL, MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
 use crate::fsutil::{read_json, write_atomic, write_json};
 
-/// The settings of an output, in its root.
-pub const SETTINGS: &str = "mien-augment.json";
 /// What could not be used, in the output's root; not there if everything could.
 pub const QUARANTINE: &str = "mien-quarantine.jsonl";
 
-/// Who writes the files: a change of version may change their bytes.
-pub(super) const PROGRAM: &str = concat!("mien ", env!("CARGO_PKG_VERSION"));
+/// Who writes the files, with a number that counts up when the same settings give other bytes.
+pub(super) const PROGRAM: &str = concat!("mien ", env!("CARGO_PKG_VERSION"), " augment 1");
 
 /// All that decides about the bytes of an output.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -143,6 +141,7 @@ pub(super) struct Past {
     /// Where the last complete block of lines ends, in bytes.
     complete: u64,
     read: u64,
+    is_damaged: bool,
     path: PathBuf,
 }
 
@@ -154,7 +153,8 @@ impl Past {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path, error)),
         };
-        let mut past = Self { file: BufReader::new(file), next: None, complete: 0, read: 0, path: path.to_owned() };
+        let mut past =
+            Self { file: BufReader::new(file), next: None, complete: 0, read: 0, is_damaged: false, path: path.to_owned() };
         past.advance()?;
         Ok(Some(past))
     }
@@ -166,6 +166,7 @@ impl Past {
         self.file.read_until(b'\n', &mut text).map_err(|error| Error::io("read", &self.path, error))?;
         if text.ends_with(b"\n") {
             self.next = serde_json::from_slice(&text).ok();
+            self.is_damaged |= self.next.is_none();
             self.read += text.len() as u64;
         }
         Ok(taken)
@@ -192,10 +193,39 @@ impl Past {
         Ok(None)
     }
 
+    /// The source of the next line, if there is one; an error if there is a line that cannot be read.
+    ///
+    /// # Errors
+    /// The file has a line that is none of the augmenter's.
+    pub(super) fn rest(&mut self) -> Result<Option<String>> {
+        if let Some(line) = &self.next {
+            return Ok(Some(line.source.clone()));
+        }
+        let length = self.file.get_ref().metadata().map_err(|error| Error::io("read", &self.path, error))?.len();
+        if self.read < length || self.is_damaged {
+            return Err(Error::at(&self.path, format!("is damaged near byte {}", self.read))
+                .expected("the lines that the augmenter wrote")
+                .hint("Augment into a new folder"));
+        }
+        Ok(None)
+    }
+
     /// The bytes of the complete blocks that were taken.
     pub(super) fn complete(&self) -> u64 {
         self.complete
     }
+}
+
+/// How many sources and how many copies the list of a finished output names as impossible.
+pub(super) fn count_problems(output: &Path) -> Result<(usize, usize)> {
+    let path = output.join(QUARANTINE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((0, 0)),
+        Err(error) => return Err(Error::io("read", path, error)),
+    };
+    let copies = text.lines().filter(|line| serde_json::from_str::<Line>(line).is_ok_and(|line| line.copy.is_some())).count();
+    Ok((text.lines().count() - copies, copies))
 }
 
 /// The journal that is being written.

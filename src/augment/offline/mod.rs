@@ -13,16 +13,18 @@ mod journal;
 mod maker;
 mod place;
 mod preview;
+mod read;
 mod source;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -30,23 +32,26 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 pub use self::estimate::{Estimate, estimate};
-use self::journal::{Journal, Line, PROGRAM, Past, Settings};
-pub use self::journal::{QUARANTINE, SETTINGS};
+pub use self::journal::QUARANTINE;
+use self::journal::{Journal, Line, PROGRAM, Past, Settings, count_problems};
 pub use self::maker::REASONS;
 use self::place::{Placer, WORKSHOP};
 pub use self::preview::preview;
+use self::read::Memory;
 use self::source::{Listing, Notes, Source};
 pub use self::worker::Counts;
 use self::worker::{Worker, portable};
 use super::profile::Profile;
 use crate::data::Split;
-use crate::data::classes::{canonical, list};
+use crate::data::classes::{EMOTIONS, canonical, list};
 use crate::data::manifest::{JOURNAL, MANIFEST};
 use crate::error::{Error, Result};
-use crate::fsutil::create_new_dir;
+use crate::fsutil;
 
 /// Sources that a thread takes at a time.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
+/// Batches for each thread that may be at work or wait for an earlier one.
+const IN_FLIGHT: usize = 64;
 
 /// How the originals come into the output.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,6 +171,10 @@ pub fn augment(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool
     let (source, plan) = open(request)?;
     let augmented = augmented_classes(&source, &request.emotions)?;
     let survey = survey(&source, &augmented, progress, stop)?;
+    if survey.augmented == 0 {
+        return Err(Error::at(&request.source, "holds no picture that would get a copy")
+            .expected("pictures of the chosen classes in train, or outside of splits"));
+    }
     let _lock = begin(request, &source, &plan, &survey)?;
     let counts = write_all(request, &source, &plan, &augmented, survey.pictures, progress, stop)?;
     Ok(Summary { survey, counts, seconds: start.elapsed().as_secs_f64(), output: plan.output })
@@ -188,8 +197,8 @@ fn open(request: &Request) -> Result<(Source, Plan)> {
             Error::input("-n", format!("found {}", request.copies)).expected("1 to 1000 augmented copies of each original")
         );
     }
-    if request.threads == 0 {
-        return Err(Error::input("--threads", "found 0").expected("1 or more"));
+    if !(1..=1024).contains(&request.threads) {
+        return Err(Error::input("--threads", format!("found {}", request.threads)).expected("1 to 1024"));
     }
     request.profile.validate()?;
     let regex = |text: &String| {
@@ -315,8 +324,42 @@ fn survey(source: &Source, augmented: &[bool], progress: &dyn Fn(Progress), stop
     })
 }
 
-/// Makes the output ready: a new folder with its settings, or that of an interrupted run with the same. Holds it until dropped.
-fn begin(request: &Request, source: &Source, plan: &Plan, survey: &Survey) -> Result<File> {
+/// An error if the output is neither new nor, with `resume`, that of an earlier run.
+fn check_output(output: &Path, resume: bool) -> Result<Option<Settings>> {
+    if let Some(before) = Settings::read(output)? {
+        if resume {
+            return Ok(Some(before));
+        }
+        let finished = output.join(MANIFEST).exists();
+        let state = if finished { "holds a finished augmentation" } else { "holds an interrupted augmentation" };
+        return Err(Error::at(output, state)
+            .expected("a new or an empty folder")
+            .hint("Go on with it by --resume, or choose another output: nothing is overwritten"));
+    }
+    let entries = match fs::read_dir(output) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(Error::at(output, "a file is there").expected("a new or an empty folder"));
+        }
+        Err(error) => return Err(Error::io("read", output, error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| Error::io("read", output, error))?.file_name();
+        let name = name.to_string_lossy();
+        // A run that was killed before it had its settings leaves these.
+        let is_own = name == LOCK || (name.starts_with('.') && name.ends_with(".tmp"));
+        if !is_own {
+            return Err(Error::at(output, "the folder is not empty")
+                .expected("a new or an empty folder")
+                .hint("Nothing is overwritten: choose another name or move the folder away"));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the output ready: a new folder with its settings, or that of an interrupted run with the same. Keeps others out until dropped.
+fn begin(request: &Request, source: &Source, plan: &Plan, survey: &Survey) -> Result<Lock> {
     let settings = Settings {
         program: PROGRAM.into(),
         source: source.root.display().to_string(),
@@ -324,35 +367,56 @@ fn begin(request: &Request, source: &Source, plan: &Plan, survey: &Survey) -> Re
         names: survey.names.clone(),
         copies: plan.copies,
         seed: plan.seed,
-        emotions: request.emotions.clone(),
+        emotions: tidy_emotions(&request.emotions),
         group_regex: request.group_regex.clone(),
         originals: plan.originals,
         profile: plan.profile.clone(),
     };
     let output = &plan.output;
-    match Settings::read(output)? {
-        Some(before) if request.resume => before.check_resume(&settings, output)?,
-        Some(_) => {
-            let state = if output.join(MANIFEST).exists() {
-                "holds a finished augmentation"
-            } else {
-                "holds an interrupted augmentation"
-            };
-            return Err(Error::at(output, state)
-                .expected("a new or an empty folder")
-                .hint("Go on with it by --resume, or choose another output: nothing is overwritten"));
-        }
-        None => {
-            create_new_dir(output)?;
-            settings.write(output)?;
+    check_output(output, request.resume)?;
+    fs::create_dir_all(output).map_err(|error| Error::io("create", output, error))?;
+    let lock = Lock::take(output)?;
+    // Looked at again, now that nobody else can begin here.
+    match check_output(output, request.resume)? {
+        Some(before) => before.check_resume(&settings, output)?,
+        None => settings.write(output)?,
+    }
+    Ok(lock)
+}
+
+/// The classes' own names, each once, in a fixed order.
+fn tidy_emotions(emotions: &[String]) -> Vec<String> {
+    let name = |name: &String| canonical(name).map_or_else(|| name.trim().to_lowercase(), |index| EMOTIONS[index].to_owned());
+    let mut names: Vec<String> = emotions.iter().map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The file that keeps other programs out of an output.
+const LOCK: &str = ".mien-augment.lock";
+
+struct Lock {
+    _file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    fn take(output: &Path) -> Result<Self> {
+        let path = output.join(LOCK);
+        match fsutil::lock(&path)? {
+            // The one who had it may have taken the file away between our opening and our locking it: then it is no lock.
+            Some(file) if path.exists() => Ok(Self { _file: file, path }),
+            _ => Err(Error::at(output, "another mien is writing here").hint("Wait for it, or stop it first")),
         }
     }
-    let path = output.join(SETTINGS);
-    let file = File::open(&path).map_err(|error| Error::io("read", &path, error))?;
-    if let Err(TryLockError::WouldBlock) = file.try_lock() {
-        return Err(Error::at(output, "another mien is writing here").hint("Wait for it, or stop it first"));
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Without it nothing is lost: a file that nobody holds keeps nobody out.
+        let _ = fs::remove_file(&self.path);
     }
-    Ok(file)
 }
 
 // -------------------------------------------------------------------------------------------------------------------- writing
@@ -364,7 +428,7 @@ struct Batch {
     copies: u32,
     /// The file's index in the listing, and its lines if an earlier run has done it.
     items: Vec<(usize, Option<Vec<Line>>)>,
-    /// Bytes of the journal that the batches up to this one stand in.
+    /// Bytes of the journal in which the batches up to this one stand.
     journaled: u64,
 }
 
@@ -374,6 +438,22 @@ struct Done {
     sources: usize,
     journaled: u64,
     result: Result<(Vec<u8>, Counts)>,
+    /// Whether it was broken off: what follows must not be noted.
+    is_cut: bool,
+}
+
+/// What all threads share.
+struct Shared<'a> {
+    plan: &'a Plan,
+    stop: &'a AtomicBool,
+    failed: AtomicBool,
+    memory: Memory,
+}
+
+impl Shared<'_> {
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
 }
 
 fn write_all(
@@ -394,54 +474,61 @@ fn write_all(
     }
     let placers: Vec<Placer> = (0..request.threads).map(|number| Placer::new(output, number)).collect::<Result<_>>()?;
 
+    let shared = Shared { plan, stop, failed: AtomicBool::new(false), memory: Memory::new() };
     let (to_workers, batches) = sync_channel::<Batch>(2 * request.threads);
     let (to_journal, done) = channel::<Done>();
+    // One token a batch, given back when the batch is in the journal: a slow one does not let the others run away from it.
+    let (token_back, tokens) = channel::<()>();
+    (0..IN_FLIGHT * request.threads).for_each(|_| _ = token_back.send(()));
     let batches = Mutex::new(batches);
-    let large = Mutex::new(());
-    let failed = AtomicBool::new(false);
-    let (listed, counts) = std::thread::scope(|scope| {
-        let lister = scope.spawn(|| {
-            let is_over = || stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-            list_batches(source, plan, augmented, past, is_finished, to_workers, &is_over)
-        });
-        for placer in &placers {
-            let (to_journal, batches, failed, large) = (to_journal.clone(), &batches, &failed, &large);
-            scope.spawn(move || work(Worker::new(plan, large, placer), batches, &to_journal, failed));
-        }
+    let (listed, collected) = std::thread::scope(|scope| {
+        let shared = &shared;
+        let lister = scope.spawn(move || list_batches(source, shared, augmented, past, is_finished, to_workers, tokens));
+        let workers: Vec<_> = placers
+            .iter()
+            .map(|placer| {
+                let (to_journal, batches) = (to_journal.clone(), &batches);
+                scope.spawn(move || work(Worker::new(plan, &shared.memory, placer), batches, &to_journal, shared))
+            })
+            .collect();
         drop(to_journal);
-        let counts = collect(output, is_finished, pictures, &done, &failed, progress);
+        let collected = collect(output, is_finished, pictures, &done, token_back, shared, progress);
+        workers.into_iter().for_each(|worker| _ = worker.join());
         let listed = lister.join().unwrap_or_else(|_| Err(Error::Compute("the source's listing broke off (a bug)".into())));
-        (listed, counts)
+        (listed, collected)
     });
-    let (counts, journal) = counts?;
+    let (mut counts, journal, journaled) = collected?;
     listed?;
     fs::remove_dir_all(&workshop).map_err(|error| Error::io("remove", &workshop, error))?;
     if stop.load(Ordering::Relaxed) {
         return Err(Error::Interrupted("stopped; go on with the same command and --resume".into()));
     }
-    if let Some(journal) = journal {
-        journal.finish(output, counts.quarantined + counts.given_up > 0)?;
+    if is_finished {
+        (counts.quarantined, counts.given_up) = count_problems(output)?;
+        return Ok(counts);
     }
+    let journal = journal.map_or_else(|| Journal::open(output, journaled), Ok)?;
+    journal.finish(output, counts.quarantined + counts.given_up > 0)?;
     Ok(counts)
 }
 
 /// Lists the source's pictures in batches, with what an earlier run has noted of them.
 fn list_batches(
     source: &Source,
-    plan: &Plan,
+    shared: &Shared,
     augmented: &[bool],
     mut past: Option<Past>,
     is_finished: bool,
     to_workers: SyncSender<Batch>,
-    is_over: &dyn Fn() -> bool,
+    tokens: Receiver<()>,
 ) -> Result<()> {
     let mut number = 0;
     let mut journaled = 0;
     let mut visit = |listing: Listing| {
         let listing = Arc::new(listing);
-        let copies = if augmented[listing.class] { plan.copies } else { 0 };
+        let copies = if augmented[listing.class] { shared.plan.copies } else { 0 };
         if !listing.files.is_empty() {
-            let folder = plan.output.join(&listing.below);
+            let folder = shared.plan.output.join(&listing.below);
             fs::create_dir_all(&folder).map_err(|error| Error::io("create", &folder, error))?;
         }
         for chunk in (0..listing.files.len()).step_by(BATCH) {
@@ -463,59 +550,83 @@ fn list_batches(
             }
             let batch = Batch { number, listing: Arc::clone(&listing), copies, items, journaled };
             number += 1;
-            if is_over() || to_workers.send(batch).is_err() {
+            if shared.is_over() || tokens.recv().is_err() || to_workers.send(batch).is_err() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     };
-    source.walk(&mut Notes::default(), &mut visit).map(|_| ())
+    let flow = source.walk(&mut Notes::default(), &mut visit).inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?;
+    // Every line of a finished manifest belongs to a picture of the source, or it was not read to its end.
+    if is_finished
+        && flow.is_continue()
+        && let Some(past) = &mut past
+        && let Some(name) = past.rest()?
+    {
+        return Err(Error::at(&shared.plan.output.join(MANIFEST), format!("has lines of {name} out of their order"))
+            .expected("the lines that the augmenter wrote")
+            .hint("Augment into a new folder"));
+    }
+    Ok(())
 }
 
-/// One thread: takes batches until there are no more, or until one has failed.
-fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &std::sync::mpsc::Sender<Done>, failed: &AtomicBool) {
+/// One thread: takes batches until there are no more. When it is over it hands them on undone, so that nobody waits for ever.
+fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &Sender<Done>, shared: &Shared) {
     loop {
         let next = match batches.lock() {
             Ok(batches) => batches.recv(),
             Err(_) => break,
         };
         let Ok(batch) = next else { break };
-        if failed.load(Ordering::Relaxed) {
-            continue; // empties the channel, so that the lister does not wait for ever
-        }
         let (listing, copies) = (&batch.listing, batch.copies);
-        let result = batch.items.iter().try_for_each(|(index, lines)| {
+        let mut sources = 0;
+        let mut outcome = Ok(());
+        for (index, lines) in &batch.items {
+            if shared.is_over() {
+                break;
+            }
             let name = &listing.files[*index];
-            match lines {
+            let one = || match lines {
                 Some(lines) => worker.verify(listing, name, copies, lines),
                 None => worker.make(listing, name, copies),
+            };
+            // Decoders are hardened; should an operation or an encoder break down, the run ends in order and can be resumed.
+            outcome = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
+                let path = listing.path.join(name);
+                Err(Error::at(&path, "the augmenter broke down on this picture (a bug)")
+                    .hint("Take it out of the source, and report it"))
+            });
+            if outcome.is_err() {
+                shared.failed.store(true, Ordering::Relaxed);
+                break;
             }
-        });
-        if result.is_err() {
-            failed.store(true, Ordering::Relaxed);
+            sources += 1;
         }
-        let sources = batch.items.len();
-        let result = result.map(|()| worker.take());
-        if to_journal.send(Done { number: batch.number, sources, journaled: batch.journaled, result }).is_err() {
+        let is_cut = sources < batch.items.len();
+        let result = outcome.map(|()| worker.take());
+        if to_journal.send(Done { number: batch.number, sources, journaled: batch.journaled, result, is_cut }).is_err() {
             break;
         }
     }
 }
 
-/// Writes the journal in the order of the batches. Returns the sums and the journal, if there is one to finish.
+/// Writes the journal in the order of the batches. Returns the sums, the journal if there were lines for it, and how much of an earlier
+/// run's journal holds.
 fn collect(
     output: &Path,
     is_finished: bool,
     pictures: usize,
     done: &Receiver<Done>,
-    failed: &AtomicBool,
+    token_back: Sender<()>,
+    shared: &Shared,
     progress: &dyn Fn(Progress),
-) -> Result<(Counts, Option<Journal>)> {
+) -> Result<(Counts, Option<Journal>, u64)> {
     let mut counts = Counts::default();
     let mut journal: Option<Journal> = None;
     let mut waiting: BTreeMap<usize, Done> = BTreeMap::new();
     let (mut next, mut sources, mut journaled) = (0, 0, 0);
     let mut outcome = Ok(());
+    let mut token_back = Some(token_back);
     for item in done {
         sources += item.sources;
         progress(Progress::Done(sources, pictures));
@@ -523,6 +634,9 @@ fn collect(
         while let Some(item) = waiting.remove(&next) {
             next += 1;
             journaled = item.journaled;
+            if let Some(tokens) = &token_back {
+                _ = tokens.send(());
+            }
             let written = item.result.and_then(|(lines, batch)| {
                 counts.add(&batch);
                 if lines.is_empty() || is_finished {
@@ -534,13 +648,18 @@ fn collect(
                 journal.as_mut().map_or(Ok(()), |journal| journal.append(&lines))
             });
             // What stands after a gap would be taken for the beginning: nothing more is noted.
+            if item.is_cut || written.is_err() {
+                next = usize::MAX;
+            }
             if let Err(error) = written
                 && outcome.is_ok()
             {
                 outcome = Err(error);
-                failed.store(true, Ordering::Relaxed);
-                next = usize::MAX;
+                shared.failed.store(true, Ordering::Relaxed);
             }
+        }
+        if shared.is_over() {
+            token_back = None; // the lister may be waiting for one
         }
     }
     if let Some(journal) = &mut journal {
@@ -550,8 +669,5 @@ fn collect(
     // A batch that failed while an earlier one was still at work waits for ever: its error is the one to report.
     let late = waiting.into_values().find_map(|item| item.result.err());
     outcome.and(late.map_or(Ok(()), Err))?;
-    if journal.is_none() && !is_finished {
-        journal = Some(Journal::open(output, journaled)?);
-    }
-    Ok((counts, journal))
+    Ok((counts, journal, journaled))
 }

@@ -1,25 +1,26 @@
 //! One picture of what a profile does: a row for each operation, a column for each of some sample pictures.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use font8x8::legacy::BASIC_LEGACY;
 
 use super::maker::{Maker, REASONS, key_of};
+use super::read::{Memory, read_picture};
 use super::source::Notes;
 use super::{Progress, Request, augmented_classes, open, survey};
 use crate::augment::geometry::resize;
 use crate::augment::profile::{NAMES, Operation};
 use crate::data::bitmap::Bitmap;
-use crate::data::decode::decode;
 use crate::data::encode::Encoder;
 use crate::data::image::RgbImage;
 use crate::error::{Error, Result};
 use crate::fsutil::write_atomic;
 use crate::random::{Purpose, rng};
 
+/// Pictures of more samples are not shown, as all are in memory at once.
+const LARGEST: usize = 24 << 20;
 /// Sample pictures.
 const COLUMNS: usize = 8;
 /// Side of a shown picture, in pixels.
@@ -40,6 +41,9 @@ const ALARM: [u8; 3] = [190, 30, 45];
 /// # Errors
 /// As for [`super::augment`]; there is a file at `path`; none of the samples can be read.
 pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<()> {
+    if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+        return Err(Error::at(path, "a preview is a PNG file").expected("a name that ends in .png"));
+    }
     if path.symlink_metadata().is_ok() {
         return Err(Error::at(path, "a file is there")
             .expected("a new file")
@@ -51,21 +55,27 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
     if survey.augmented == 0 {
         return Err(Error::at(&source.root, "holds no pictures that would get copies").expected("pictures to train on"));
     }
-    // Evenly over the source; of an unreadable picture, the next one.
+    // Evenly over the source; for one that cannot be read, or is huge, the next one.
     let step = survey.augmented.div_ceil(COLUMNS);
     let mut samples: Vec<(Bitmap, u64)> = Vec::new();
+    let (memory, mut file) = (Memory::new(), Vec::new());
     let mut seen = 0;
     let _ = source.walk(&mut Notes::default(), &mut |listing| {
         for name in listing.files.iter().filter(|_| augmented[listing.class]) {
             seen += 1;
             if seen > samples.len() * step
-                && let Some(image) = fs::read(listing.path.join(name)).ok().and_then(|bytes| decode(&bytes).ok())
+                && let Ok(picture) = read_picture(&listing.path.join(name), &memory, &mut file)
+                && picture.image.pixels.len() <= LARGEST
             {
-                samples.push((Bitmap::from_rgb(image), key_of(&listing.below.join(name))));
+                samples.push((picture.image, key_of(&listing.below.join(name))));
             }
         }
-        Ok(if samples.len() < COLUMNS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        let is_over = samples.len() >= COLUMNS || stop.load(Ordering::Relaxed);
+        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted("stopped; nothing was written".into()));
+    }
     samples.truncate(COLUMNS);
     if samples.is_empty() {
         return Err(Error::at(&source.root, "holds no picture that can be read").expected("JPEG, PNG, BMP, WebP or TIFF files"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::data::Split;
 use crate::data::decode::{Format, is_image_path};
 use crate::data::layout::{ClassFolder, Layout, NotPictures, class_folders, is_flat, is_hidden, relative_name, split_of};
-use crate::data::manifest::MANIFEST;
+use crate::data::manifest::{MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
 
 /// Where the originals are.
@@ -61,8 +61,8 @@ impl Source {
             return Err(Error::at(root, "is no folder")
                 .expected("class folders, train/valid/test folders of them, or a folder of pictures"));
         }
-        if root.join(MANIFEST).exists() {
-            return Err(Error::at(root, format!("holds a {MANIFEST}: it is augmented already"))
+        if let Some(found) = [MANIFEST, SETTINGS].into_iter().find(|name| root.join(name).exists()) {
+            return Err(Error::at(root, format!("holds a {found}: it is augmented already"))
                 .expected("originals")
                 .hint("Copies of copies drift from what people show; augment the originals into a new folder"));
         }
@@ -100,12 +100,21 @@ impl Source {
         for (class, folder) in self.classes.iter().enumerate() {
             let below = folder.path.strip_prefix(&self.root).unwrap_or(&folder.path).to_owned();
             let target = folder.path.canonicalize().map_err(|error| Error::io("read", &folder.path, error))?;
+            self.refuse_output(&folder.path, &target)?;
             let mut around = vec![target];
             if self.walk_folder(class, &folder.path, &below, &mut around, notes, visit)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// An error if the folder `path`, which is `target` without links, is the output, in it or around it.
+    fn refuse_output(&self, path: &Path, target: &Path) -> Result<()> {
+        if target.starts_with(&self.output) || self.output.starts_with(target) {
+            return Err(Error::at(path, "is a link that leads to the output").expected("a source apart from its output"));
+        }
+        Ok(())
     }
 
     /// `around`: this folder and those that it lies in, up to the class folder, without links.
@@ -159,11 +168,7 @@ impl Source {
                     notes.warnings.push(format!("{} is a link back to a folder around it: not followed", inner_below.display()));
                     continue;
                 }
-                if target.starts_with(&self.output) || self.output.starts_with(&target) {
-                    return Err(
-                        Error::at(&inner, "is a link that leads to the output").expected("a source apart from its output")
-                    );
-                }
+                self.refuse_output(&inner, &target)?;
                 target
             } else {
                 around.last().map_or_else(|| inner.clone(), |parent| parent.join(&name))
@@ -183,7 +188,8 @@ impl Source {
 ///
 /// Copies of `a.png` are `a_aug_1.png` …; where they get another ending (a BMP's copies are PNG files, and so are those of a PNG that is
 /// called `a.jpg`), the old one becomes part of the name (`a_bmp_aug_1.png`), so that they do not meet those of `a.png`. Where the
-/// folder's own files have such names already, a number is added. `files` are all names of the folder, sorted.
+/// folder's own files have such names already, a number is added, after another sign in these two cases. `files` are all names of the
+/// folder, sorted.
 pub(super) fn copy_name(files: &[OsString], name: &OsStr, format: Format) -> (OsString, OsString) {
     let path = Path::new(name);
     let (stem, ending) = (path.file_stem().unwrap_or(name), path.extension().unwrap_or_default());
@@ -202,7 +208,7 @@ pub(super) fn copy_name(files: &[OsString], name: &OsStr, format: Format) -> (Os
     while is_taken(files, &base, base == stem) {
         number += 1;
         base = own.clone();
-        base.push(format!("-{number}"));
+        base.push(format!("{}{number}", if fits { '-' } else { '~' }));
     }
     (base, if fits { ending.to_owned() } else { right.into() })
 }

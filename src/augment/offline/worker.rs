@@ -4,23 +4,18 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{LockResult, Mutex, MutexGuard};
 
 use super::journal::{Line, PROGRAM};
 use super::maker::{Made, Maker, key_of};
 use super::place::{Placer, in_the_way};
+use super::read::{Grant, Memory, Picture, read_picture};
 use super::source::{Listing, copy_name};
 use super::{Originals, Plan};
 use crate::data::bitmap::Bitmap;
-use crate::data::decode::{Format, decode, format};
+use crate::data::decode::Format;
 use crate::data::groups;
 use crate::error::{Error, Result};
 
-/// Files beyond this are no pictures of faces.
-const MAX_FILE: u64 = 512 << 20;
-/// Pictures of more bytes, as a file or decoded, are worked on one at a time, and their buffers given back.
-const LARGE_FILE: u64 = 1 << 20;
-const LARGE_PICTURE: usize = 12 << 20;
 /// The longest file name of today's file systems, in bytes.
 const MAX_NAME: usize = 255;
 
@@ -62,8 +57,7 @@ impl Counts {
 /// One thread's buffers.
 pub(super) struct Worker<'a> {
     plan: &'a Plan,
-    /// Held while a large picture is worked on, so that only one is in memory.
-    large: &'a Mutex<()>,
+    memory: &'a Memory,
     placer: &'a Placer,
     maker: Maker<'a>,
     file: Vec<u8>,
@@ -72,7 +66,7 @@ pub(super) struct Worker<'a> {
 }
 
 /// A source that can be read.
-struct Original {
+struct Original<'a> {
     /// Path below the source's root, and the bytes of it where they are no Unicode.
     name: String,
     name_bytes: Option<String>,
@@ -80,11 +74,12 @@ struct Original {
     group: String,
     format: Format,
     image: Bitmap,
+    grant: Option<Grant<'a>>,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(plan: &'a Plan, large: &'a Mutex<()>, placer: &'a Placer) -> Self {
-        Self { plan, large, placer, maker: Maker::new(plan), file: Vec::new(), lines: Vec::new(), counts: Counts::default() }
+    pub(super) fn new(plan: &'a Plan, memory: &'a Memory, placer: &'a Placer) -> Self {
+        Self { plan, memory, placer, maker: Maker::new(plan), file: Vec::new(), lines: Vec::new(), counts: Counts::default() }
     }
 
     /// The journal's lines and the counts since the last call.
@@ -97,68 +92,49 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// A file cannot be written, or another file is in its place. That a source cannot be used is no error but a line.
     pub(super) fn make(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<()> {
-        let mut gate = None;
-        let original = match self.read(listing, name, copies, &mut gate) {
-            Ok(original) => original,
+        match self.read(listing, name, copies) {
+            Ok(original) => self.make_files(listing, name, copies, original),
             Err(problem) => {
                 let below = listing.below.join(name);
                 let line =
                     Line { source: portable(&below), source_bytes: raw(&below), problem: Some(problem), ..Line::default() };
                 self.counts.quarantined += 1;
-                return self.write_line(&line);
+                self.write_line(&line)
             }
-        };
+        }
+    }
+
+    fn make_files(&mut self, listing: &Listing, name: &OsStr, copies: u32, original: Original<'a>) -> Result<()> {
         self.make_original(listing, name, &original)?;
         if copies > 0 {
             self.make_copies(listing, name, copies, &original)?;
         }
-        if gate.is_some() {
-            // Before another thread begins with its large picture, the buffers of this one go.
+        if original.grant.is_some() {
+            // Before the memory goes to another large picture, the buffers of this one go.
             let (lines, counts) = self.take();
-            *self = Self { lines, counts, ..Self::new(self.plan, self.large, self.placer) };
+            *self = Self { lines, counts, ..Self::new(self.plan, self.memory, self.placer) };
         }
         Ok(())
     }
 
-    /// Reads and decodes a source, or says in one line why that cannot be. Takes the gate for a large one.
-    fn read(
-        &mut self,
-        listing: &Listing,
-        name: &OsStr,
-        copies: u32,
-        gate: &mut Option<LockResult<MutexGuard<'a, ()>>>,
-    ) -> Result<Original, String> {
-        let path = listing.path.join(name);
-        let mut file = File::open(&path).map_err(|error| explain(&error))?;
-        let length = file.metadata().map_err(|error| explain(&error))?.len();
-        if length > MAX_FILE {
-            return Err(format!("{} MB are too large for a picture; the limit is {} MB", length >> 20, MAX_FILE >> 20));
-        }
-        if length > LARGE_FILE {
-            *gate = Some(self.large.lock());
-        }
-        self.file.clear();
-        file.read_to_end(&mut self.file).map_err(|error| explain(&error))?;
-        let bytes = &self.file;
-        let found = format(bytes).map_err(|error| error.to_string())?;
-        let image = decode(bytes).map_err(|error| error.to_string())?;
-        if gate.is_none() && image.pixels.len() > LARGE_PICTURE {
-            *gate = Some(self.large.lock());
-        }
-        if copies > 0 && name.len() + format!("_aug_{copies}-10.jpeg").len() > MAX_NAME {
+    /// Reads and decodes a source, or says in one line why that cannot be.
+    fn read(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<Original<'a>, String> {
+        if copies > 0 && name.len() + format!("_aug_{copies}~10.jpeg").len() > MAX_NAME {
             return Err(format!("its name of {} bytes is too long for `_aug_{copies}` to fit on", name.len()));
         }
+        let picture = read_picture(&listing.path.join(name), self.memory, &mut self.file)?;
         let below = listing.below.join(name);
         let name = portable(&below);
-        let hash = blake3::hash(bytes);
+        let hash = blake3::hash(&self.file);
         let by_regex = self.plan.group_regex.as_ref().and_then(|regex| groups::regex_key(regex, &name));
         let group = by_regex
             .or_else(|| groups::name_key(&name).map(|(_, key)| key))
             .unwrap_or_else(|| groups::content_name(hash.as_bytes()));
-        Ok(Original { name_bytes: raw(&below), name, hash, group, format: found, image: Bitmap::from_rgb(image) })
+        let Picture { format, image, grant } = picture;
+        Ok(Original { name_bytes: raw(&below), name, hash, group, format, image, grant })
     }
 
-    fn make_original(&mut self, listing: &Listing, name: &OsStr, original: &Original) -> Result<()> {
+    fn make_original(&mut self, listing: &Listing, name: &OsStr, original: &Original<'_>) -> Result<()> {
         let target = self.plan.output.join(&listing.below).join(name);
         let is_new = match self.plan.originals {
             Originals::Copy => self.placer.place(&target, &self.file)?,
@@ -178,7 +154,7 @@ impl<'a> Worker<'a> {
         self.write_line(&line)
     }
 
-    fn make_copies(&mut self, listing: &Listing, name: &OsStr, copies: u32, original: &Original) -> Result<()> {
+    fn make_copies(&mut self, listing: &Listing, name: &OsStr, copies: u32, original: &Original<'_>) -> Result<()> {
         let (base, ending) = copy_name(&listing.files, name, original.format);
         let key = key_of(&listing.below.join(name));
         let mut hashes: Vec<blake3::Hash> = Vec::with_capacity(copies as usize);
@@ -258,14 +234,31 @@ impl<'a> Worker<'a> {
             }
         }
         if missing {
-            // The lines are in the journal already.
-            let (lines, counts) = self.take();
-            self.make(listing, name, copies)?;
-            let (_, remade) = self.take();
-            (self.lines, self.counts) = (lines, counts);
-            self.counts.originals += remade.originals;
-            self.counts.copies += remade.copies;
+            self.make_again(listing, name, copies, lines)?;
         }
+        Ok(())
+    }
+
+    /// Makes what is missing of a source's files. Their lines are in the journal already.
+    fn make_again(&mut self, listing: &Listing, name: &OsStr, copies: u32, lines: &[Line]) -> Result<()> {
+        let path = listing.path.join(name);
+        let changed = |problem: String| {
+            Err(Error::at(&path, problem)
+                .expected("the picture that its copies were made of, as some of them are missing")
+                .hint("Bring it back, or augment into a new folder"))
+        };
+        let original = match self.read(listing, name, copies) {
+            Ok(original) => original,
+            Err(problem) => return changed(problem),
+        };
+        if lines.first().and_then(|line| line.source_hash.as_deref()) != Some(&short(&original.hash)) {
+            return changed("has changed since it was augmented".into());
+        }
+        let (before, counts) = self.take();
+        self.make_files(listing, name, copies, original)?;
+        let (_, made) = self.take();
+        (self.lines, self.counts) = (before, counts);
+        self.counts.add(&Counts { kept: 0, bytes: 0, given_up: 0, ..made });
         Ok(())
     }
 
@@ -286,7 +279,7 @@ impl<'a> Worker<'a> {
 }
 
 /// What all lines of an original have in common.
-fn line_of(original: &Original) -> Line {
+fn line_of(original: &Original<'_>) -> Line {
     Line {
         source: original.name.clone(),
         source_bytes: original.name_bytes.clone(),
@@ -324,12 +317,4 @@ fn from_portable(name: &str, bytes: Option<&str>) -> PathBuf {
 /// A hash's first 16 bytes.
 fn short(hash: &blake3::Hash) -> String {
     hash.to_hex()[..32].to_owned()
-}
-
-fn explain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "it is a broken link, or was taken away meanwhile".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => error.to_string(),
-    }
 }
