@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+
+/// What files are written through.
+pub trait WriteSeek: Write + Seek {}
+
+impl<T: Write + Seek> WriteSeek for T {}
 
 /// Writes the file `path` as a whole or not at all: `write` fills a temporary file in the same folder, which is flushed, synced
 /// to the disk and then renamed to `path`.
@@ -19,7 +24,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// Whatever fails, be it `write` itself, the flush, the sync or the rename, comes back as an [`Error::Io`] for `path`; the
 /// temporary file is removed and a file that was at `path` stays as it was.
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>) -> Result<()> {
     replace(path, write, File::sync_all).map_err(|error| Error::io("write", path, error))
 }
 
@@ -106,7 +111,7 @@ pub fn lock(path: &Path) -> Result<Option<File>> {
 /// [`write_atomic`] with the sync as an argument, so that a test can let it fail.
 fn replace(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
     sync: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
     if path.file_name().is_none() {
@@ -121,7 +126,7 @@ fn replace(
 
 fn fill(
     file: File,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
     sync: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut out = BufWriter::new(file);

@@ -13,6 +13,7 @@ use crate::config::RunConfig;
 use crate::data::batches::BatchSource;
 use crate::data::{self, DataConfig, DataSummary, Dataset, ImageStore, Split};
 use crate::device::{self, OpenDevice};
+use crate::download;
 use crate::error::{Error, Result};
 use crate::eval::ensemble::ensemble;
 use crate::eval::evaluate::{self, Run, softmax};
@@ -129,26 +130,12 @@ fn start_weights(config: &RunConfig, model: &Model, device: &OpenDevice) -> Resu
 
 /// ImageNet weights in the user's cache.
 fn imagenet(config: &RunConfig) -> Result<PathBuf> {
-    use crate::model::ModelName as N;
-    let name = match config.model.name {
-        N::Vgg16 | N::Vgg16Cbam => "vgg16.tv_in1k",
-        N::Vgg16Bn | N::Vgg16BnCbam => "vgg16_bn.tv_in1k",
-        N::Resnet18 => "resnet18.tv_in1k",
-        N::Resnet50 => "resnet50.tv_in1k",
-    };
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .ok_or_else(|| {
-            Error::input("train.weights", "there is no home folder for downloaded weights").hint("Give --weights FILE")
-        })?;
-    let path = cache.join("mien").join(format!("{name}.safetensors"));
-    if path.exists() {
-        return Ok(path);
-    }
-    Err(Error::at(&path, "the ImageNet weights are not there")
-        .expected(format!("model.safetensors of timm/{name} from the Hugging Face hub"))
-        .hint("Download that file and put it there under this name, or give --weights FILE"))
+    download::find_imagenet(config.model.name)?.map_err(|place| {
+        let (_, remote) = download::imagenet(config.model.name);
+        Error::at(&place, "the ImageNet weights are not there")
+            .expected(format!("torchvision's file of {} bytes", remote.bytes))
+            .hint(format!("Put {} there, or give --weights FILE", remote.url))
+    })
 }
 
 impl Prepared {

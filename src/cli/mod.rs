@@ -4,6 +4,7 @@ mod augment;
 mod demo;
 mod draw;
 mod eval;
+mod export;
 mod flags;
 mod info;
 mod predict;
@@ -39,6 +40,7 @@ enum Command {
     Predict(predict::Args),
     Info(info::Args),
     Augment(Box<augment::Args>),
+    Export(export::Args),
     Draw(draw::Args),
 }
 
@@ -62,6 +64,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Augment(args) => augment::run(&args),
         Command::Draw(args) => draw::run(&args),
     }

@@ -6,8 +6,11 @@ use anyhow::Result;
 use super::flags::Overrides;
 use super::{INTERRUPTED, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::config::{Override, RunConfig};
+use crate::download;
 use crate::error::Error;
 use crate::eval::files::{read_evaluation, summary_table};
+use crate::model::ModelName;
+use crate::report::console;
 use crate::run;
 use crate::train::fit::Outcome;
 
@@ -63,6 +66,9 @@ pub(super) fn train(config: RunConfig, folder: &std::path::Path, check: bool, ve
     if !check {
         refuse_taken(folder)?;
     }
+    if config.train.weights == "imagenet" {
+        fetch_weights(config.model.name, verbosity)?;
+    }
     let stop = stop_on_ctrl_c();
     let loading = verbosity.loading();
     let prepared = run::prepare(config, &loading.progress())?;
@@ -84,6 +90,24 @@ pub(super) fn train(config: RunConfig, folder: &std::path::Path, check: bool, ve
     }
     let outcome = prepared.train(folder, verbosity.sink().as_mut(), stop)?;
     finish(folder, outcome, verbosity)
+}
+
+/// Brings the ImageNet weights into the cache, if they are not there.
+fn fetch_weights(model: ModelName, verbosity: Verbosity) -> Result<()> {
+    if let Err(place) = download::find_imagenet(model)? {
+        let (file, remote) = download::imagenet(model);
+        let bar = console::byte_bar(verbosity.is_chatty(), &format!("fetching {file}"));
+        let fetched = download::fetch(&remote, &place, &|have, all| {
+            bar.set_length(all);
+            bar.set_position(have);
+        });
+        bar.finish_and_clear();
+        fetched?;
+        if verbosity.is_chatty() {
+            print(&format!("fetched {} to {}", remote.url, shown(&place)));
+        }
+    }
+    Ok(())
 }
 
 /// A run folder that is taken is told before the data are read, which may take minutes.

@@ -203,7 +203,7 @@ fn check_prediction(place: &str, classes: &[String], prediction: &Prediction) ->
 type Record = Vec<String>;
 
 fn write_csv(path: &Path, records: impl Iterator<Item = Record>) -> Result<()> {
-    write_atomic(path, |out: &mut dyn Write| {
+    write_atomic(path, |out| {
         let mut writer = csv::Writer::from_writer(out);
         for record in records {
             writer.write_record(&record).map_err(into_io)?;

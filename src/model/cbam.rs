@@ -5,7 +5,9 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
 
+use super::export::Exporter;
 use super::layers::{Conv2d, Conv2dConfig, Pass};
+use super::onnx::Value;
 use super::params::Path;
 
 /// The paper's reduction of channels within the channel attention.
@@ -38,6 +40,25 @@ impl Cbam {
         let x = x.clone() * self.channel_attention(x, pass);
         let attention = self.spatial_attention(x.clone(), pass);
         x * attention
+    }
+
+    /// The same in ONNX.
+    pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
+        let mlp = |pooled: &Value, to: &mut Exporter| {
+            let hidden = self.squeeze.onnx(pooled, to);
+            let hidden = to.graph.relu(&hidden);
+            self.excite.onnx(&hidden, to)
+        };
+        let (mean, maximum) = (to.graph.global_avg_pool(x), to.graph.global_max_pool(x));
+        let (mean, maximum) = (mlp(&mean, to), mlp(&maximum, to));
+        let sum = to.graph.add(&mean, &maximum);
+        let channels = to.graph.sigmoid(&sum);
+        let x = to.graph.mul(x, &channels);
+        let (mean, maximum) = (to.graph.reduce_mean(&x, 1), to.graph.reduce_max(&x, 1));
+        let both = to.graph.concat(&[&mean, &maximum], 1);
+        let spatial = self.spatial.onnx(&both, to);
+        let spatial = to.graph.sigmoid(&spatial);
+        to.graph.mul(&x, &spatial)
     }
 
     /// `[B, C, H, W] -> [B, C, 1, 1]`: sigmoid(MLP(average) + MLP(maximum)).

@@ -8,6 +8,8 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, module};
 use rand::RngExt;
 
+use super::export::Exporter;
+use super::onnx::Value;
 use super::params::{Init, Kind, ParamId, Params, Path};
 use crate::random::{Purpose, rng};
 
@@ -123,6 +125,15 @@ impl Conv2d {
     }
 }
 
+impl Conv2d {
+    /// The same in ONNX.
+    pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
+        let weight = to.param(self.weight);
+        let bias = self.bias.map(|bias| to.param(bias));
+        to.graph.conv(x, &weight, bias.as_ref(), self.stride, self.padding)
+    }
+}
+
 /// `torch.nn.BatchNorm2d` (epsilon 1e-5, momentum 0.1).
 #[derive(Clone, Debug)]
 pub struct BatchNorm2d {
@@ -169,6 +180,14 @@ impl BatchNorm2d {
     }
 }
 
+impl BatchNorm2d {
+    /// The same in ONNX, in evaluation mode.
+    pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
+        let [weight, bias, mean, var] = [self.weight, self.bias, self.running_mean, self.running_var].map(|id| to.param(id));
+        to.graph.batch_norm(x, &weight, &bias, &mean, &var, Self::EPSILON as f32)
+    }
+}
+
 /// `torch.nn.Linear`.
 #[derive(Clone, Debug)]
 pub struct Linear {
@@ -202,6 +221,14 @@ impl Linear {
         // W xᵀ and not x Wᵀ: its gradient for W comes out as [O, I] and needs no transposed copy of what may be 400 MB.
         let y = weight.matmul(pass.lower(x).transpose()).transpose(); // [O, I] x [I, B] -> [B, O]
         pass.raise(y) + pass.params.get::<1>(self.bias).unsqueeze::<2>()
+    }
+}
+
+impl Linear {
+    /// The same in ONNX.
+    pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
+        let (weight, bias) = (to.param(self.weight), to.param(self.bias));
+        to.graph.gemm(x, &weight, &bias)
     }
 }
 

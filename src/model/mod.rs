@@ -6,9 +6,12 @@
 //! Shapes: B batch, C channels, H W height and width, S input size, K classes. Images are f32 and normalised, `[B, 3, S, S]`.
 
 pub mod cbam;
+pub mod export;
 pub mod layers;
+pub mod onnx;
 pub mod params;
 pub mod resnet;
+pub mod torch_file;
 pub mod vgg;
 pub mod weights;
 
@@ -31,6 +34,11 @@ pub trait Backbone: Send + Sync + fmt::Debug {
     fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2>;
     /// C of [`Backbone::features`].
     fn feature_channels(&self) -> usize;
+    /// `[B, 3, S, S] -> [B, K]` in ONNX; `None` for a backbone that does not say how.
+    fn onnx(&self, images: &onnx::Value, to: &mut export::Exporter) -> Option<onnx::Value> {
+        let _ = (images, to);
+        None
+    }
     /// The name of the layer that depends on the number of classes; left out of pretrained weights when that number differs.
     fn last_layer(&self) -> &'static str;
 }
@@ -215,6 +223,11 @@ impl Model {
     /// `[B, 3, S, S] -> [B, K]` raw logits.
     pub fn logits(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
         self.head(self.features(images, pass), pass)
+    }
+
+    /// `[B, 3, S, S] -> [B, K]` raw logits, in ONNX; `None` for a backbone that cannot be exported.
+    pub fn onnx(&self, images: &onnx::Value, to: &mut export::Exporter) -> Option<onnx::Value> {
+        self.backbone.onnx(images, to)
     }
 
     /// C of the last map.

@@ -4,7 +4,9 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
+use super::export::Exporter;
 use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Pass, global_avg_pool, max_pool2d};
+use super::onnx::Value;
 use super::params::Path;
 use super::{Backbone, ModelConfig};
 
@@ -103,6 +105,31 @@ impl Backbone for ResNet {
     fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2> {
         let x = global_avg_pool(features); // [B, C, h, w] -> [B, C]
         self.last.forward(x, pass) // [B, K]
+    }
+
+    fn onnx(&self, images: &Value, to: &mut Exporter) -> Option<Value> {
+        let unit = |x: &Value, (conv, norm): &(Conv2d, BatchNorm2d), to: &mut Exporter| {
+            let x = conv.onnx(x, to);
+            norm.onnx(&x, to)
+        };
+        let x = unit(images, &self.stem, to);
+        let x = to.graph.relu(&x);
+        let mut x = to.graph.max_pool(&x, 3, 2, 1);
+        for block in &self.blocks {
+            let shortcut = block.downsample.as_ref().map_or(x.clone(), |downsample| unit(&x, downsample, to));
+            let last = block.convolutions.len() - 1;
+            for (index, convolution) in block.convolutions.iter().enumerate() {
+                x = unit(&x, convolution, to);
+                if index < last {
+                    x = to.graph.relu(&x);
+                }
+            }
+            let sum = to.graph.add(&x, &shortcut);
+            x = to.graph.relu(&sum);
+        }
+        let pooled = to.graph.global_avg_pool(&x);
+        let flat = to.graph.flatten(&pooled);
+        Some(self.last.onnx(&flat, to))
     }
 
     fn feature_channels(&self) -> usize {

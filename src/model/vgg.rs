@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use super::cbam::Cbam;
+use super::export::Exporter;
 use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool, max_pool2d};
+use super::onnx::Value;
 use super::params::Path;
 use super::{Backbone, Head, ModelConfig};
 
@@ -123,6 +125,42 @@ impl Backbone for Vgg {
                 layer.forward(dropout(x, *probability, pass), pass)
             }
         }
+    }
+
+    fn onnx(&self, images: &Value, to: &mut Exporter) -> Option<Value> {
+        let mut x = images.clone();
+        for block in &self.blocks {
+            for (convolution, norm) in &block.convolutions {
+                x = convolution.onnx(&x, to);
+                if let Some(norm) = norm {
+                    x = norm.onnx(&x, to);
+                }
+                x = to.graph.relu(&x);
+            }
+            x = to.graph.max_pool(&x, 2, 2, 0);
+            if let Some(cbam) = &block.cbam {
+                x = cbam.onnx(&x, to);
+            }
+        }
+        Some(match &self.classifier {
+            Classifier::FullyConnected { pool, layers: [first, second, last], .. } => {
+                if *pool {
+                    let side = to.input_size >> BLOCKS.len();
+                    x = to.graph.adaptive_avg_pool(&x, (side, side), POOLED);
+                }
+                x = to.graph.flatten(&x);
+                for layer in [first, second] {
+                    x = layer.onnx(&x, to);
+                    x = to.graph.relu(&x);
+                }
+                last.onnx(&x, to)
+            }
+            Classifier::GlobalAverage { layer, .. } => {
+                let pooled = to.graph.global_avg_pool(&x);
+                let flat = to.graph.flatten(&pooled);
+                layer.onnx(&flat, to)
+            }
+        })
     }
 
     fn feature_channels(&self) -> usize {

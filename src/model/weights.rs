@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
@@ -12,6 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 
 use super::params::{Params, tensor};
+use super::torch_file::{TorchFile, f16_to_f32};
 use super::{Model, ModelConfig};
 use crate::error::{Error, Result};
 
@@ -124,13 +126,18 @@ pub fn card_metadata(card: &ModelCard) -> Result<BTreeMap<String, String>> {
     Ok(BTreeMap::from([(CARD.to_owned(), json)]))
 }
 
-/// An open `.safetensors` file.
+/// An open file of tensors: `.safetensors`, or PyTorch's `.pth` and `.pt`.
 pub struct TensorFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    content: Content,
     metadata: HashMap<String, String>,
     /// torchvision's name of each tensor, and the file's own.
     names: BTreeMap<String, String>,
+}
+
+enum Content {
+    Safetensors(Vec<u8>),
+    Torch(TorchFile),
 }
 
 /// timm's names of VGG's linear layers, which it keeps as convolutions over the pooled map, and torchvision's.
@@ -143,23 +150,31 @@ fn torchvision_name(name: &str) -> String {
 }
 
 impl TensorFile {
-    /// Reads `path` and checks its header.
+    /// Opens `path`, whose kind is told by its content, and checks its header.
     ///
     /// # Errors
-    /// The file cannot be read, or is no whole safetensors file.
+    /// The file cannot be read, or is no whole file of tensors.
     pub fn open(path: &Path) -> Result<Self> {
+        let of_names = |names: Vec<String>| names.into_iter().map(|name| (torchvision_name(&name), name)).collect();
+        let mut head = [0; 2];
+        let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let read = file.take(2).read(&mut head).map_err(|e| Error::io("read", path, e))?;
+        // The length of a safetensors header is never so large that it begins like a zip archive or a pickle with a protocol.
+        if read == 2 && (head == *b"PK" || (head[0] == 0x80 && (2..=5).contains(&head[1]))) {
+            let torch = TorchFile::open(path)?;
+            let names = of_names(torch.names());
+            return Ok(Self { path: path.to_owned(), content: Content::Torch(torch), metadata: HashMap::new(), names });
+        }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let wrong = |e: safetensors::SafeTensorError| {
-            let found = if bytes.starts_with(b"PK") || bytes.starts_with(b"\x80") { "a PyTorch file" } else { "something else" };
-            Error::at(path, format!("not a whole safetensors file ({e}); it looks like {found}"))
-                .expected("weights in .safetensors format")
-                .hint("Convert PyTorch weights with safetensors.torch.save_file(state_dict, path)")
+            Error::at(path, format!("not a whole file of weights ({e})"))
+                .expected("weights as .safetensors, or as PyTorch's .pth or .pt")
         };
         let tensors = SafeTensors::deserialize(&bytes).map_err(wrong)?;
-        let names = tensors.names().into_iter().map(|name| (torchvision_name(name), name.to_owned())).collect();
+        let names = of_names(tensors.names().into_iter().map(str::to_owned).collect());
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(wrong)?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self { path: path.to_owned(), bytes, metadata, names })
+        Ok(Self { path: path.to_owned(), content: Content::Safetensors(bytes), metadata, names })
     }
 
     /// One entry of the metadata.
@@ -194,7 +209,10 @@ impl TensorFile {
     /// Shape of one tensor.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
         let stored = self.names.get(name)?;
-        let shape = self.tensors().tensor(stored).ok()?.shape().to_vec();
+        let shape = match &self.content {
+            Content::Safetensors(bytes) => tensors(bytes).tensor(stored).ok()?.shape().to_vec(),
+            Content::Torch(file) => file.shape(stored)?,
+        };
         // A convolution that stands for a linear layer: [O, C, h, w] -> [O, Chw].
         let is_linear = stored != name && shape.len() == 4;
         Some(if is_linear { vec![shape[0], shape[1..].iter().product()] } else { shape })
@@ -205,9 +223,13 @@ impl TensorFile {
     /// # Errors
     /// There is no such tensor, or it does not hold floats.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
-        let tensors = self.tensors();
-        let view = tensors
-            .tensor(self.names.get(name).map_or(name, String::as_str))
+        let stored = self.names.get(name).map_or(name, String::as_str);
+        let file = match &self.content {
+            Content::Safetensors(bytes) => tensors(bytes),
+            Content::Torch(file) => return file.values(stored),
+        };
+        let view = file
+            .tensor(stored)
             .map_err(|_| Error::at(&self.path, format!("there is no tensor '{name}'")).hint("Is it a file of another model?"))?;
         let bytes = view.data();
         let values = match view.dtype() {
@@ -216,15 +238,13 @@ impl TensorFile {
             Dtype::BF16 => {
                 bytes.as_chunks::<2>().0.iter().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect()
             }
+            Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|b| f16_to_f32(u16::from_le_bytes(*b))).collect(),
             other => {
-                return Err(Error::at(&self.path, format!("tensor '{name}' is of type {other:?}")).expected("F32, F64 or BF16"));
+                let found = format!("tensor '{name}' is of type {other:?}");
+                return Err(Error::at(&self.path, found).expected("F32, F64, F16 or BF16"));
             }
         };
         Ok(values)
-    }
-
-    fn tensors(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.bytes).expect("the header was checked when the file was opened")
     }
 
     /// Loads every tensor of `params` from the tensors named `prefix` + name.
@@ -255,6 +275,10 @@ impl TensorFile {
         }
         Ok(())
     }
+}
+
+fn tensors(bytes: &[u8]) -> SafeTensors<'_> {
+    SafeTensors::deserialize(bytes).expect("the header was checked when the file was opened")
 }
 
 /// Tensors that are no part of the model itself: the training state of a checkpoint and torch's batch counters.
@@ -469,7 +493,7 @@ mod tests {
 
         std::fs::write(&path, b"PK\x03\x04 not safetensors").unwrap();
         let error = load_model(&path, &device).err().unwrap().to_string();
-        assert!(error.contains("it looks like a PyTorch file"), "{error}");
+        assert!(error.contains("not a whole PyTorch file"), "{error}");
     }
 
     #[test]

@@ -26,6 +26,13 @@ pub fn spinner(visible: bool, what: &str) -> ProgressBar {
     bar
 }
 
+/// A bar of bytes, where [`bar`] would be drawn.
+pub fn byte_bar(visible: bool, what: &str) -> ProgressBar {
+    let bar = bar(visible, what);
+    bar.set_style(style("{msg} {bar:30.cyan/blue} {bytes}/{total_bytes} {bytes_per_sec} {eta}"));
+    bar
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
