@@ -81,18 +81,31 @@ pub fn mix(images: &mut [f32], size: usize, config: &MixConfig, seed: u64, epoch
     let mut partner: Vec<usize> = (0..count).collect();
     partner.shuffle(&mut rng);
 
-    let original = images.to_vec();
-    let picture = 3 * size * size;
     if kind < config.mixup {
         let lambda = lambda as f32;
-        for (mixed, &other) in images.chunks_exact_mut(picture).zip(&partner) {
-            let other = &original[other * picture..][..picture];
-            mixed.iter_mut().zip(other).for_each(|(value, other)| *value = *value * lambda + other * (1.0 - lambda));
-        }
+        mixup(images, lambda, &partner);
         return Some(Mixed { lambda, partner });
     }
     let area = cut(size, lambda, rng.random_range(0..size), rng.random_range(0..size));
-    for (mixed, &other) in images.chunks_exact_mut(picture).zip(&partner) {
+    cutmix(images, size, &area, &partner);
+    Some(Mixed { lambda: area.lambda, partner })
+}
+
+/// Blends each picture of a batch with its partner's, in place: `lambda` of itself and the rest of the other. Any layout `[B, ...]`.
+pub fn mixup(images: &mut [f32], lambda: f32, partner: &[usize]) {
+    let original = images.to_vec();
+    let picture = (images.len() / partner.len().max(1)).max(1);
+    for (mixed, &other) in images.chunks_exact_mut(picture).zip(partner) {
+        let other = &original[other * picture..][..picture];
+        mixed.iter_mut().zip(other).for_each(|(value, other)| *value = *value * lambda + other * (1.0 - lambda));
+    }
+}
+
+/// Pastes the box `area` of each picture's partner over it, in place: `[B, 3, size, size]`.
+pub fn cutmix(images: &mut [f32], size: usize, area: &Cut, partner: &[usize]) {
+    let original = images.to_vec();
+    let picture = 3 * size * size;
+    for (mixed, &other) in images.chunks_exact_mut(picture).zip(partner) {
         let other = &original[other * picture..][..picture];
         for (mixed, other) in mixed.chunks_exact_mut(size * size).zip(other.chunks_exact(size * size)) {
             for row in area.top..area.bottom {
@@ -101,22 +114,25 @@ pub fn mix(images: &mut [f32], size: usize, config: &MixConfig, seed: u64, epoch
             }
         }
     }
-    Some(Mixed { lambda: area.lambda, partner })
 }
 
-/// The box that CutMix pastes.
-#[derive(Debug, PartialEq)]
-struct Cut {
-    top: usize,
-    bottom: usize,
-    left: usize,
-    right: usize,
+/// The box that CutMix pastes, in pixels: rows `top..bottom`, columns `left..right`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cut {
+    /// First row.
+    pub top: usize,
+    /// Row after the last.
+    pub bottom: usize,
+    /// First column.
+    pub left: usize,
+    /// Column after the last.
+    pub right: usize,
     /// Share of the picture outside the box.
-    lambda: f32,
+    pub lambda: f32,
 }
 
 /// A box of about `1 - lambda` of the area around (x, y), clipped to the picture; lambda is then recomputed from what is left of it.
-fn cut(size: usize, lambda: f64, x: usize, y: usize) -> Cut {
+pub fn cut(size: usize, lambda: f64, x: usize, y: usize) -> Cut {
     let side = (size as f64 * (1.0 - lambda).sqrt()) as usize;
     let (left, right) = (x.saturating_sub(side / 2), (x + side / 2).min(size));
     let (top, bottom) = (y.saturating_sub(side / 2), (y + side / 2).min(size));

@@ -88,14 +88,19 @@ impl Outcome {
     }
 }
 
-/// What one step did.
+/// What one update did.
 #[derive(Clone, Copy, Debug)]
-struct StepResult {
-    loss: f64,
-    correct: f64,
-    images: usize,
-    learning_rate: f64,
-    gradient_norm: Option<f64>,
+pub struct StepResult {
+    /// Mean loss of its pictures, before the update.
+    pub loss: f64,
+    /// How many were right; mixed labels count with their shares.
+    pub correct: f64,
+    /// Pictures.
+    pub images: usize,
+    /// The rate of the update.
+    pub learning_rate: f64,
+    /// Norm of the gradient before clipping, where it is clipped.
+    pub gradient_norm: Option<f64>,
 }
 
 impl Job<'_> {
@@ -262,8 +267,12 @@ fn train_epoch(job: &Job, state: &mut State, class_weights: Option<&[f32]>, sink
     Ok(true)
 }
 
-/// One update of the weights from one or more batches.
-fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: Option<&[f32]>) -> Result<StepResult> {
+/// One update of the weights from one or more batches, whose gradients are averaged over all their pictures. Moves weights, running
+/// statistics, optimizer and averages of `state`; its epochs, batches and steps are counted by the caller.
+///
+/// # Errors
+/// A loss or gradient that is not finite, or a failing device.
+pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: Option<&[f32]>) -> Result<StepResult> {
     let config = job.config;
     let device = job.device.device.clone().autodiff();
     let size = job.source.size;
@@ -430,7 +439,7 @@ fn end_epoch(job: &Job, state: &mut State, val: &metrics::Metrics, seconds: f64,
         seconds,
         best: is_best,
     };
-    progress.learning_rate.observe(val.loss, &config.schedule, config.auto_lr);
+    progress.learning_rate.observe(val.loss, config.learning_rate, &config.schedule, config.auto_lr);
     let stop = progress.early_stopping.observe(val.loss, config.patience) && config.early_stopping;
     progress.history.push(record.clone());
     progress.epoch += 1;

@@ -83,6 +83,8 @@ const AUTO_EVERY: usize = 5;
 const AUTO_FACTOR: f64 = 0.5;
 /// A loss counts as better when it is below the best by this share (torch's default).
 const PLATEAU_THRESHOLD: f64 = 1e-4;
+/// A plateau leaves a rate alone that would fall by no more than this (torch's default `eps`).
+const PLATEAU_SMALLEST_STEP: f64 = 1e-8;
 
 /// The part of the learning rate that depends on the losses so far; saved with every checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,8 +113,8 @@ impl LearningRate {
         base * schedule.factor(epoch, epochs) * self.plateau * self.auto
     }
 
-    /// Takes the validation loss of an epoch that has ended.
-    pub fn observe(&mut self, loss: f64, schedule: &Schedule, auto: bool) {
+    /// Takes the validation loss of an epoch that has ended; `base` is the configured rate.
+    pub fn observe(&mut self, loss: f64, base: f64, schedule: &Schedule, auto: bool) {
         if let Schedule::Plateau { factor, patience } = schedule {
             if self.best.is_none_or(|best| loss < best * (1.0 - PLATEAU_THRESHOLD)) {
                 self.best = Some(loss);
@@ -121,7 +123,10 @@ impl LearningRate {
                 self.bad_epochs += 1;
             }
             if self.bad_epochs > *patience {
-                self.plateau *= factor;
+                let rate = base * self.plateau * self.auto;
+                if rate - rate * factor > PLATEAU_SMALLEST_STEP {
+                    self.plateau *= factor;
+                }
                 self.bad_epochs = 0;
             }
         }
@@ -143,7 +148,7 @@ mod tests {
         let mut rates = Vec::new();
         for (epoch, loss) in losses.iter().enumerate() {
             rates.push(state.at(1.0, schedule, epoch, losses.len()));
-            state.observe(*loss, schedule, auto);
+            state.observe(*loss, 1.0, schedule, auto);
         }
         rates
     }
@@ -171,6 +176,15 @@ mod tests {
         // torch: patience 1 lets one bad epoch pass and steps after the second.
         let schedule = Schedule::Plateau { factor: 0.1, patience: 1 };
         close(&rates(&schedule, false, &[1.0, 1.0, 1.0, 0.5, 0.5]), &[1.0, 1.0, 1.0, 0.1, 0.1]);
+    }
+
+    #[test]
+    fn plateau_leaves_the_smallest_rates_alone() {
+        let schedule = Schedule::Plateau { factor: 0.1, patience: 0 };
+        let mut state = LearningRate::default();
+        (0..20).for_each(|_| state.observe(1.0, 1e-3, &schedule, false));
+        // torch 2.9: from 1e-8 on a step would be no more than 1e-8.
+        close(&[state.at(1e-3, &schedule, 20, 20) * 1e8], &[1.0]);
     }
 
     #[test]
