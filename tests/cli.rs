@@ -486,3 +486,47 @@ fn a_run_from_weights_resumes_without_them() {
     ok(&["train", "--resume", &second, "--quiet"]);
     assert_eq!(losses(&place.path("second")).len(), 21);
 }
+
+#[test]
+fn imagenet_weights_that_cannot_be_fetched_or_are_damaged_are_told_in_one_line() {
+    let place = Place::new();
+    let faces = place.faces();
+    let try_it = || {
+        mien(&train(&faces, &place.text("run"), &["--weights", "imagenet"]))
+            .env("XDG_CACHE_HOME", place.path("cache"))
+            .env("MIEN_WEIGHTS_URL", "http://127.0.0.1:9/models")
+            .output()
+            .unwrap()
+    };
+    let refused = |output: Output, part: &str| {
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.trim_end().lines().count() == 1 && error.contains(part), "{error}");
+        assert!(!place.path("run").exists());
+    };
+    refused(try_it(), "cannot be fetched");
+    let own = place.path("cache/mien/vgg16_bn-6c64b313.pth");
+    assert!(!own.exists(), "nothing is left");
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    fs::write(&own, b"PK half of it").unwrap();
+    refused(try_it(), "13 bytes in place of 553507836");
+}
+
+#[test]
+fn a_model_is_exported_and_nothing_is_overwritten() {
+    let place = Place::new();
+    let (faces, run) = (place.faces(), place.text("run"));
+    ok(&train(&faces, &run, &["--quiet", "--epochs", "1"]));
+    for format in ["pth", "onnx"] {
+        let said = ok(&["export", &run, "--format", format]);
+        assert!(said.contains(&format!("best.{format}")), "{said}");
+        assert!(place.path("run").join(format!("best.{format}")).metadata().unwrap().len() > 100_000);
+        fails(&["export", &run, "--format", format], &["a file is there", "--out"]);
+    }
+    ok(&["export", &run, "--format", "safetensors", "--out", &place.text("copy.safetensors")]);
+    let predict = |model: &str| ok(&["predict", model, &format!("{faces}/test/happy"), "--json"]);
+    assert_eq!(predict(&place.text("copy.safetensors")), predict(&format!("{run}/best.safetensors")));
+    // What was exported for torch is a start for training.
+    ok(&train(&faces, &place.text("next"), &["--quiet", "--epochs", "1", "--weights", &format!("{run}/best.pth")]));
+    fails(&["export", &faces, "--format", "onnx"], &["is neither a run nor a model"]);
+    fails(&["predict", &format!("{run}/best.pth"), &faces], &[".pth"]);
+}

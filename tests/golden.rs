@@ -568,7 +568,7 @@ fn batch(size: usize, rule: &StepRule, step: usize, turn: usize, count: usize) -
         };
         Mixed { lambda, partner: partner.clone() }
     });
-    Batch { images: pixels, targets: labels(&name, count), samples: vec![0; count], mixed }
+    Batch { features: None, images: pixels, targets: labels(&name, count), samples: vec![0; count], mixed }
 }
 
 /// Where a step case's numbers differ most, by kind, with the tolerance of that kind.

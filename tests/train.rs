@@ -207,6 +207,89 @@ fn what_was_pretrained_stays_to_the_bit_when_it_is_frozen() {
     assert!(prepare(nothing_new, &|_, _| ()).err().unwrap().to_string().contains("there is none to train"));
 }
 
+/// The notices and the losses of a run.
+#[derive(Default)]
+struct Heard {
+    notices: Vec<String>,
+    losses: Vec<f64>,
+    validation: Vec<f64>,
+}
+
+impl Sink for Heard {
+    fn event(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Notice { text } => self.notices.push(text.clone()),
+            Event::Step(step) => self.losses.push(step.loss),
+            Event::Epoch(epoch) => self.validation.push(epoch.val_loss),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn features_of_a_frozen_network_are_computed_once_and_change_nothing() {
+    let temp = TempDir::new().unwrap();
+    let faces = faces(temp.path());
+    let first = temp.path().join("first");
+    train(config(&faces, &["model.name=vgg16_bn", "train.epochs=1"]), &first).unwrap();
+    let weights = format!("train.weights='{}'", first.join("best.safetensors").display());
+    // Seven classes again, but another head: it is new, and everything below is frozen.
+    let plain = ["flip", "rotation", "brightness", "contrast", "saturation", "hue", "translate"]
+        .map(|key| format!("augment.transform.{key}=0"));
+    let mut changes =
+        vec!["model.name=vgg16_bn", "model.head=fc", "train.feature_extract=true", "augment.mix.enabled=false", &weights];
+    let random = config(&faces, &changes);
+    changes.extend(plain.iter().map(String::as_str));
+    let still = config(&faces, &changes);
+    let run = |config: RunConfig, name: &str| {
+        let mut heard = Heard::default();
+        prepare(config, &|_, _| ()).unwrap().train(&temp.path().join(name), &mut heard, &AtomicBool::new(false)).unwrap();
+        heard
+    };
+    let kept = run(still.clone(), "kept");
+    assert!(
+        kept.notices.iter().any(|text| text.contains("of 63 training and validation pictures are kept")),
+        "{:?}",
+        kept.notices
+    );
+    let drawn = run(random, "drawn");
+    assert!(drawn.notices.iter().any(|text| text.contains("of 7 validation pictures are kept")), "{:?}", drawn.notices);
+
+    // The same numbers where nothing is kept: with a rotation by nothing, which is random in name.
+    let mut anew = still;
+    anew.augment.transform.rotation = 1e-30;
+    let anew = run(anew, "anew");
+    assert!(anew.notices.iter().any(|text| text.contains("of 7 validation pictures are kept")));
+    for (a, b) in kept.losses.iter().chain(&kept.validation).zip(anew.losses.iter().chain(&anew.validation)) {
+        assert!((a - b).abs() <= 1e-5 * a.abs(), "{a} {b}");
+    }
+    assert_eq!(kept.losses.len(), 14);
+}
+
+#[test]
+fn half_precision_follows_f32_for_fifty_steps() {
+    let temp = TempDir::new().unwrap();
+    let faces = faces(temp.path());
+    let losses = |precision: &str| {
+        let precision_key = format!("device.precision={precision}");
+        let changes = ["train.epochs=8", "train.learning_rate=0.005", "augment.mix.enabled=false", precision_key.as_str()];
+        let mut heard = Heard::default();
+        let folder = temp.path().join(precision);
+        prepare(config(&faces, &changes), &|_, _| ()).unwrap().train(&folder, &mut heard, &AtomicBool::new(false)).unwrap();
+        assert!(heard.losses.len() >= 50);
+        heard.losses
+    };
+    let full = losses("f32");
+    for precision in ["bf16", "f16"] {
+        let half = losses(precision);
+        let worst = full.iter().zip(&half).take(50).map(|(full, half)| (full - half).abs() / full).fold(0.0, f64::max);
+        eprintln!("{precision}: largest relative difference of 50 losses {worst:.5}");
+        assert!(worst > 0.0, "{precision} computes in f32");
+        assert!(worst < 0.02, "{precision}: {worst}");
+    }
+}
+
 #[test]
 fn accumulated_gradients_are_those_of_the_large_batch() {
     let temp = TempDir::new().unwrap();

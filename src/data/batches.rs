@@ -54,13 +54,17 @@ pub enum Mode {
     },
     /// Resize and normalise only.
     Eval,
+    /// No pictures, only which they are: what the model makes of them is known already.
+    Targets,
 }
 
 /// Input for one step.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[B, 3, size, size]`, normalised.
+    /// `[B, 3, size, size]`, normalised; empty where the features are known.
     pub images: Vec<f32>,
+    /// `[B, C, h, w]` with its shape, where they are known.
+    pub features: Option<(Vec<f32>, [usize; 4])>,
     /// `[B]`, class indices.
     pub targets: Vec<usize>,
     /// `[B]`, indices into the dataset.
@@ -141,11 +145,12 @@ pub fn bounds(count: usize, batch_size: usize) -> Vec<std::ops::Range<usize>> {
 /// A picture cannot be read any more.
 pub fn make(source: &BatchSource, places: &[Place], number: usize, mode: &Mode, scratch: &mut Scratch) -> Result<Batch> {
     let size = source.size;
-    let mut images = vec![0.0; places.len() * 3 * size * size];
+    let shown = if matches!(mode, Mode::Targets) { 0 } else { places.len() };
+    let mut images = vec![0.0; shown * 3 * size * size];
     for (place, out) in places.iter().zip(images.chunks_exact_mut(3 * size * size)) {
         let picture = source.store.get(place.sample)?;
         match mode {
-            Mode::Eval => eval_pixels(&picture, size, &source.normalization, scratch, out),
+            Mode::Eval | Mode::Targets => eval_pixels(&picture, size, &source.normalization, scratch, out),
             Mode::Train { transform, seed, epoch, .. } => {
                 let key = place.sample as u64 | u64::from(place.repeat) << 40;
                 let drawn = Drawn::draw(transform, size, &mut rng(*seed, Purpose::Sample, *epoch, key));
@@ -155,11 +160,11 @@ pub fn make(source: &BatchSource, places: &[Place], number: usize, mode: &Mode, 
     }
     let mixed = match mode {
         Mode::Train { mix: config, seed, epoch, .. } => mix(&mut images, size, config, *seed, *epoch, number as u64),
-        Mode::Eval => None,
+        Mode::Eval | Mode::Targets => None,
     };
     let targets = places.iter().map(|place| source.dataset.samples[place.sample].class).collect();
     let samples = places.iter().map(|place| place.sample).collect();
-    Ok(Batch { images, targets, samples, mixed })
+    Ok(Batch { images, features: None, targets, samples, mixed })
 }
 
 /// The batches of an epoch, in order, from batch number `first` on.

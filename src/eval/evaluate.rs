@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::batches::{BatchSource, Batches, Mode, Place};
 use crate::error::Result;
@@ -33,11 +33,59 @@ pub fn logits(
     run: Run,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Vec<f32>>> {
+    each_batch(source, samples, run, progress, |images| batch_logits(model, params, images, source.size, run.compute))
+}
+
+/// The features of `samples` without a random transform, `[N][C h w]`, in their order, and `[C, h, w]`.
+///
+/// # Errors
+/// As for [`logits`].
+pub fn features(
+    model: &Model,
+    params: &Params,
+    source: &Arc<BatchSource>,
+    samples: &[usize],
+    run: Run,
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<(Vec<Vec<f32>>, [usize; 3])> {
+    let mut shape = [0; 3];
+    let rows = each_batch(source, samples, run, progress, |images| {
+        let images = input(images, source.size, &params.device());
+        let features = model.features(images, &Pass::eval(params).with_compute(run.compute));
+        let [_, channels, height, width] = features.dims();
+        shape = [channels, height, width];
+        Ok(host_values(features)?.chunks_exact(channels * height * width).map(<[f32]>::to_vec).collect())
+    })?;
+    Ok((rows, shape))
+}
+
+/// The raw logits of features: `[B, C, h, w] -> [B][K]`.
+///
+/// # Errors
+/// The device fails.
+pub fn head_logits(
+    model: &Model,
+    params: &Params,
+    features: Vec<f32>,
+    shape: [usize; 4],
+    compute: ComputeType,
+) -> Result<Vec<Vec<f32>>> {
+    let features = Tensor::<4>::from_data(TensorData::new(features, shape), &params.device());
+    rows(model.head(features, &Pass::eval(params).with_compute(compute)))
+}
+
+/// Takes the samples through `forward`, batch by batch.
+fn each_batch(
+    source: &Arc<BatchSource>,
+    samples: &[usize],
+    run: Run,
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+    mut forward: impl FnMut(Vec<f32>) -> Result<Vec<Vec<f32>>>,
+) -> Result<Vec<Vec<f32>>> {
     let order = samples.iter().map(|&sample| Place { sample, repeat: 0 }).collect();
     let mut rows = Vec::with_capacity(samples.len());
     for batch in Batches::start(source, order, run.batch_size, 0, &Mode::Eval, run.workers) {
-        let batch = batch?;
-        rows.extend(batch_logits(model, params, batch.images, source.size, run.compute)?);
+        rows.extend(forward(batch?.images)?);
         progress(rows.len())?;
     }
     Ok(rows)
@@ -54,9 +102,18 @@ pub fn batch_logits(
     size: usize,
     compute: ComputeType,
 ) -> Result<Vec<Vec<f32>>> {
+    let images = input(images, size, &params.device());
+    rows(model.logits(images, &Pass::eval(params).with_compute(compute)))
+}
+
+/// `[B, 3, size, size]`
+fn input(images: Vec<f32>, size: usize, device: &Device) -> Tensor<4> {
     let count = images.len() / (3 * size * size);
-    let images = Tensor::<4>::from_data(TensorData::new(images, [count, 3, size, size]), &params.device());
-    let logits = model.logits(images, &Pass::eval(params).with_compute(compute));
+    Tensor::from_data(TensorData::new(images, [count, 3, size, size]), device)
+}
+
+/// `[B, K] -> [B][K]`
+fn rows(logits: Tensor<2>) -> Result<Vec<Vec<f32>>> {
     let [_, classes] = logits.dims();
     Ok(host_values(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
 }

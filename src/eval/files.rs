@@ -611,7 +611,7 @@ surprise         0         0         0         0         0         0         1
 
     struct Full;
 
-    impl Write for Full {
+    impl io::Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::StorageFull.into())
         }

@@ -43,6 +43,11 @@ pub trait Backbone: Send + Sync + fmt::Debug {
     fn last_layer(&self) -> &'static str;
 }
 
+/// Whether a parameter belongs to the head, by its name.
+pub fn in_head(name: &str) -> bool {
+    name.starts_with("classifier.") || name.starts_with("fc.")
+}
+
 /// The models that can be named in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

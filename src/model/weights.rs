@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::params::{Params, tensor};
 use super::torch_file::{TorchFile, f16_to_f32};
-use super::{Model, ModelConfig};
+use super::{Model, ModelConfig, in_head};
 use crate::error::{Error, Result};
 
 /// The key of the metadata under which [`ModelCard`] is kept as JSON.
@@ -336,7 +336,6 @@ pub fn load_pretrained(model: &Model, path: &Path, seed: u64, device: &Device) -
     let names: HashSet<String> = file.names().into_iter().filter(|name| !is_aside(name)).collect();
     let mut params = model.init(seed, true, device);
     let specs = model.specs();
-    let in_head = |name: &str| name.starts_with("classifier.") || name.starts_with("fc.");
     let has = |part: &str| specs.iter().any(|spec| spec.name.starts_with(part));
     let file_has = |part: &str| names.iter().any(|name| name.starts_with(part));
 

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::checkpoint::{Best, Running, State};
 use super::config::{Monitor, TrainConfig};
+use super::frozen::{self, Frozen};
 use super::loss::{LossWeights, correct};
 use super::precision::LossScaler;
 use crate::augment::mix::MixConfig;
@@ -168,14 +169,21 @@ pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome>
     let scaler = state.progress.scaler.take().unwrap_or_default();
     state.progress.scaler = (job.device.compute == ComputeType::F16).then_some(scaler);
     let weights = job.class_weights();
+    let frozen = match frozen::prepare(job, state, sink) {
+        Err(Error::Interrupted(_)) => {
+            save_last(job, state, sink)?;
+            return Ok(Outcome::Interrupted);
+        }
+        other => other?,
+    };
     while state.progress.epoch < job.config.epochs {
         let started = Instant::now();
-        if !train_epoch(job, state, weights.as_deref(), sink)? {
+        if !train_epoch(job, state, weights.as_deref(), frozen.as_ref(), sink)? {
             save_last(job, state, sink)?;
             return Ok(Outcome::Interrupted);
         }
         let trained = state.progress.running.seconds;
-        let Some(validation) = validate(job, state, sink)? else {
+        let Some(validation) = validate(job, state, frozen.as_ref(), sink)? else {
             save_last(job, state, sink)?;
             return Ok(Outcome::Interrupted);
         };
@@ -217,13 +225,21 @@ pub fn try_one_batch(job: &Job, state: &State) -> Result<f64> {
 }
 
 /// The rest of the present epoch. False if it was interrupted.
-fn train_epoch(job: &Job, state: &mut State, class_weights: Option<&[f32]>, sink: &mut dyn Sink) -> Result<bool> {
+fn train_epoch(
+    job: &Job,
+    state: &mut State,
+    class_weights: Option<&[f32]>,
+    frozen: Option<&Frozen>,
+    sink: &mut dyn Sink,
+) -> Result<bool> {
     let config = job.config;
     let (epoch, done) = (state.progress.epoch, state.progress.batch);
     let order = job.order(epoch);
     let batches = bounds(order.len(), config.batch_size).len();
     sink.event(&Event::EpochStart { epoch: epoch + 1, epochs: config.epochs, batches, done })?;
-    let mut stream = Batches::start(&job.source, order, config.batch_size, done, &job.train_mode(epoch), job.workers);
+    let known = frozen.filter(|frozen| frozen.has_train);
+    let mode = if known.is_some() { Mode::Targets } else { job.train_mode(epoch) };
+    let mut stream = Batches::start(&job.source, order, config.batch_size, done, &mode, job.workers);
 
     let (mut mark, mut saved) = (Instant::now(), Instant::now());
     while state.progress.batch < batches {
@@ -231,7 +247,10 @@ fn train_epoch(job: &Job, state: &mut State, class_weights: Option<&[f32]>, sink
             return Ok(false);
         }
         // The batches of one update: more than one only with gradient accumulation.
-        let group = stream.by_ref().take(config.accumulation).collect::<Result<Vec<_>>>()?;
+        let mut group = stream.by_ref().take(config.accumulation).collect::<Result<Vec<_>>>()?;
+        if let Some(frozen) = known {
+            group.iter_mut().for_each(|batch| batch.features = Some(frozen.gather(&batch.samples)));
+        }
         let waited = mark.elapsed().as_secs_f64();
         let result = train_step(job, state, &group, class_weights)?;
         let seconds = mark.elapsed().as_secs_f64();
@@ -286,11 +305,14 @@ pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: 
         let share = count as f64 / images as f64;
 
         // Forward.
-        let input = Tensor::<4>::from_data(TensorData::new(batch.images.clone(), [count, 3, size, size]), &device);
         // Each pass of an update draws its own dropout.
         let key = state.progress.step << 8 | turn as u64;
         let pass = Pass::train(&state.params, config.seed, key).with_compute(job.device.compute);
-        let logits = job.model.logits(input, &pass); // [B, K]
+        let tensor = |values: &Vec<f32>, shape| Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device);
+        let logits = match &batch.features {
+            Some((features, shape)) => job.model.head(tensor(features, *shape), &pass), // [B, C, h, w] -> [B, K]
+            None => job.model.logits(tensor(&batch.images, [count, 3, size, size]), &pass), // [B, 3, S, S] -> [B, K]
+        };
         let statistics = pass.into_updates();
 
         // Loss.
@@ -386,15 +408,24 @@ fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64, what: &str) -
 }
 
 /// The metrics of the validation split, of the averaged weights where EMA is on. None if it was interrupted.
-fn validate(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<metrics::Metrics>> {
+fn validate(job: &Job, state: &State, frozen: Option<&Frozen>, sink: &mut dyn Sink) -> Result<Option<metrics::Metrics>> {
     let dataset = &job.source.dataset;
     let samples = dataset.indices(Split::Valid);
     let of = samples.len();
     let mut stopped = false;
-    let rows = evaluate::logits(job.model, &state.evaluated(), &job.source, &samples, job.run(), &mut |done| {
+    let mut progress = |done| {
         stopped = job.stop.load(Ordering::Relaxed) && done < of;
         if stopped { Err(Error::Interrupted(String::new())) } else { sink.event(&Event::Evaluating { done, of }) }
-    });
+    };
+    let params = state.evaluated();
+    let rows = match frozen {
+        None => evaluate::logits(job.model, &params, &job.source, &samples, job.run(), &mut progress),
+        Some(frozen) => samples.chunks(job.config.batch_size).try_fold(Vec::with_capacity(of), |mut rows, samples| {
+            let (features, shape) = frozen.gather(samples);
+            rows.extend(evaluate::head_logits(job.model, &params, features, shape, job.device.compute)?);
+            progress(rows.len()).map(|()| rows)
+        }),
+    };
     if stopped {
         return Ok(None);
     }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod early_stopping;
 pub mod ema;
 pub mod fit;
+pub mod frozen;
 pub mod loss;
 pub mod optimizer;
 pub mod precision;

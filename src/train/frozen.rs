@@ -1,0 +1,72 @@
+//! The features of a frozen network, computed once: while nothing below the head learns, a picture without random transforms gives the
+//! same features in every epoch.
+
+use std::collections::HashMap;
+
+use super::checkpoint::State;
+use super::fit::Job;
+use crate::augment::transform::TransformConfig;
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::eval::evaluate::{self, Run};
+use crate::model::in_head;
+use crate::report::events::{Event, Sink};
+
+/// What may be kept, in bytes.
+const BUDGET: usize = 2 << 30;
+
+/// Features by sample.
+pub struct Frozen {
+    rows: HashMap<usize, Vec<f32>>,
+    shape: [usize; 3],
+    /// Whether the training samples are among them; the validation samples are.
+    pub has_train: bool,
+}
+
+impl Frozen {
+    /// The features of some samples, `[B, C, h, w]`, with their shape.
+    pub fn gather(&self, samples: &[usize]) -> (Vec<f32>, [usize; 4]) {
+        let [channels, height, width] = self.shape;
+        let values = samples.iter().flat_map(|sample| self.rows[sample].iter().copied()).collect();
+        (values, [samples.len(), channels, height, width])
+    }
+}
+
+/// Computes the features that will not change: those of the validation split, and of the training split where no random transform
+/// touches its pictures. `None` where something below the head learns, or where they would take too much memory.
+///
+/// # Errors
+/// A picture cannot be read any more, the device fails, or it was interrupted.
+pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<Frozen>> {
+    let mut below = state.params.iter().filter(|param| !in_head(&param.name));
+    if !job.config.feature_extract || !below.all(|param| param.frozen) {
+        return Ok(None);
+    }
+    let dataset = &job.source.dataset;
+    let mut samples = dataset.indices(Split::Valid);
+    let has_train = *job.transform == TransformConfig::none() && !job.mix.enabled;
+    if has_train {
+        samples.extend(dataset.indices(Split::Train));
+    }
+    let run = Run { batch_size: job.config.batch_size, workers: job.workers, compute: job.device.compute };
+    let params = state.evaluated();
+    let (first, shape) =
+        evaluate::features(job.model, &params, &job.source, &samples[..samples.len().min(1)], run, &mut |_| Ok(()))?;
+    let bytes = samples.len() * first.first().map_or(0, Vec::len) * size_of::<f32>();
+    if bytes > BUDGET {
+        let text = format!("the frozen features would take {} MB; they are computed anew in each epoch", bytes >> 20);
+        sink.event(&Event::Notice { text })?;
+        return Ok(None);
+    }
+    let of = samples.len();
+    let (rows, _) = evaluate::features(job.model, &params, &job.source, &samples, run, &mut |done| {
+        if job.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Interrupted("interrupted before the first step".into()));
+        }
+        sink.event(&Event::Evaluating { done, of })
+    })?;
+    let which = if has_train { "training and validation" } else { "validation" };
+    let text = format!("the frozen features of {of} {which} pictures are kept ({} MB)", bytes >> 20);
+    sink.event(&Event::Notice { text })?;
+    Ok(Some(Frozen { rows: samples.into_iter().zip(rows).collect(), shape, has_train }))
+}
