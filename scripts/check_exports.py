@@ -1,7 +1,7 @@
 """Checks that the exports of one model agree: .safetensors, .pth and .onnx, as PyTorch and onnxruntime compute them.
 
     pip install numpy safetensors torch==2.9.1 torchvision==0.24.1 onnx onnxruntime
-    mien export RUN ...
+    mien export RUN --format pth; mien export RUN --format onnx
     python scripts/check_exports.py best.safetensors best.pth best.onnx [--input images.npy | --seed 1] [--batch 3]
 
 The model is built in PyTorch from the description in the file's metadata and takes the weights with load_state_dict(strict=True),

@@ -1,5 +1,6 @@
 //! The features of a frozen network, computed once: while nothing below the head learns, a picture without random transforms gives the
-//! same features in every epoch.
+//! same features in every epoch. They are computed as an evaluation computes them: Pillow's resize in place of the training transforms'
+//! single sampling pass, which differ by a level here and there where a picture is enlarged.
 
 use std::collections::HashMap;
 
