@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use serde::Serialize;
+
 use crate::config::RunConfig;
 use crate::data::batches::BatchSource;
 use crate::data::{self, DataConfig, DataSummary, Dataset, ImageStore, Split};
 use crate::device::{self, OpenDevice};
 use crate::download;
 use crate::error::{Error, Result};
+use crate::eval::calibration::fit_temperature;
 use crate::eval::ensemble::ensemble;
 use crate::eval::evaluate::{self, Run, softmax};
 use crate::eval::files::{Evaluation, Prediction, write_evaluation};
@@ -22,7 +25,7 @@ use crate::eval::metrics;
 use crate::fsutil::{self, create_new_dir, read_json, unused_path, write_atomic, write_json};
 use crate::model::Model;
 use crate::model::params::Params;
-use crate::model::weights::{LoadedModel, ModelCard, load_model, load_pretrained};
+use crate::model::weights::{LoadedModel, ModelCard, load_model, load_pretrained, save_model};
 use crate::report::console::LEAKAGE;
 use crate::report::events::{Event, EventLog, Sink, Tee, rewind};
 use crate::train::checkpoint::State;
@@ -538,6 +541,95 @@ pub fn evaluate_split(
         evaluations.push((evaluation("mean probability", 1.0, mean), predictions(&predicted, &joint.mean_probability)));
     }
     Ok(Results { evaluations })
+}
+
+/// What calibration did on one split.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CalibrationChange {
+    /// Pictures.
+    pub n: u64,
+    /// Expected calibration error, before and after.
+    pub ece: [f64; 2],
+    /// Mean negative log-likelihood, before and after.
+    pub loss: [f64; 2],
+    /// Brier score, before and after.
+    pub brier: [f64; 2],
+}
+
+/// What calibration did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Calibration {
+    /// The temperature before.
+    pub before: f32,
+    /// The temperature now.
+    pub temperature: f32,
+    /// On the split that the temperature was chosen on.
+    pub valid: CalibrationChange,
+    /// On the test split, where there is one: what users may expect.
+    pub test: Option<CalibrationChange>,
+}
+
+/// The file of a calibration within the run's evaluations.
+pub const CALIBRATION: &str = "calibration.json";
+
+/// Finds the temperature that suits the validation split, stores it in the run's best model and evaluates that anew.
+///
+/// # Errors
+/// There is no such run or its data are not there any more; the split tells nothing; a file cannot be written.
+pub fn calibrate(
+    folder: &Path,
+    device: &OpenDevice,
+    run: Run,
+    progress: LoadProgress,
+    sink: &mut dyn Sink,
+) -> Result<Calibration> {
+    let _lock = lock(folder)?;
+    let file = folder.join(BEST);
+    let mut loaded = load_model(&file, &device.device)?;
+    let source = evaluation_data(Some(folder), None, &loaded.card, progress)?;
+    let dataset = Arc::clone(&source.dataset);
+    let of_split = |split: Split, loaded: &LoadedModel, sink: &mut dyn Sink| -> Result<(Vec<Vec<f32>>, Vec<usize>)> {
+        let samples = dataset.indices(split);
+        let of = samples.len();
+        let targets = samples.iter().map(|&sample| dataset.samples[sample].class).collect();
+        let logits = evaluate::logits(&loaded.model, &loaded.params, &source, &samples, run, &mut |done| {
+            sink.event(&Event::Evaluating { done, of })
+        })?;
+        Ok((logits, targets))
+    };
+    let (logits, targets) = of_split(Split::Valid, &loaded, sink)?;
+    let before = loaded.card.temperature;
+    let temperature = fit_temperature(&logits, &targets)? as f32;
+    let change = |logits: &[Vec<f32>], targets: &[usize]| -> Result<CalibrationChange> {
+        let at = |temperature| {
+            let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, temperature)).collect();
+            metrics::compute(&probabilities, targets, &dataset.classes)
+        };
+        let (old, new) = (at(before)?, at(temperature)?);
+        Ok(CalibrationChange { n: old.n, ece: [old.ece, new.ece], loss: [old.loss, new.loss], brier: [old.brier, new.brier] })
+    };
+    let valid = change(&logits, &targets)?;
+    let test = if dataset.indices(Split::Test).is_empty() {
+        None
+    } else {
+        let (logits, targets) = of_split(Split::Test, &loaded, sink)?;
+        Some(change(&logits, &targets)?)
+    };
+    loaded.card.temperature = temperature;
+    save_model(&file, &loaded.params, &loaded.card)?;
+    let calibration = Calibration { before, temperature, valid, test };
+    let eval = folder.join(EVAL);
+    std::fs::create_dir_all(&eval).map_err(|e| Error::io("create", &eval, e))?;
+    write_json(&eval.join(CALIBRATION), &calibration)?;
+    // The run's own results are those of its model as it is now.
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for split in [Split::Valid, Split::Test] {
+        if !dataset.indices(split).is_empty() {
+            let subject = Subject { name: name.clone(), loaded: &loaded, run: Some(folder) };
+            evaluate_split(&[subject], &source, Samples::Of(split), device, run, sink)?.write(&eval, split.name())?;
+        }
+    }
+    Ok(calibration)
 }
 
 /// The data of an evaluation: those of a run (its very splits), or a folder of its own.

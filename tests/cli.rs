@@ -530,3 +530,37 @@ fn a_model_is_exported_and_nothing_is_overwritten() {
     fails(&["export", &faces, "--format", "onnx"], &["is neither a run nor a model"]);
     fails(&["predict", &format!("{run}/best.pth"), &faces], &[".pth"]);
 }
+
+#[test]
+fn calibration_changes_probabilities_and_no_prediction() {
+    let place = Place::new();
+    let (faces, run) = (place.text("faces"), place.text("run"));
+    ok(&["draw", &faces, "--per-class", "30", "--size", "32", "--quiet"]);
+    ok(&train(&faces, &run, &["--quiet", "--epochs", "3"]));
+    let predict = || -> Vec<(String, f64)> {
+        let said = ok(&["predict", &run, &format!("{faces}/test/*/*.png"), "--json"]);
+        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| (line["top"][0]["class"].to_string(), line["top"][0]["probability"].as_f64().unwrap())).collect()
+    };
+    let before = predict();
+    let said: Value = serde_json::from_str(&ok(&["calibrate", &run, "--json"])).unwrap();
+    let temperature = said["temperature"].as_f64().unwrap();
+    assert!(temperature != 1.0 && said["before"] == 1.0);
+    assert!(said["valid"]["loss"][1].as_f64() <= said["valid"]["loss"][0].as_f64(), "{said}");
+    let after = predict();
+    assert!(before.iter().zip(&after).all(|(before, after)| before.0 == after.0), "no prediction changes");
+    let surer = |(before, after): (&(String, f64), &(String, f64))| (after.1 > before.1) == (temperature < 1.0);
+    assert!(before.iter().zip(&after).all(surer));
+    assert_eq!(json(&place.path("run/eval/test.json"))["temperature"].as_f64(), Some(temperature));
+    assert!(
+        (json(&place.path("run/eval/test.json"))["metrics"]["ece"].as_f64().unwrap() - said["test"]["ece"][1].as_f64().unwrap())
+            .abs()
+            < 1e-9
+    );
+    assert!(place.path("run/eval/calibration.json").is_file());
+    // Again: it is calibrated already.
+    let said: Value = serde_json::from_str(&ok(&["calibrate", &run, "--json"])).unwrap();
+    assert!((said["temperature"].as_f64().unwrap() / temperature - 1.0).abs() < 1e-3);
+    assert!(ok(&["info", &format!("{run}/best.safetensors")]).contains("temperature"));
+    fails(&["calibrate", &faces], &["is no run folder"]);
+}

@@ -1,6 +1,7 @@
 //! The command line: a file per command. Arguments in, library call, what is printed; no logic.
 
 mod augment;
+mod calibrate;
 mod demo;
 mod draw;
 mod eval;
@@ -40,6 +41,7 @@ enum Command {
     Predict(predict::Args),
     Info(info::Args),
     Augment(Box<augment::Args>),
+    Calibrate(calibrate::Args),
     Export(export::Args),
     Draw(draw::Args),
 }
@@ -64,6 +66,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Augment(args) => augment::run(&args),
         Command::Draw(args) => draw::run(&args),

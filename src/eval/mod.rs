@@ -1,5 +1,6 @@
 //! How good a model is: logits, metrics, files, ensembles.
 
+pub mod calibration;
 pub mod ensemble;
 pub mod evaluate;
 pub mod files;

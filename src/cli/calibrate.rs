@@ -1,0 +1,72 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{Verbosity, print};
+use crate::device::{self, DeviceConfig};
+use crate::error::Error;
+use crate::eval::evaluate::Run;
+use crate::run::{self, CalibrationChange};
+
+/// Make a model's probabilities honest: choose a temperature on the validation split.
+///
+/// The logits are divided by it before softmax. No prediction changes, only how sure the model says
+/// it is. The temperature is stored in the run's best model and used by predict, eval and export.
+/// The expected calibration error (ECE) is told before and after, on the validation split, on which
+/// the temperature was chosen, and on the test split, which tells what to expect.
+///
+/// Example:
+///   mien calibrate runs/vgg16_cbam-real
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// The run folder.
+    run: PathBuf,
+    /// Pictures at a time.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch_size: usize,
+    /// auto, cpu, or what was built in.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Threads that prepare batches.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    if !run::is_run(&args.run) {
+        return Err(Error::at(&args.run, "is no run folder")
+            .expected("a folder that `mien train` has written, with its best model")
+            .into());
+    }
+    if args.batch_size == 0 {
+        return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
+    }
+    let config = DeviceConfig { name: args.device.clone(), workers: args.workers, ..DeviceConfig::default() };
+    let device = device::open(&config)?;
+    let how = Run { batch_size: args.batch_size, workers: args.workers, compute: device.compute };
+    let loading = args.verbosity.loading();
+    let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
+    let calibration = run::calibrate(&args.run, &device, how, &loading.progress(), verbosity.sink().as_mut())?;
+    drop(loading);
+    if args.verbosity.json {
+        print(&serde_json::to_string(&calibration)?);
+    } else if !args.verbosity.quiet {
+        print(&format!("temperature  {:.4} (was {:.4})", calibration.temperature, calibration.before));
+        let row = |name: &str, change: &CalibrationChange| {
+            let [[e0, e1], [l0, l1], [b0, b1]] = [change.ece, change.loss, change.brier];
+            print(&format!(
+                "{name:>11}  ECE {e0:.4} -> {e1:.4}   loss {l0:.4} -> {l1:.4}   Brier {b0:.4} -> {b1:.4}   ({} pictures)",
+                change.n
+            ));
+        };
+        row("valid", &calibration.valid);
+        if let Some(test) = &calibration.test {
+            row("test", test);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
