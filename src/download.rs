@@ -4,14 +4,15 @@
 //! nearly every Linux, and knows the system's proxies and certificates.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::fsutil;
 use crate::model::ModelName;
 
 /// A file on a server, and what it must be.
@@ -45,7 +46,7 @@ pub fn imagenet(model: ModelName) -> (&'static str, Remote) {
         ModelName::Resnet50 => 3,
     };
     let (file, bytes, sha256) = WEIGHTS[index];
-    let base = std::env::var("MIEN_WEIGHTS_URL").unwrap_or_else(|_| TORCHVISION.to_owned());
+    let base = std::env::var("MIEN_WEIGHTS_URL").ok().filter(|base| !base.is_empty()).unwrap_or_else(|| TORCHVISION.to_owned());
     (file, Remote { url: format!("{}/{file}", base.trim_end_matches('/')), bytes, sha256: sha256.to_owned() })
 }
 
@@ -56,6 +57,7 @@ pub fn imagenet(model: ModelName) -> (&'static str, Remote) {
 pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
+        .filter(|path| path.is_absolute()) // as the XDG specification has it
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
         .ok_or_else(|| {
             Error::input("train.weights", "there is no home folder for downloaded weights").hint("Give --weights FILE")
@@ -77,13 +79,26 @@ pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
 /// Fetches `remote` to the new file `path`. `progress` is told the bytes that have come and all of them.
 ///
 /// # Errors
-/// There is no `curl`; the server cannot be reached or refuses; what comes is not the file. Nothing is left at `path` then.
-pub fn fetch(remote: &Remote, path: &Path, progress: &dyn Fn(u64, u64)) -> Result<()> {
+/// There is no `curl`; the server cannot be reached or refuses; what comes is not the file; the user stopped it; another program is
+/// fetching it. Nothing is left at `path` then.
+pub fn fetch(remote: &Remote, path: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<()> {
+    let by_hand = || format!("Fetch it yourself and put it at {}, or give --weights FILE", path.display());
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
-    let partial = Partial(path.with_extension(format!("{}.part", std::process::id())));
-    let by_hand = || format!("Fetch it yourself and put it at {}", path.display());
-    run_curl(remote, &partial.0, progress).map_err(|problem| {
+    let lock = Partial(path.with_extension("lock"));
+    let held =
+        fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error)).and_then(|()| fsutil::lock(&lock.0));
+    let held = held.map_err(|error| Error::input(&remote.url, format!("has no place: {error}")).hint(by_hand()))?;
+    if held.is_none() {
+        std::mem::forget(lock);
+        return Err(Error::at(path, "another mien is fetching this file").hint("Wait for it"));
+    }
+    // One name, so that what a killed program has left is used up by the next one.
+    let partial = Partial(path.with_extension("part"));
+    let fetched = run_curl(remote, &partial.0, progress, stop);
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted("stopped; nothing was kept of the weights".into()));
+    }
+    fetched.map_err(|problem| {
         Error::input(&remote.url, problem).expected(format!("a file of {} bytes", remote.bytes)).hint(by_hand())
     })?;
     check(&partial.0, remote)
@@ -101,31 +116,43 @@ impl Drop for Partial {
     }
 }
 
-fn run_curl(remote: &Remote, partial: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), String> {
+fn run_curl(remote: &Remote, partial: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<(), String> {
+    let mut out = File::create(partial).map_err(|error| format!("cannot be kept: {error}"))?;
     let mut child = Command::new("curl")
         .args(["--fail", "--location", "--silent", "--show-error", "--proto", "=https,http", "--proto-redir", "=https,http"])
-        .args(["--connect-timeout", "20", "--speed-time", "60", "--speed-limit", "100", "--output"])
-        .arg(partial)
+        .args(["--connect-timeout", "20", "--speed-time", "60", "--speed-limit", "100", "--url"])
         .arg(&remote.url)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped()) // not into the file: so it ends with this program, however that ends
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot be fetched: the program curl cannot be started ({error})"))?;
-    loop {
-        let have = fs::metadata(partial).map_or(0, |about| about.len());
-        progress(have.min(remote.bytes), remote.bytes);
-        if have > remote.bytes {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err("the server sends more than the file has".into());
+    let mut pipe = child.stdout.take().ok_or("cannot be fetched: curl has no output")?;
+    let mut buffer = vec![0; 1 << 17];
+    let mut have = 0;
+    let problem = loop {
+        progress(have, remote.bytes);
+        match pipe.read(&mut buffer) {
+            _ if stop.load(Ordering::Relaxed) => break Some("stopped".to_owned()),
+            Ok(0) => break None,
+            Ok(read) if have + read as u64 > remote.bytes => break Some("the server sends more than the file has".into()),
+            Ok(read) => match out.write_all(&buffer[..read]) {
+                Ok(()) => have += read as u64,
+                Err(error) => break Some(format!("cannot be kept: {error}")),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => break Some(format!("cannot be fetched: {error}")),
         }
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(_)) => break,
-            Ok(None) => std::thread::sleep(Duration::from_millis(50)),
-            Err(error) => return Err(format!("cannot be fetched: {error}")),
-        }
+    };
+    if let Some(problem) = problem {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(problem);
+    }
+    match child.wait() {
+        Ok(status) if status.success() => return out.sync_all().map_err(|error| format!("cannot be kept: {error}")),
+        Ok(_) => {}
+        Err(error) => return Err(format!("cannot be fetched: {error}")),
     }
     let mut said = String::new();
     if let Some(mut pipe) = child.stderr.take() {
@@ -158,7 +185,6 @@ fn check(path: &Path, remote: &Remote) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::net::TcpListener;
 
     /// A server that answers the next requests with these bytes and hangs up. Returns its address.
@@ -203,7 +229,7 @@ mod tests {
         let remote = Remote { url: serve(vec![detour.into_bytes()]), bytes: body.len() as u64, sha256: sha256(&body) };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache/weights.pth");
-        fetch(&remote, &path, &|have, all| assert!(have <= all)).unwrap();
+        fetch(&remote, &path, &|have, all| assert!(have <= all), &AtomicBool::new(false)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), body);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else stays");
     }
@@ -219,7 +245,8 @@ mod tests {
         let refused = |server: String, part: &str| {
             let folder = tempfile::tempdir().unwrap();
             let remote = Remote { url: server, bytes: body.len() as u64, sha256: sha256(&body) };
-            let error = fetch(&remote, &folder.path().join("weights.pth"), &|_, _| {}).unwrap_err().to_string();
+            let error =
+                fetch(&remote, &folder.path().join("weights.pth"), &|_, _| {}, &AtomicBool::new(false)).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("Fetch it yourself") && !error.contains('\n'), "{part}: {error}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{part}: a file stays");
         };
@@ -229,6 +256,23 @@ mod tests {
         refused(serve(vec![answer("200 OK", body.len(), &tampered)]), "its SHA-256 is");
         refused(serve(vec![answer("200 OK", 200_000, &vec![7; 200_000])]), "");
         refused("http://127.0.0.1:9".into(), "cannot be fetched");
+    }
+
+    #[test]
+    fn a_stopped_download_leaves_nothing_and_a_second_one_waits() {
+        if !has_curl() {
+            return;
+        }
+        let body = vec![7u8; 50_000];
+        let remote = Remote { url: serve(vec![answer("200 OK", body.len(), &body)]), bytes: 50_000, sha256: sha256(&body) };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.pth");
+        let error = fetch(&remote, &path, &|_, _| {}, &AtomicBool::new(true)).unwrap_err();
+        assert!(matches!(error, Error::Interrupted(_)));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let held = fsutil::lock(&path.with_extension("lock")).unwrap();
+        let error = fetch(&remote, &path, &|_, _| {}, &AtomicBool::new(false)).unwrap_err().to_string();
+        assert!(held.is_some() && error.contains("another mien is fetching"), "{error}");
     }
 
     #[test]

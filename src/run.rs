@@ -73,7 +73,7 @@ pub struct Prepared {
 /// Whatever is wrong with the configuration, the data, the device or the weights.
 pub fn prepare(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
     let mut prepared = prepare_data(config, progress)?;
-    let (params, start) = start_weights(&prepared.config, &prepared.model, &prepared.device)?;
+    let (params, start) = start_weights(&prepared.config, &prepared.model, &prepared.card.classes, &prepared.device)?;
     prepared.trained = params.count_trained();
     (prepared.params, prepared.start) = (Some(params), start);
     Ok(prepared)
@@ -107,13 +107,13 @@ fn batch_source(dataset: Dataset, store: ImageStore, card: &ModelCard) -> Arc<Ba
     Arc::new(BatchSource { dataset, store, size: card.input_size, normalization })
 }
 
-fn start_weights(config: &RunConfig, model: &Model, device: &OpenDevice) -> Result<(Params, String)> {
+fn start_weights(config: &RunConfig, model: &Model, classes: &[String], device: &OpenDevice) -> Result<(Params, String)> {
     let train = &config.train;
     if train.weights.is_empty() {
         return Ok((model.init(train.seed, false, &device.device), "from scratch".into()));
     }
     let path = if train.weights == "imagenet" { imagenet(config)? } else { PathBuf::from(&train.weights) };
-    let (mut params, transfer) = load_pretrained(model, &path, train.seed, &device.device)?;
+    let (mut params, transfer) = load_pretrained(model, classes, &path, train.seed, &device.device)?;
     if train.feature_extract {
         params.freeze(|name| transfer.loaded.contains(name));
         if params.count_trained() == 0 {

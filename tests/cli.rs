@@ -503,6 +503,14 @@ fn imagenet_weights_that_cannot_be_fetched_or_are_damaged_are_told_in_one_line()
         assert!(!output.status.success() && error.trim_end().lines().count() == 1 && error.contains(part), "{error}");
         assert!(!place.path("run").exists());
     };
+    refused(try_it(), "found --width 0.0625");
+    let try_it = || {
+        mien(&train(&faces, &place.text("run"), &["--weights", "imagenet", "--width", "1", "--head", "fc"]))
+            .env("XDG_CACHE_HOME", place.path("cache"))
+            .env("MIEN_WEIGHTS_URL", "http://127.0.0.1:9/models")
+            .output()
+            .unwrap()
+    };
     refused(try_it(), "cannot be fetched");
     let own = place.path("cache/mien/vgg16_bn-6c64b313.pth");
     assert!(!own.exists(), "nothing is left");

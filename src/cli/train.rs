@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 
@@ -66,10 +67,25 @@ pub(super) fn train(config: RunConfig, folder: &std::path::Path, check: bool, ve
     if !check {
         refuse_taken(folder)?;
     }
-    if config.train.weights == "imagenet" {
-        fetch_weights(config.model.name, verbosity)?;
-    }
     let stop = stop_on_ctrl_c();
+    if config.train.weights == "imagenet" {
+        // What is wrong with the rest is told before half a gigabyte is fetched.
+        config.validate()?;
+        if config.model.width != 1.0 {
+            return Err(Error::input("--weights imagenet", format!("found --width {}", config.model.width))
+                .expected("width 1, which these weights were trained with")
+                .into());
+        }
+        std::fs::metadata(&config.data.root).map_err(|e| Error::io("read", &config.data.root, e))?;
+        drop(crate::device::open(&config.device)?);
+        match fetch_weights(config.model.name, verbosity, stop) {
+            Err(Error::Interrupted(text)) => {
+                eprintln!("{text}");
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+            other => other?,
+        }
+    }
     let loading = verbosity.loading();
     let prepared = run::prepare(config, &loading.progress())?;
     drop(loading);
@@ -93,14 +109,19 @@ pub(super) fn train(config: RunConfig, folder: &std::path::Path, check: bool, ve
 }
 
 /// Brings the ImageNet weights into the cache, if they are not there.
-fn fetch_weights(model: ModelName, verbosity: Verbosity) -> Result<()> {
+fn fetch_weights(model: ModelName, verbosity: Verbosity, stop: &AtomicBool) -> Result<(), Error> {
     if let Err(place) = download::find_imagenet(model)? {
         let (file, remote) = download::imagenet(model);
         let bar = console::byte_bar(verbosity.is_chatty(), &format!("fetching {file}"));
-        let fetched = download::fetch(&remote, &place, &|have, all| {
-            bar.set_length(all);
-            bar.set_position(have);
-        });
+        let fetched = download::fetch(
+            &remote,
+            &place,
+            &|have, all| {
+                bar.set_length(all);
+                bar.set_position(have);
+            },
+            stop,
+        );
         bar.finish_and_clear();
         fetched?;
         if verbosity.is_chatty() {

@@ -127,7 +127,7 @@ mod tests {
         for name in ModelName::ALL {
             let (path, model) = (folder.path().join(format!("{name}.pth")), model(name));
             export(&model, Format::Pth, &path).unwrap();
-            let (params, transfer) = load_pretrained(&model.model, &path, 1, &Device::flex()).unwrap();
+            let (params, transfer) = load_pretrained(&model.model, &[], &path, 1, &Device::flex()).unwrap();
             assert!(transfer.fresh.is_empty(), "{name}: {:?}", transfer.fresh);
             for position in 0..params.iter().len() {
                 assert_eq!(params.values(position).unwrap(), model.params.values(position).unwrap(), "{name}");

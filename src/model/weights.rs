@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, View};
@@ -91,7 +92,9 @@ pub fn named(params: &Params) -> impl Iterator<Item = NamedTensor> {
 /// # Errors
 /// The file cannot be written; what was at `path` is untouched then.
 pub fn save_tensors(path: &Path, tensors: Vec<NamedTensor>, metadata: BTreeMap<String, String>) -> Result<()> {
-    let partial = path.with_extension("safetensors.part");
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let partial = path.with_file_name(format!(".{}-{number}.safetensors.tmp", std::process::id()));
     let tensors = tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor));
     let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect::<HashMap<_, _>>());
     let write = || -> std::io::Result<()> {
@@ -198,6 +201,22 @@ impl TensorFile {
         if card.format != FORMAT {
             return Err(Error::at(&self.path, format!("its format is {}", card.format)).expected(format!("format {FORMAT}")));
         }
+        let wrong =
+            |what: String| Err(Error::at(&self.path, format!("its description has {what}")).expected("a file of this program"));
+        if !(card.temperature.is_finite() && card.temperature > 0.0) {
+            return wrong(format!("the temperature {}", card.temperature));
+        }
+        if card.std.iter().any(|std| !(std.is_finite() && *std > 0.0)) || card.mean.iter().any(|mean| !mean.is_finite()) {
+            return wrong(format!("the normalisation {:?}, {:?}", card.mean, card.std));
+        }
+        if card.input_size > 4096 {
+            return wrong(format!("the input size {}", card.input_size));
+        }
+        let names: HashSet<&String> = card.classes.iter().collect();
+        if names.len() != card.classes.len() || card.classes.iter().any(|name| name.is_empty() || name.contains(char::is_control))
+        {
+            return wrong(format!("the classes {:?}", card.classes));
+        }
         Ok(card)
     }
 
@@ -299,8 +318,12 @@ impl Problems {
     }
 
     fn check(self, path: &Path) -> Result<()> {
-        let list =
-            |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{} {what}: {}", names.len(), names.join(", ")));
+        const SHOWN: usize = 200;
+        let list = |what: &str, names: &[String]| {
+            let more = names.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            (!names.is_empty()).then(|| format!("{} {what}: {}{more}", names.len(), names[..names.len().min(SHOWN)].join(", ")))
+        };
         let parts: Vec<String> =
             [list("missing", &self.missing), list("unexpected", &self.unexpected), list("of another shape", &self.shapes)]
                 .into_iter()
@@ -309,7 +332,9 @@ impl Problems {
         if parts.is_empty() {
             return Ok(());
         }
-        Err(Error::at(path, format!("its tensors do not fit the model: {}", parts.join("; ")))
+        // The names come from the file: whatever they hold stays on one line.
+        let text: String = parts.join("; ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Err(Error::at(path, format!("its tensors do not fit the model: {text}"))
             .hint("Choose the model that these weights belong to (--model), its width, head and input size"))
     }
 }
@@ -325,12 +350,13 @@ pub struct Transfer {
 
 /// A model that starts from the weights of `path`.
 ///
-/// The whole model is loaded where it fits. Left to start anew are: the last layer when the number of classes differs; the attention
+/// The whole model is loaded where it fits. Left to start anew are: the last layer when the classes differ (their number, or their names where
+/// the file is a model of mien; `classes` are those of the data, none if they do not matter); the attention
 /// and the head of a CBAM model when the file has no attention (the head reads another map then); a head of another kind.
 ///
 /// # Errors
 /// The file cannot be read, or any other tensor is missing, unexpected or of another shape: all are named.
-pub fn load_pretrained(model: &Model, path: &Path, seed: u64, device: &Device) -> Result<(Params, Transfer)> {
+pub fn load_pretrained(model: &Model, classes: &[String], path: &Path, seed: u64, device: &Device) -> Result<(Params, Transfer)> {
     let file = TensorFile::open(path)?;
     // A reference checkpoint or one of ours may carry its tensors beside others; only the model's own count here.
     let names: HashSet<String> = file.names().into_iter().filter(|name| !is_aside(name)).collect();
@@ -346,10 +372,13 @@ pub fn load_pretrained(model: &Model, path: &Path, seed: u64, device: &Device) -
         ours != theirs
     };
     let last = format!("{}.", model.last_layer());
-    let classes_differ = specs
-        .iter()
-        .filter(|spec| spec.name.starts_with(&last))
-        .any(|spec| file.shape(&spec.name).is_some_and(|shape| shape.first() != spec.shape.first()));
+    // A model of mien says what its outputs stand for; of another file, only their number is known.
+    let others = file.metadata(CARD).is_some() && file.card()?.classes != classes;
+    let classes_differ = (others && !classes.is_empty())
+        || specs
+            .iter()
+            .filter(|spec| spec.name.starts_with(&last))
+            .any(|spec| file.shape(&spec.name).is_some_and(|shape| shape.first() != spec.shape.first()));
     let starts_anew = |name: &str| {
         (new_attention && name.starts_with("cbam."))
             || ((new_attention || heads_differ) && in_head(name))
@@ -373,7 +402,11 @@ pub fn load_pretrained(model: &Model, path: &Path, seed: u64, device: &Device) -
     problems.check(path)?;
 
     for param in params.iter_mut().filter(|param| transfer.loaded.contains(&param.name)) {
-        param.value = tensor(file.values(&param.name)?, device);
+        let values = file.values(&param.name)?;
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::at(path, format!("its tensor {} holds {value}", param.name)).expected("finite numbers"));
+        }
+        param.value = tensor(values, device);
     }
     Ok((params, transfer))
 }
@@ -437,10 +470,42 @@ mod tests {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("seven.safetensors");
         save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7)).unwrap();
-        let (_, transfer) = load_pretrained(&model(ModelName::Vgg16, 2), &path, 1, &device).unwrap();
+        let (_, transfer) = load_pretrained(&model(ModelName::Vgg16, 2), &[], &path, 1, &device).unwrap();
         assert_eq!(transfer.fresh, ["classifier.6.weight", "classifier.6.bias"]);
-        let (_, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &path, 1, &device).unwrap();
+        let (_, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 1, &device).unwrap();
         assert!(transfer.fresh.is_empty());
+    }
+
+    #[test]
+    fn the_last_layer_starts_anew_for_other_classes_and_numbers_must_be_finite() {
+        let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+        let path = folder.path().join("model.safetensors");
+        let model = model(ModelName::Resnet18, 3);
+        let mut params = model.init(1, false, &device);
+        let card = card(ModelName::Resnet18, 3);
+        save_model(&path, &params, &card).unwrap();
+        let fresh = |classes: &[&str]| {
+            let classes: Vec<String> = classes.iter().map(|name| (*name).to_owned()).collect();
+            load_pretrained(&model, &classes, &path, 1, &device).unwrap().1.fresh
+        };
+        assert!(fresh(&["c0", "c1", "c2"]).is_empty());
+        assert_eq!(fresh(&["c0", "c2", "c1"]), ["fc.weight", "fc.bias"], "the same classes in another order are other classes");
+
+        let first = params.iter_mut().next().unwrap();
+        first.value = first.value.clone() * f32::NAN;
+        save_model(&path, &params, &card).unwrap();
+        let error = load_pretrained(&model, &[], &path, 1, &device).err().unwrap().to_string();
+        assert!(error.contains("conv1.weight") && error.contains("NaN"), "{error}");
+        save_model(&path, &params, &ModelCard { temperature: 0.0, ..card }).unwrap();
+        assert!(load_model(&path, &device).err().unwrap().to_string().contains("the temperature 0"));
+    }
+
+    #[test]
+    fn names_of_a_file_stay_on_one_line_and_are_not_all_told() {
+        let mut problems = Problems::default();
+        problems.unexpected = (0..1000).map(|i| format!("evil\n{i}\u{1b}[31m")).collect();
+        let error = problems.check(Path::new("x")).unwrap_err().to_string();
+        assert!(!error.contains(['\n', '\u{1b}']) && error.contains("and 800 more") && error.len() < 10_000, "{error}");
     }
 
     #[test]
@@ -448,7 +513,7 @@ mod tests {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("plain.safetensors");
         save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7)).unwrap();
-        let (_, transfer) = load_pretrained(&model(ModelName::Vgg16Cbam, 7), &path, 1, &device).unwrap();
+        let (_, transfer) = load_pretrained(&model(ModelName::Vgg16Cbam, 7), &[], &path, 1, &device).unwrap();
         assert_eq!(transfer.loaded.len(), 26, "weights and biases of the 13 convolutions");
         assert!(transfer.fresh.iter().all(|name| name.starts_with("cbam.") || name.starts_with("classifier.")));
     }
@@ -475,7 +540,7 @@ mod tests {
             tensor
         });
         save_tensors(&path, timm.collect(), BTreeMap::new()).unwrap();
-        let (loaded, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &path, 2, &device).unwrap();
+        let (loaded, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 2, &device).unwrap();
         assert!(transfer.fresh.is_empty(), "{:?}", transfer.fresh);
         for position in 0..params.iter().len() {
             assert_eq!(params.values(position).unwrap(), loaded.values(position).unwrap());
@@ -487,7 +552,7 @@ mod tests {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("resnet.safetensors");
         save_model(&path, &model(ModelName::Resnet18, 7).init(1, false, &device), &card(ModelName::Resnet18, 7)).unwrap();
-        let error = load_pretrained(&model(ModelName::Vgg16, 7), &path, 1, &device).err().unwrap().to_string();
+        let error = load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 1, &device).err().unwrap().to_string();
         assert!(error.contains("features.0.weight") && error.contains("layer1.0.conv1.weight"), "{error}");
 
         std::fs::write(&path, b"PK\x03\x04 not safetensors").unwrap();

@@ -34,7 +34,7 @@ impl Frozen {
 }
 
 /// Computes the features that will not change: those of the validation split, and of the training split where no random transform
-/// touches its pictures. `None` where something below the head learns, or where they would take too much memory.
+/// touches its pictures and there is memory for them. `None` where something below the head learns, or there is no memory.
 ///
 /// # Errors
 /// A picture cannot be read any more, the device fails, or it was interrupted.
@@ -45,20 +45,26 @@ pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<F
     }
     let dataset = &job.source.dataset;
     let mut samples = dataset.indices(Split::Valid);
-    let has_train = *job.transform == TransformConfig::none() && !job.mix.enabled;
-    if has_train {
-        samples.extend(dataset.indices(Split::Train));
-    }
+    let is_still = *job.transform == TransformConfig::none() && !job.mix.enabled;
     let run = Run { batch_size: job.config.batch_size, workers: job.workers, compute: job.device.compute };
     let params = state.evaluated();
     let (first, shape) =
         evaluate::features(job.model, &params, &job.source, &samples[..samples.len().min(1)], run, &mut |_| Ok(()))?;
-    let bytes = samples.len() * first.first().map_or(0, Vec::len) * size_of::<f32>();
-    if bytes > BUDGET {
-        let text = format!("the frozen features would take {} MB; they are computed anew in each epoch", bytes >> 20);
+    let bytes_of = |count: usize| count * first.first().map_or(0, Vec::len) * size_of::<f32>();
+    let train = dataset.indices(Split::Train);
+    let has_train = is_still && bytes_of(samples.len() + train.len()) <= BUDGET;
+    if (is_still && !has_train) || bytes_of(samples.len()) > BUDGET {
+        let size = bytes_of(samples.len() + if is_still { train.len() } else { 0 }) >> 20;
+        let text = format!("all frozen features would take {size} MB, more than {} MB: not all are kept", BUDGET >> 20);
         sink.event(&Event::Notice { text })?;
+    }
+    if bytes_of(samples.len()) > BUDGET {
         return Ok(None);
     }
+    if has_train {
+        samples.extend(train);
+    }
+    let bytes = bytes_of(samples.len());
     let of = samples.len();
     let (rows, _) = evaluate::features(job.model, &params, &job.source, &samples, run, &mut |done| {
         if job.stop.load(std::sync::atomic::Ordering::Relaxed) {
