@@ -164,10 +164,13 @@ fn a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one() {
     let expected = tree(&whole);
     let parts = place.path("parts");
     let arguments = [text(&faces), text(&parts), "-n", "6", "--resume", "--quiet"];
-    // Killed at several moments, the first before anything can be there; then left alone.
+    // Killed at several moments, the first when hardly anything is there; then left alone.
     let mut killed_in_the_middle = 0;
-    for delay in [0, 15, 30, 45, 60, 100] {
+    for delay in [0, 5, 10, 20, 40, 80] {
         let mut child = mien(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        while !parts.join("mien-augment.json").exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         std::thread::sleep(std::time::Duration::from_millis(delay));
         child.kill().unwrap();
         child.wait().unwrap();
