@@ -459,35 +459,89 @@ pub fn evaluate_split(
     run: Run,
     sink: &mut dyn Sink,
 ) -> Result<Results> {
-    let dataset = &source.dataset;
-    let (mut indices, split) = match samples {
+    let chosen = choose(&source.dataset, samples)?;
+    let leakage = tell_leakage(subjects, &source.dataset, &chosen, sink)?;
+    let mut logits = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        logits.push(logits_of(subject.loaded, source, &chosen.indices, device, run, sink)?);
+    }
+    judge(subjects, &source.dataset, &chosen, leakage, &logits)
+}
+
+/// The pictures of an evaluation.
+struct Chosen {
+    samples: Samples,
+    /// What they are called: a split, or `all`.
+    name: &'static str,
+    indices: Vec<usize>,
+}
+
+/// Evaluation never sees an augmented picture.
+fn choose(dataset: &Dataset, samples: Samples) -> Result<Chosen> {
+    let (mut indices, name) = match samples {
         Samples::Of(split) => (dataset.indices(split), split.name()),
         Samples::All => ((0..dataset.samples.len()).collect(), "all"),
     };
-    // Evaluation never sees an augmented picture.
     indices.retain(|&index| !dataset.samples[index].augmented);
     if indices.is_empty() {
-        return Err(Error::at(&dataset.config.root, format!("there are no pictures in the {split} split"))
+        return Err(Error::at(&dataset.config.root, format!("there are no pictures in the {name} split"))
             .hint("Choose another with --split, or --split all"));
     }
-    let targets: Vec<usize> = indices.iter().map(|&index| dataset.samples[index].class).collect();
+    Ok(Chosen { samples, name, indices })
+}
+
+/// Whether any of the models was trained on a leaking split, or on some of these pictures or their groups, which is told.
+fn tell_leakage(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, sink: &mut dyn Sink) -> Result<bool> {
     let mut leakage = subjects.iter().any(|subject| subject.loaded.card.provenance.get("leakage").is_some_and(|is| is == "true"));
     for Subject { name, run, .. } in subjects {
         // On the training split it goes without saying.
         let seen = match run {
-            Some(run) if samples != Samples::Of(Split::Train) => seen_in_training(run, dataset, &indices)?,
+            Some(run) if chosen.samples != Samples::Of(Split::Train) => seen_in_training(run, dataset, &chosen.indices)?,
             _ => 0,
         };
         if seen > 0 {
             leakage = true;
-            let text = format!("LEAKAGE: {name} was trained on {seen} of these {} pictures or their groups", indices.len());
+            let text =
+                format!("LEAKAGE: {name} was trained on {seen} of these {} pictures or their groups", chosen.indices.len());
             sink.event(&Event::Notice { text })?;
         }
     }
+    Ok(leakage)
+}
+
+/// A model's logits for some pictures, `[N][K]`, which it sees in its own size and normalisation.
+fn logits_of(
+    loaded: &LoadedModel,
+    source: &BatchSource,
+    indices: &[usize],
+    device: &OpenDevice,
+    run: Run,
+    sink: &mut dyn Sink,
+) -> Result<Vec<Vec<f32>>> {
+    let (card, dataset) = (&loaded.card, &source.dataset);
+    if card.classes != dataset.classes {
+        return Err(Error::at(&loaded.path, format!("its classes are {}", card.classes.join(", ")))
+            .expected(dataset.classes.join(", "))
+            .hint("Models can be evaluated together only on the classes that they share"));
+    }
+    let normalization = crate::augment::transform::Normalization { mean: card.mean, std: card.std };
+    let (data, store) = (Arc::clone(dataset), Arc::clone(&source.store));
+    let source = Arc::new(BatchSource { dataset: data, store, size: card.input_size, normalization });
+    let of = indices.len();
+    let run = Run { compute: device.compute, ..run };
+    evaluate::logits(&loaded.model, &loaded.params, &source, indices, run, &mut |done| {
+        sink.event(&Event::Evaluating { done, of })
+    })
+}
+
+/// Results from the logits of each model.
+fn judge(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, leakage: bool, logits: &[Vec<Vec<f32>>]) -> Result<Results> {
+    let Chosen { name: split, indices, .. } = chosen;
+    let targets: Vec<usize> = indices.iter().map(|&index| dataset.samples[index].class).collect();
     let evaluation = |model: &str, temperature: f32, metrics| Evaluation {
         model: model.to_owned(),
         data: dataset.config.root.display().to_string(),
-        split: split.to_owned(),
+        split: (*split).to_owned(),
         classes: dataset.classes.clone(),
         leakage,
         temperature,
@@ -510,22 +564,8 @@ pub fn evaluate_split(
     };
 
     let (mut evaluations, mut members) = (Vec::new(), Vec::new());
-    for Subject { name, loaded, .. } in subjects {
+    for (Subject { name, loaded, .. }, logits) in subjects.iter().zip(logits) {
         let card = &loaded.card;
-        if card.classes != dataset.classes {
-            return Err(Error::at(&loaded.path, format!("its classes are {}", card.classes.join(", ")))
-                .expected(dataset.classes.join(", "))
-                .hint("Models can be evaluated together only on the classes that they share"));
-        }
-        // Models may differ in what they see.
-        let normalization = crate::augment::transform::Normalization { mean: card.mean, std: card.std };
-        let (data, store) = (Arc::clone(&source.dataset), Arc::clone(&source.store));
-        let source = Arc::new(BatchSource { dataset: data, store, size: card.input_size, normalization });
-        let of = indices.len();
-        let run = Run { compute: device.compute, ..run };
-        let logits = evaluate::logits(&loaded.model, &loaded.params, &source, &indices, run, &mut |done| {
-            sink.event(&Event::Evaluating { done, of })
-        })?;
         let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, card.temperature)).collect();
         let predicted: Vec<usize> = probabilities.iter().map(|row| metrics::argmax(row)).collect();
         let metrics = metrics::compute(&probabilities, &targets, &dataset.classes)?;
@@ -588,18 +628,21 @@ pub fn calibrate(
     let mut loaded = load_model(&file, &device.device)?;
     let source = evaluation_data(Some(folder), None, &loaded.card, progress)?;
     let dataset = Arc::clone(&source.dataset);
-    let of_split = |split: Split, loaded: &LoadedModel, sink: &mut dyn Sink| -> Result<(Vec<Vec<f32>>, Vec<usize>)> {
-        let samples = dataset.indices(split);
-        let of = samples.len();
-        let targets = samples.iter().map(|&sample| dataset.samples[sample].class).collect();
-        let logits = evaluate::logits(&loaded.model, &loaded.params, &source, &samples, run, &mut |done| {
-            sink.event(&Event::Evaluating { done, of })
-        })?;
-        Ok((logits, targets))
-    };
-    let (logits, targets) = of_split(Split::Valid, &loaded, sink)?;
+    let mut splits = vec![Split::Valid];
+    if !dataset.indices(Split::Test).is_empty() {
+        splits.push(Split::Test);
+    }
+    // The temperature changes nothing about the logits: they are computed once.
+    let mut computed = Vec::with_capacity(splits.len());
+    for split in splits {
+        let chosen = Chosen { samples: Samples::Of(split), name: split.name(), indices: dataset.indices(split) };
+        let logits = logits_of(&loaded, &source, &chosen.indices, device, run, sink)?;
+        let targets: Vec<usize> = chosen.indices.iter().map(|&index| dataset.samples[index].class).collect();
+        computed.push((chosen, logits, targets));
+    }
+    let (_, logits, targets) = &computed[0];
     let before = loaded.card.temperature;
-    let temperature = fit_temperature(&logits, &targets)? as f32;
+    let temperature = fit_temperature(logits, targets)? as f32;
     let change = |logits: &[Vec<f32>], targets: &[usize]| -> Result<CalibrationChange> {
         let at = |temperature| {
             let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, temperature)).collect();
@@ -608,13 +651,8 @@ pub fn calibrate(
         let (old, new) = (at(before)?, at(temperature)?);
         Ok(CalibrationChange { n: old.n, ece: [old.ece, new.ece], loss: [old.loss, new.loss], brier: [old.brier, new.brier] })
     };
-    let valid = change(&logits, &targets)?;
-    let test = if dataset.indices(Split::Test).is_empty() {
-        None
-    } else {
-        let (logits, targets) = of_split(Split::Test, &loaded, sink)?;
-        Some(change(&logits, &targets)?)
-    };
+    let valid = change(logits, targets)?;
+    let test = computed.get(1).map(|(_, logits, targets)| change(logits, targets)).transpose()?;
     loaded.card.temperature = temperature;
     save_model(&file, &loaded.params, &loaded.card)?;
     let calibration = Calibration { before, temperature, valid, test };
@@ -623,11 +661,10 @@ pub fn calibrate(
     write_json(&eval.join(CALIBRATION), &calibration)?;
     // The run's own results are those of its model as it is now.
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for split in [Split::Valid, Split::Test] {
-        if !dataset.indices(split).is_empty() {
-            let subject = Subject { name: name.clone(), loaded: &loaded, run: Some(folder) };
-            evaluate_split(&[subject], &source, Samples::Of(split), device, run, sink)?.write(&eval, split.name())?;
-        }
+    for (chosen, logits, _) in computed {
+        let subjects = [Subject { name: name.clone(), loaded: &loaded, run: Some(folder) }];
+        let leakage = tell_leakage(&subjects, &dataset, &chosen, sink)?;
+        judge(&subjects, &dataset, &chosen, leakage, &[logits])?.write(&eval, chosen.name)?;
     }
     Ok(calibration)
 }

@@ -3,10 +3,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Verbosity, print};
-use crate::device::{self, DeviceConfig};
+use super::{Compute, Verbosity, print};
 use crate::error::Error;
-use crate::eval::evaluate::Run;
 use crate::run::{self, CalibrationChange};
 
 /// Make a model's probabilities honest: choose a temperature on the validation split.
@@ -23,15 +21,8 @@ use crate::run::{self, CalibrationChange};
 pub(super) struct Args {
     /// The run folder.
     run: PathBuf,
-    /// Pictures at a time.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch_size: usize,
-    /// auto, cpu, or what was built in.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: String,
-    /// Threads that prepare batches.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    workers: usize,
+    #[command(flatten)]
+    compute: Compute,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -42,12 +33,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             .expected("a folder that `mien train` has written, with its best model")
             .into());
     }
-    if args.batch_size == 0 {
-        return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
-    }
-    let config = DeviceConfig { name: args.device.clone(), workers: args.workers, ..DeviceConfig::default() };
-    let device = device::open(&config)?;
-    let how = Run { batch_size: args.batch_size, workers: args.workers, compute: device.compute };
+    let (device, how) = args.compute.open()?;
     let loading = args.verbosity.loading();
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
     let calibration = run::calibrate(&args.run, &device, how, &loading.progress(), verbosity.sink().as_mut())?;

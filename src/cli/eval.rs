@@ -3,11 +3,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{SplitArg, Verbosity, print, shown};
+use super::{Compute, SplitArg, Verbosity, print, shown};
 use crate::data::Split;
-use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::eval::evaluate::Run;
 use crate::eval::files::summary_table;
 use crate::model::weights::load_model;
 use crate::run::{self, Samples, Subject, evaluate_split, evaluation_data};
@@ -35,15 +33,8 @@ pub(super) struct Args {
     /// Folder for the result files [default: eval/ of the first model's run].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Pictures at a time.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch_size: usize,
-    /// auto, cpu, or what was built in.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: String,
-    /// Threads that prepare batches.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    workers: usize,
+    #[command(flatten)]
+    compute: Compute,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -89,11 +80,7 @@ fn unique_names(models: &[PathBuf]) -> Vec<String> {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let (models, data) = sort_paths(&args.paths)?;
-    if args.batch_size == 0 {
-        return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
-    }
-    let config = DeviceConfig { name: args.device.clone(), workers: args.workers, ..DeviceConfig::default() };
-    let device = device::open(&config)?;
+    let (device, run) = args.compute.open()?;
     let loaded = models.iter().map(|path| load_model(path, &device.device)).collect::<Result<Vec<_>, _>>()?;
     let folder = run_of(&models[0]);
     let loading = args.verbosity.loading();
@@ -117,7 +104,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let dataset = &source.dataset;
     dataset.warnings.iter().chain(&dataset.left_out).for_each(|text| eprintln!("note: {text}"));
     dataset.unreadable.iter().for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
-    let run = Run { batch_size: args.batch_size, workers: args.workers, compute: device.compute };
     // With --json the result is all that is written.
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
     let results = evaluate_split(&subjects, &source, samples, &device, run, verbosity.sink().as_mut())?;

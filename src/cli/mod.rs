@@ -20,6 +20,9 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::device::{self, DeviceConfig, OpenDevice};
+use crate::error::Error;
+use crate::eval::evaluate::Run;
 use crate::report::console::{Console, JsonLines, Quiet};
 use crate::report::events::Sink;
 
@@ -133,6 +136,33 @@ impl Loading {
 impl Drop for Loading {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// How an evaluation computes.
+#[derive(Clone, Debug, clap::Args)]
+struct Compute {
+    /// Pictures at a time.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch_size: usize,
+    /// auto, cpu, or what was built in.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Threads that prepare batches.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+}
+
+impl Compute {
+    /// Opens the device.
+    fn open(&self) -> Result<(OpenDevice, Run)> {
+        if self.batch_size == 0 {
+            return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
+        }
+        let config = DeviceConfig { name: self.device.clone(), workers: self.workers, ..DeviceConfig::default() };
+        let device = device::open(&config)?;
+        let run = Run { batch_size: self.batch_size, workers: self.workers, compute: device.compute };
+        Ok((device, run))
     }
 }
 

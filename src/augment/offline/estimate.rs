@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::maker::{Maker, key_of};
 use super::read::{Memory, read_picture};
 use super::source::Notes;
-use super::{Progress, Request, Survey, augmented_classes, check_output, open, survey};
+use super::{Progress, Request, Survey, check_output, open};
 use crate::error::{Error, Result};
 
 /// Pictures of the sample.
@@ -43,9 +43,7 @@ pub struct Estimate {
 /// # Errors
 /// As for [`super::augment`], but for those of writing.
 pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<Estimate> {
-    let (source, plan) = open(request)?;
-    let augmented = augmented_classes(&source, &request.emotions)?;
-    let survey = survey(&source, &augmented, progress, stop)?;
+    let (source, plan, augmented, survey) = open(request, progress, stop)?;
     check_output(&plan.output, request.resume)?;
     let mut maker = Maker::new(&plan);
     let (memory, mut file) = (Memory::new(), Vec::new());

@@ -168,9 +168,7 @@ pub enum Progress {
 /// file is in the way; the user stopped it. That a source cannot be read is no error: it is counted and listed.
 pub fn augment(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<Summary> {
     let start = Instant::now();
-    let (source, plan) = open(request)?;
-    let augmented = augmented_classes(&source, &request.emotions)?;
-    let survey = survey(&source, &augmented, progress, stop)?;
+    let (source, plan, augmented, survey) = open(request, progress, stop)?;
     if survey.augmented == 0 {
         return Err(Error::at(&request.source, "holds no picture that would get a copy")
             .expected("pictures of the chosen classes in train, or outside of splits"));
@@ -190,8 +188,17 @@ pub fn copies_before(output: &Path) -> Result<Option<u32>> {
 
 // ------------------------------------------------------------------------------------------------------------- before writing
 
+/// Checks the request and counts the pictures: the source, what to do with it, for each class folder whether its pictures get copies, and
+/// the counts.
+fn open(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<(Source, Plan, Vec<bool>, Survey)> {
+    let (source, plan) = check(request)?;
+    let augmented = augmented_classes(&source, &request.emotions)?;
+    let survey = survey(&source, &augmented, progress, stop)?;
+    Ok((source, plan, augmented, survey))
+}
+
 /// Checks the request as far as that needs no walk.
-fn open(request: &Request) -> Result<(Source, Plan)> {
+fn check(request: &Request) -> Result<(Source, Plan)> {
     if request.copies == 0 || request.copies > 1000 {
         return Err(
             Error::input("-n", format!("found {}", request.copies)).expected("1 to 1000 augmented copies of each original")

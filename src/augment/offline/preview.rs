@@ -9,7 +9,7 @@ use font8x8::legacy::BASIC_LEGACY;
 use super::maker::{Maker, REASONS, key_of};
 use super::read::{Memory, read_picture};
 use super::source::Notes;
-use super::{Progress, Request, augmented_classes, open, survey};
+use super::{Progress, Request, open};
 use crate::augment::geometry::resize;
 use crate::augment::profile::{NAMES, Operation};
 use crate::data::bitmap::Bitmap;
@@ -49,9 +49,7 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
             .expected("a new file")
             .hint("Nothing is overwritten: choose another name"));
     }
-    let (source, plan) = open(request)?;
-    let augmented = augmented_classes(&source, &request.emotions)?;
-    let survey = survey(&source, &augmented, progress, stop)?;
+    let (source, plan, augmented, survey) = open(request, progress, stop)?;
     if survey.augmented == 0 {
         return Err(Error::at(&source.root, "holds no pictures that would get copies").expected("pictures to train on"));
     }
