@@ -28,6 +28,16 @@ pub enum Purpose {
     Augment = 9,
     /// The noise that one of these operations adds.
     Noise = 10,
+    /// Random maps, and the noise of imputed pixels.
+    Explain = 15,
+    /// One replicate of a bootstrap.
+    Bootstrap = 11,
+    /// Which group goes into which fold of a cross-validation.
+    Folds = 12,
+    /// Where an iterative decomposition begins.
+    Start = 13,
+    /// Which pictures an audit's probe looks at.
+    Probe = 14,
 }
 
 /// The generator for one (seed, purpose, a, b).
