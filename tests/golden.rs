@@ -17,8 +17,9 @@ use mien::data::draw::{DrawConfig, Style, write_set};
 use mien::data::store::ImageStore;
 use mien::data::{DataConfig, Dataset, Split, load};
 use mien::device::{self, DeviceConfig, OpenDevice};
+use mien::explain::cam::{Explainer, Map, Method};
 use mien::model::cbam::Cbam;
-use mien::model::layers::{Pass, adaptive_avg_pool2d, global_avg_pool, max_pool2d};
+use mien::model::layers::{ComputeType, Pass, adaptive_avg_pool2d, global_avg_pool, max_pool2d};
 use mien::model::params::{Init, Kind, Params, Path, Spec, host_values, tensor};
 use mien::model::weights::ModelCard;
 use mien::model::{Head, Model, ModelConfig, ModelName};
@@ -752,4 +753,66 @@ fn drawn_start_weights_have_the_declared_distributions() {
             assert!(!is_weight || mean.abs() < 6.0 * rms / count.sqrt(), "{name}, {}: mean {mean}", spec.name);
         }
     }
+}
+
+// Explanations
+
+#[derive(Deserialize)]
+struct Explained {
+    #[serde(flatten)]
+    case: ModelCase,
+    classes: Vec<usize>,
+    shape: [usize; 4],
+    maps: BTreeMap<Method, Vec<f64>>,
+    attention: Vec<f64>,
+}
+
+#[test]
+fn class_activation_maps_are_their_papers() {
+    let device = Device::flex();
+    for expected in fixture::<Vec<Explained>>("cams.json") {
+        let case = &expected.case;
+        let model = case.build();
+        let params = filled(model.specs(), case.gain, &device);
+        let pixels = pictures("explained", expected.classes.len(), case.size);
+        let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 5);
+        assert_eq!(explainer.activations(&pixels).unwrap().shape, expected.shape);
+        assert_eq!(expected.maps.len(), Method::ALL.len());
+        for (method, values) in &expected.maps {
+            let maps = explainer.maps(*method, &pixels, &expected.classes).unwrap();
+            let found: Vec<f32> = maps.iter().flat_map(|map| map.values.clone()).collect();
+            check(&format!("{} {:?}: {method}", case.model, case.head), difference(&f64s(&found), values), 5e-5);
+        }
+        let blocks = explainer.attention(&pixels).unwrap();
+        let all = |maps: &[Map]| maps.iter().flat_map(|map| f64s(&map.values)).collect::<Vec<_>>();
+        let means = blocks.iter().map(|maps| all(maps)).map(|values| values.iter().sum::<f64>() / values.len() as f64);
+        let found: Vec<f64> = blocks.last().map(|maps| all(maps)).unwrap_or_default().into_iter().chain(means).collect();
+        if !found.is_empty() || !expected.attention.is_empty() {
+            check(&format!("{}: attention", case.model), difference(&found, &expected.attention), 1e-5);
+        }
+        // Another class has another map, but for Eigen-CAM's.
+        let other: Vec<usize> = expected.classes.iter().map(|class| (class + 1) % CLASSES).collect();
+        for method in Method::ALL {
+            let maps = |classes| explainer.maps(method, &pixels, classes).unwrap();
+            assert_eq!(maps(&expected.classes) != maps(&other), method.is_of_a_class(), "{method}");
+        }
+    }
+}
+
+#[test]
+fn smoothing_makes_maps_that_mirror_with_the_picture() {
+    let device = Device::flex();
+    let case = ModelCase { model: ModelName::Resnet18, head: Head::Fc, width: 0.0625, gain: 1.0, size: 96 };
+    let model = case.build();
+    let params = filled(model.specs(), case.gain, &device);
+    let pixels = pictures("explained", 1, case.size);
+    let mirrored: Vec<f32> = pixels.chunks_exact(case.size).flat_map(|row| row.iter().rev().copied()).collect();
+    let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 4);
+    let maps = [&pixels, &mirrored].map(|pixels| explainer.smooth_maps(Method::LayerCam, pixels, &[3]).unwrap().remove(0));
+    for (row, other) in maps[0].values.chunks_exact(3).zip(maps[1].values.chunks_exact(3)) {
+        let back: Vec<f32> = other.iter().rev().copied().collect();
+        assert!(row.iter().zip(&back).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs().max(1e-3)), "{row:?} {back:?}");
+    }
+    let plain = explainer.maps(Method::LayerCam, &pixels, &[3]).unwrap().remove(0);
+    assert_ne!(plain, maps[0]);
 }

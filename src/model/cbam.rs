@@ -37,9 +37,14 @@ impl Cbam {
 
     /// `[B, C, H, W] -> [B, C, H, W]`
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.forward_with_attention(x, pass).0
+    }
+
+    /// The same, and where it looked: `[B, C, H, W] -> [B, C, H, W], [B, 1, H, W]`
+    pub fn forward_with_attention(&self, x: Tensor<4>, pass: &Pass) -> (Tensor<4>, Tensor<4>) {
         let x = x.clone() * self.channel_attention(x, pass);
         let attention = self.spatial_attention(x.clone(), pass);
-        x * attention
+        (x * attention.clone(), attention)
     }
 
     /// The same in ONNX.

@@ -32,6 +32,11 @@ pub trait Backbone: Send + Sync + fmt::Debug {
     fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4>;
     /// `[B, C, h, w] -> [B, K]` raw logits.
     fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2>;
+    /// Where each attention block looks, from the input on: `[B, 3, S, S] -> [B, 1, h, w]` each, 0…1; none without such blocks.
+    fn attention(&self, images: Tensor<4>, pass: &Pass) -> Vec<Tensor<4>> {
+        let _ = (images, pass);
+        Vec::new()
+    }
     /// C of [`Backbone::features`].
     fn feature_channels(&self) -> usize;
     /// `[B, 3, S, S] -> [B, K]` in ONNX; `None` for a backbone that does not say how.
@@ -218,6 +223,11 @@ impl Model {
     /// The last convolutional map: `[B, 3, S, S] -> [B, C, h, w]`.
     pub fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.backbone.features(images, pass)
+    }
+
+    /// Where each attention block looks: `[B, 3, S, S] -> [B, 1, h, w]` each; none without such blocks.
+    pub fn attention(&self, images: Tensor<4>, pass: &Pass) -> Vec<Tensor<4>> {
+        self.backbone.attention(images, pass)
     }
 
     /// `[B, C, h, w] -> [B, K]`.

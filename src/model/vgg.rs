@@ -92,8 +92,9 @@ impl Vgg {
     }
 }
 
-impl Backbone for Vgg {
-    fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
+impl Vgg {
+    /// The features; `looked` takes the spatial attention of each block that has one.
+    fn walk(&self, images: Tensor<4>, pass: &Pass, mut looked: impl FnMut(Tensor<4>)) -> Tensor<4> {
         let mut x = images; // [B, 3, S, S]
         for block in &self.blocks {
             for (convolution, norm) in &block.convolutions {
@@ -105,10 +106,24 @@ impl Backbone for Vgg {
             }
             x = max_pool2d(x, 2, 2, 0); // [B, C, H, W] -> [B, C, H/2, W/2]
             if let Some(cbam) = &block.cbam {
-                x = cbam.forward(x, pass);
+                let (attended, attention) = cbam.forward_with_attention(x, pass);
+                looked(attention);
+                x = attended;
             }
         }
         x // [B, C, S/32, S/32]
+    }
+}
+
+impl Backbone for Vgg {
+    fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.walk(images, pass, |_| ())
+    }
+
+    fn attention(&self, images: Tensor<4>, pass: &Pass) -> Vec<Tensor<4>> {
+        let mut all = Vec::new();
+        self.walk(images, pass, |attention| all.push(attention));
+        all
     }
 
     fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2> {

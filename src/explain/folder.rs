@@ -1,0 +1,400 @@
+//! Explains many pictures into a folder: a map each, grids of right and wrong answers, means per class, how right the methods are, and
+//! an index of all of it, `explain.json`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::cam::{Explainer, Map, Method};
+use super::faithful::{Faithfulness, Judge};
+use super::npy;
+use super::picture::{Mean, overlay};
+use super::sheet::{Entry, sheet};
+use crate::data::bitmap::Bitmap;
+use crate::data::encode::Encoder;
+use crate::data::image::RgbImage;
+use crate::error::{Error, Result};
+use crate::eval::evaluate::softmax;
+use crate::eval::metrics::argmax;
+use crate::fsutil::{write_atomic, write_json};
+use crate::model::weights::ModelCard;
+
+/// The index within the folder.
+pub const INDEX: &str = "explain.json";
+
+/// Which class a map explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// What the model says.
+    Predicted,
+    /// What the label says; the prediction where there is none.
+    True,
+    /// This one.
+    Class(usize),
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Methods; the first is the one of the means.
+    pub methods: Vec<Method>,
+    /// Which class the maps explain.
+    pub target: Target,
+    /// Whether each map is averaged with that of the mirrored picture.
+    pub smooth: bool,
+    /// Seed of the random maps and the noise.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { methods: vec![Method::GradCam], target: Target::Predicted, smooth: false, seed: 42 }
+    }
+}
+
+/// A picture to explain.
+pub struct Subject {
+    /// Its name in the index.
+    pub name: String,
+    /// Its label, if it has one.
+    pub truth: Option<usize>,
+    /// As it is in its file.
+    pub image: RgbImage,
+    /// As the model takes it: `[3, S, S]`, normalised.
+    pub input: Vec<f32>,
+}
+
+/// The maps of one picture.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MapEntry {
+    /// The picture.
+    pub path: String,
+    /// Its label.
+    #[serde(rename = "true", skip_serializing_if = "Option::is_none")]
+    pub truth: Option<String>,
+    /// What the model says.
+    pub predicted: String,
+    /// The class that the maps explain.
+    pub class: String,
+    /// The probability of that class.
+    pub probability: f32,
+    /// Files, relative to the folder that holds the index's folder: the picture itself,
+    pub picture: String,
+    /// the first method's map over it,
+    pub overlay: String,
+    /// those of all methods by name,
+    pub overlays: BTreeMap<String, String>,
+    /// the raw numbers of all methods by name (`.npy`, f32, at the size of the features),
+    pub raw: BTreeMap<String, String>,
+    /// and where the attention blocks look, for models that have such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
+}
+
+/// The mean map of a class.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClassMean {
+    /// The class.
+    pub class: String,
+    /// Pictures.
+    pub count: usize,
+    /// The file.
+    pub picture: String,
+}
+
+/// How right the methods are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Judged {
+    /// Pictures.
+    pub images: usize,
+    /// What deleted pixels give way to.
+    pub baseline: String,
+    /// Each method, then `random`.
+    pub methods: Vec<Faithfulness>,
+}
+
+/// `explain.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Index {
+    /// The first method.
+    pub method: String,
+    /// All.
+    pub methods: Vec<String>,
+    /// The split, where the pictures are of a data set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// A picture each.
+    pub maps: Vec<MapEntry>,
+    /// A class each.
+    pub class_means: Vec<ClassMean>,
+    /// `right` and `wrong`, or `all`.
+    pub grids: BTreeMap<String, String>,
+    /// How right the methods are, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faithfulness: Option<Judged>,
+}
+
+/// Writes into a new folder what its calls are given.
+pub struct Writer<'a> {
+    explainer: &'a Explainer<'a>,
+    card: &'a ModelCard,
+    settings: &'a Settings,
+    folder: PathBuf,
+    /// What the files' names in the index begin with.
+    prefix: String,
+    index: Index,
+    encoder: Encoder,
+}
+
+impl<'a> Writer<'a> {
+    /// Will write into `folder`, which is there and empty; in the index the files are `{prefix}/…`.
+    pub fn new(
+        explainer: &'a Explainer<'a>,
+        card: &'a ModelCard,
+        settings: &'a Settings,
+        folder: &Path,
+        prefix: &str,
+        split: Option<&str>,
+    ) -> Self {
+        let methods: Vec<String> = settings.methods.iter().map(ToString::to_string).collect();
+        let index = Index { method: methods[0].clone(), methods, split: split.map(ToOwned::to_owned), ..Index::default() };
+        Self {
+            explainer,
+            card,
+            settings,
+            folder: folder.to_owned(),
+            prefix: prefix.to_owned(),
+            index,
+            encoder: Encoder::default(),
+        }
+    }
+
+    fn class(&self, subject: &Subject, predicted: usize) -> usize {
+        match self.settings.target {
+            Target::Predicted => predicted,
+            Target::True => subject.truth.unwrap_or(predicted),
+            Target::Class(class) => class,
+        }
+    }
+
+    fn maps(&self, method: Method, input: &[f32], classes: &[usize]) -> Result<Vec<Map>> {
+        if self.settings.smooth {
+            self.explainer.smooth_maps(method, input, classes)
+        } else {
+            self.explainer.maps(method, input, classes)
+        }
+    }
+
+    fn picture(&mut self, name: &str, image: &RgbImage) -> Result<String> {
+        let mut bytes = Vec::new();
+        self.encoder.png(&Bitmap::from_rgb(image.clone()), &mut bytes);
+        write_atomic(&self.folder.join(name), |out| out.write_all(&bytes))?;
+        Ok(format!("{}/{name}", self.prefix))
+    }
+
+    /// Explains pictures one by one, each into files of its own, and puts all on one sheet, `{grid}.png`. `done` is called after each.
+    ///
+    /// # Errors
+    /// The device fails, a file cannot be written, or `done` fails.
+    pub fn explain(
+        &mut self,
+        grid: &str,
+        title: &str,
+        subjects: impl Iterator<Item = Result<Subject>>,
+        done: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let mut entries = Vec::new();
+        let mut blocks = 0;
+        for (number, subject) in subjects.enumerate() {
+            let subject = subject?;
+            let stem = format!("{grid}_{:03}", number + 1);
+            let (entry, attention) = self.explain_one(&stem, &subject)?;
+            blocks = attention;
+            entries.push(entry);
+            done()?;
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut names = vec!["picture"];
+        names.extend(self.settings.methods.iter().map(|method| method.title()));
+        if blocks > 0 {
+            names.push("spatial attention of the last block");
+        }
+        let file = format!("{grid}.png");
+        let path = self.picture(&file, &sheet(title, &names, &entries)?)?;
+        self.index.grids.insert(grid.to_owned(), path);
+        Ok(())
+    }
+
+    fn explain_one(&mut self, stem: &str, subject: &Subject) -> Result<(Entry, usize)> {
+        let logits = self.explainer.activations(&subject.input)?.logits.swap_remove(0);
+        let probabilities = softmax(&logits, self.card.temperature);
+        let predicted = argmax(&probabilities);
+        let class = self.class(subject, predicted);
+        let mut pictures = vec![subject.image.clone()];
+        let (mut overlays, mut raw) = (BTreeMap::new(), BTreeMap::new());
+        for method in &self.settings.methods {
+            let map = self.maps(*method, &subject.input, &[class])?.swap_remove(0);
+            let shown = overlay(&subject.image, &map);
+            overlays.insert(method.to_string(), self.picture(&format!("{stem}_{method}.png"), &shown)?);
+            let file = format!("{stem}_{method}.npy");
+            npy::write(&self.folder.join(&file), &[map.height, map.width], &map.values)?;
+            raw.insert(method.to_string(), format!("{}/{file}", self.prefix));
+            pictures.push(shown);
+        }
+        let attention = self.explainer.attention(&subject.input)?;
+        let attention: Vec<RgbImage> = attention.iter().map(|maps| overlay(&subject.image, &maps[0])).collect();
+        pictures.extend(attention.last().cloned());
+        let strip = beside(&attention).map(|strip| self.picture(&format!("{stem}_attention.png"), &strip)).transpose()?;
+        let name = |class: usize| self.card.classes[class].clone();
+        let is_wrong = subject.truth.is_some_and(|truth| truth != predicted);
+        let sure = format!("{:.0} %", 100.0 * probabilities[predicted]);
+        let mut title = match subject.truth.filter(|_| is_wrong) {
+            Some(truth) => format!("{} taken for {}, {sure}", name(truth), name(predicted)),
+            None => format!("{}, {sure}", name(predicted)),
+        };
+        if class != predicted && self.settings.methods.iter().any(|method| method.is_of_a_class()) {
+            title += &format!(" (maps: {})", name(class));
+        }
+        self.index.maps.push(MapEntry {
+            path: subject.name.clone(),
+            truth: subject.truth.map(name),
+            predicted: name(predicted),
+            class: name(class),
+            probability: probabilities[class],
+            picture: String::new(),
+            overlay: overlays[&self.index.method].clone(),
+            overlays,
+            raw,
+            attention: strip,
+        });
+        let picture = self.picture(&format!("{stem}.png"), &subject.image)?;
+        if let Some(entry) = self.index.maps.last_mut() {
+            entry.picture = picture;
+        }
+        Ok((Entry { pictures, title, about: subject.name.clone(), is_wrong }, attention.len()))
+    }
+
+    /// The mean map of a class over its pictures, as `mean_{class number}.png`.
+    ///
+    /// # Errors
+    /// As for [`Writer::explain`].
+    pub fn class_mean(
+        &mut self,
+        class: usize,
+        subjects: impl Iterator<Item = Result<Subject>>,
+        done: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let mut mean = Mean::new(self.explainer.size);
+        for subject in subjects {
+            let subject = subject?;
+            let map = self.maps(self.settings.methods[0], &subject.input, &[class])?.swap_remove(0);
+            mean.add(&subject.image, &map);
+            done()?;
+        }
+        if let Some(shown) = mean.overlay() {
+            let picture = self.picture(&format!("mean_{class}.png"), &shown)?;
+            self.index.class_means.push(ClassMean { class: self.card.classes[class].clone(), count: mean.count(), picture });
+        }
+        Ok(())
+    }
+
+    /// Judges `methods` on pictures.
+    ///
+    /// # Errors
+    /// As for [`Writer::explain`].
+    pub fn judge(
+        &mut self,
+        methods: &[Method],
+        subjects: impl Iterator<Item = Result<Subject>>,
+        done: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let mut judge = Judge::new(self.explainer, self.card.temperature, methods, self.settings.seed);
+        let mut images = 0;
+        for subject in subjects {
+            let subject = subject?;
+            let logits = self.explainer.activations(&subject.input)?.logits.swap_remove(0);
+            judge.add(&subject.input, self.class(&subject, argmax(&logits)), images as u64)?;
+            images += 1;
+            done()?;
+        }
+        if images > 0 {
+            let baseline = "the blurred picture".into();
+            self.index.faithfulness = Some(Judged { images, baseline, methods: judge.finish() });
+        }
+        Ok(())
+    }
+
+    /// Writes the index, with which the folder is whole.
+    ///
+    /// # Errors
+    /// Nothing was explained, or the file cannot be written.
+    pub fn finish(self) -> Result<Index> {
+        if self.index.maps.is_empty() && self.index.class_means.is_empty() && self.index.faithfulness.is_none() {
+            return Err(Error::at(&self.folder, "there was nothing to explain").expected("one picture or more"));
+        }
+        write_json(&self.folder.join(INDEX), &self.index)?;
+        Ok(self.index)
+    }
+}
+
+/// Pictures of one size in a row.
+fn beside(pictures: &[RgbImage]) -> Option<RgbImage> {
+    let first = pictures.first()?;
+    let rows = (0..first.height).flat_map(|y| {
+        pictures.iter().flat_map(move |picture| picture.pixels[y * picture.width * 3..][..picture.width * 3].iter().copied())
+    });
+    Some(RgbImage::new(first.width * pictures.len(), first.height, rows.collect()))
+}
+
+/// Which of the wrong answers to show, at most `most`, by index into `answers` (truth, predicted, confidence): of each confused pair, the
+/// commonest first, its surest mistake; then their second ones, and so on.
+pub fn choose_wrong(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
+    let mut pairs: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    for (index, (truth, predicted, _)) in answers.iter().enumerate().filter(|(_, (truth, predicted, _))| truth != predicted) {
+        pairs.entry((*truth, *predicted)).or_default().push(index);
+    }
+    let mut pairs: Vec<Vec<usize>> = pairs.into_values().collect();
+    pairs.sort_by_key(|members| std::cmp::Reverse(members.len()));
+    in_turn(pairs, answers, most)
+}
+
+/// Which of the right answers to show: the surest of each class in turn.
+pub fn choose_right(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
+    let mut classes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, (truth, ..)) in answers.iter().enumerate().filter(|(_, (truth, predicted, _))| truth == predicted) {
+        classes.entry(*truth).or_default().push(index);
+    }
+    in_turn(classes.into_values().collect(), answers, most)
+}
+
+/// The surest of each list, then the second of each, and so on.
+fn in_turn(mut lists: Vec<Vec<usize>>, answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
+    for list in &mut lists {
+        list.sort_by(|a, b| answers[*b].2.total_cmp(&answers[*a].2).then(a.cmp(b)));
+    }
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn).copied())).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_confused_pair_is_shown_before_any_twice() {
+        let answers = [(0, 1, 0.5), (0, 1, 0.9), (0, 0, 1.0), (1, 0, 0.4), (0, 1, 0.7), (2, 2, 0.8), (2, 0, 0.6), (2, 0, 0.3)];
+        assert_eq!(choose_wrong(&answers, 10), [1, 6, 3, 4, 7, 0]);
+        assert_eq!(choose_wrong(&answers, 3), [1, 6, 3]);
+        assert_eq!(choose_right(&answers, 10), [2, 5]);
+    }
+
+    #[test]
+    fn pictures_stand_in_a_row() {
+        let (a, b) = (RgbImage::from_grey(1, 2, &[1, 2]), RgbImage::from_grey(1, 2, &[3, 4]));
+        assert_eq!(beside(&[a, b]).unwrap(), RgbImage::from_grey(2, 2, &[1, 3, 2, 4]));
+        assert!(beside(&[]).is_none());
+    }
+}
