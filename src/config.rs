@@ -12,6 +12,7 @@ use crate::device::DeviceConfig;
 use crate::error::{Error, Result};
 use crate::fsutil::write_atomic;
 use crate::model::{Model, ModelConfig};
+use crate::report::config::ReportConfig;
 use crate::train::config::TrainConfig;
 
 /// Everything that can be set. The defaults are those of the reference recipe.
@@ -30,6 +31,8 @@ pub struct RunConfig {
     pub train: TrainConfig,
     /// Where to compute.
     pub device: DeviceConfig,
+    /// What a run leaves beside its numbers.
+    pub report: ReportConfig,
 }
 
 /// What the model sees.

@@ -94,6 +94,28 @@ pub fn create_new_dir(path: &Path) -> Result<()> {
     }
 }
 
+/// Puts the folder `new` in the place of `path`; a folder that is there is removed once it has made room.
+///
+/// # Errors
+/// There is something else than a folder at `path`; [`Error::Io`] from the system, with the old folder back in its place.
+pub fn replace_dir(new: &Path, path: &Path) -> Result<()> {
+    if path.symlink_metadata().is_err() {
+        return fs::rename(new, path).map_err(|error| Error::io("write", path, error));
+    }
+    if !path.is_dir() {
+        return Err(Error::at(path, "a file is there").expected("a folder, or nothing"));
+    }
+    let mut aside = path.file_name().unwrap_or_default().to_owned();
+    aside.push(".old");
+    let aside = unused_path(&path.with_file_name(aside));
+    fs::rename(path, &aside).map_err(|error| Error::io("rename", path, error))?;
+    if let Err(error) = fs::rename(new, path) {
+        let _ = fs::rename(&aside, path);
+        return Err(Error::io("write", path, error));
+    }
+    fs::remove_dir_all(&aside).map_err(|error| Error::io("remove", &aside, error))
+}
+
 /// Keeps other programs out for as long as the returned file is open: a lock on the file `path`, which is made if it is not there. `None` if
 /// another program holds it.
 ///

@@ -3,6 +3,8 @@
 //! A run folder holds `config.toml` (resolved), `data.json`, `trained.tsv`, `events.jsonl`, `metrics.csv`, `best.safetensors`, `checkpoints/` and
 //! `eval/`. Whoever reads a run needs no more than its folder.
 
+pub mod explain;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,14 +22,17 @@ use crate::error::{Error, Result};
 use crate::eval::calibration::fit_temperature;
 use crate::eval::ensemble::ensemble;
 use crate::eval::evaluate::{self, Run, softmax};
-use crate::eval::files::{Evaluation, Prediction, write_evaluation};
+use crate::eval::files::{Embeddings, Evaluation, Prediction, write_embeddings, write_evaluation};
 use crate::eval::metrics;
+use crate::explain::folder::Settings;
 use crate::fsutil::{self, create_new_dir, read_json, unused_path, write_atomic, write_json};
 use crate::model::Model;
 use crate::model::params::Params;
 use crate::model::weights::{LoadedModel, ModelCard, load_model, load_pretrained, save_model};
 use crate::report::console::LEAKAGE;
 use crate::report::events::{Event, EventLog, Sink, Tee, rewind};
+use crate::report::page;
+use crate::report::tensorboard::{TENSORBOARD, TensorBoard};
 use crate::train::checkpoint::State;
 use crate::train::fit::{self, BEST, CHECKPOINTS, Job, LAST, Outcome, fit};
 
@@ -43,6 +48,8 @@ pub const TRAINED: &str = "trained.tsv";
 pub const LOCK: &str = ".lock";
 /// The folder of evaluations.
 pub const EVAL: &str = "eval";
+/// Of so many pictures at most an evaluation keeps the features.
+const MOST_EMBEDDINGS: usize = 2_000;
 
 /// Called with pictures read and pictures in all, from any thread.
 pub type LoadProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -248,7 +255,11 @@ impl Prepared {
 
     fn go_on(&self, folder: &Path, state: &mut State, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
         let mut log = EventLog::append(&folder.join(EVENTS))?;
-        let mut sink = Tee(vec![&mut log, sink]);
+        let mut board = self.config.report.tensorboard.then(|| TensorBoard::new(&folder.join(TENSORBOARD)));
+        let mut sinks: Vec<&mut dyn Sink> = vec![&mut log];
+        sinks.extend(board.as_mut().map(|board| board as &mut dyn Sink));
+        sinks.push(sink);
+        let mut sink = Tee(sinks);
         let dataset = &self.source.dataset;
         sink.event(&Event::Start { run: folder.to_owned(), header: self.header(), from_step: state.progress.step })?;
         for text in dataset.warnings.iter().chain(&dataset.left_out) {
@@ -266,10 +277,30 @@ impl Prepared {
                 evaluate_split(&[subject], &self.source, Samples::Of(split), &self.device, self.run(), &mut sink)?
                     .write(&folder.join(EVAL), split.name())?;
             }
+            // The run itself is whole; what only shows it shall not make it fail.
+            if self.config.report.page
+                && let Err(error) = self.show(folder, &best, &mut sink)
+            {
+                sink.event(&Event::Notice {
+                    text: format!("no report: {error}. Make it with: mien report {}", folder.display()),
+                })?;
+            }
         }
         let seconds = state.progress.history.iter().map(|epoch| epoch.seconds).sum::<f64>() + state.progress.running.seconds;
         sink.event(&Event::End { reason: outcome.describe().into(), seconds })?;
         Ok(outcome)
+    }
+
+    /// Makes maps and the page.
+    fn show(&self, folder: &Path, best: &LoadedModel, sink: &mut dyn Sink) -> Result<()> {
+        let grid = self.config.report.maps;
+        if grid > 0 {
+            let scope = explain::Scope { samples: None, grid, means: grid, judged: 0, judged_methods: Vec::new() };
+            let settings = Settings::default();
+            let mut progress = |_: &'static str, done, of| sink.event(&Event::Evaluating { done, of });
+            explain::explain_source(folder, best, &self.source, &scope, &settings, &self.device, self.run(), &mut progress)?;
+        }
+        page::write(folder, &page::Options::default()).map(|_| ())
     }
 
     /// The splits with pictures whose evaluation is not in the folder yet.
@@ -427,6 +458,8 @@ pub enum Samples {
 pub struct Results {
     /// One per model, then "majority vote" and "mean probability" where there are several.
     pub evaluations: Vec<(Evaluation, Vec<Prediction>)>,
+    /// Features of some of the pictures, where there is one model.
+    pub embeddings: Embeddings,
 }
 
 impl Results {
@@ -443,6 +476,7 @@ impl Results {
             };
             paths.extend(write_evaluation(folder, &name, evaluation, predictions)?);
         }
+        paths.extend(write_embeddings(folder, name, &self.embeddings)?);
         Ok(paths)
     }
 }
@@ -461,11 +495,13 @@ pub fn evaluate_split(
 ) -> Result<Results> {
     let chosen = choose(&source.dataset, samples)?;
     let leakage = tell_leakage(subjects, &source.dataset, &chosen, sink)?;
-    let mut logits = Vec::with_capacity(subjects.len());
+    let (mut logits, mut embeddings) = (Vec::with_capacity(subjects.len()), Vec::new());
     for subject in subjects {
-        logits.push(logits_of(subject.loaded, source, &chosen.indices, device, run, sink)?);
+        let (rows, features) = logits_of(subject.loaded, source, &chosen.indices, device, run, sink)?;
+        logits.push(rows);
+        embeddings.push(features);
     }
-    judge(subjects, &source.dataset, &chosen, leakage, &logits)
+    judge(subjects, &source.dataset, &chosen, leakage, &logits, embeddings)
 }
 
 /// The pictures of an evaluation.
@@ -509,7 +545,13 @@ fn tell_leakage(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, sink: 
     Ok(leakage)
 }
 
-/// A model's logits for some pictures, `[N][K]`, which it sees in its own size and normalisation.
+/// At most `most` of `0..count`, at equal distances.
+fn evenly(count: usize, most: usize) -> Vec<usize> {
+    let taken = most.min(count);
+    (0..taken).map(|place| place * count / taken).collect()
+}
+
+/// A model's logits for some pictures, `[N][K]`, which it sees in its own size and normalisation, and the features of some of them.
 fn logits_of(
     loaded: &LoadedModel,
     source: &BatchSource,
@@ -517,7 +559,7 @@ fn logits_of(
     device: &OpenDevice,
     run: Run,
     sink: &mut dyn Sink,
-) -> Result<Vec<Vec<f32>>> {
+) -> Result<(Vec<Vec<f32>>, Embeddings)> {
     let (card, dataset) = (&loaded.card, &source.dataset);
     if card.classes != dataset.classes {
         return Err(Error::at(&loaded.path, format!("its classes are {}", card.classes.join(", ")))
@@ -529,13 +571,22 @@ fn logits_of(
     let source = Arc::new(BatchSource { dataset: data, store, size: card.input_size, normalization });
     let of = indices.len();
     let run = Run { compute: device.compute, ..run };
-    evaluate::logits(&loaded.model, &loaded.params, &source, indices, run, &mut |done| {
-        sink.event(&Event::Evaluating { done, of })
-    })
+    let rows = evenly(of, MOST_EMBEDDINGS);
+    let mut progress = |done| sink.event(&Event::Evaluating { done, of });
+    let (logits, values) =
+        evaluate::logits_and_embeddings(&loaded.model, &loaded.params, &source, indices, &rows, run, &mut progress)?;
+    Ok((logits, Embeddings { rows, values }))
 }
 
-/// Results from the logits of each model.
-fn judge(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, leakage: bool, logits: &[Vec<Vec<f32>>]) -> Result<Results> {
+/// Results from the logits of each model, and their features.
+fn judge(
+    subjects: &[Subject],
+    dataset: &Dataset,
+    chosen: &Chosen,
+    leakage: bool,
+    logits: &[Vec<Vec<f32>>],
+    mut embeddings: Vec<Embeddings>,
+) -> Result<Results> {
     let Chosen { name: split, indices, .. } = chosen;
     let targets: Vec<usize> = indices.iter().map(|&index| dataset.samples[index].class).collect();
     let evaluation = |model: &str, temperature: f32, metrics| Evaluation {
@@ -580,7 +631,8 @@ fn judge(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, leakage: bool
         let mean = metrics::compute(&joint.mean_probability, &targets, &dataset.classes)?;
         evaluations.push((evaluation("mean probability", 1.0, mean), predictions(&predicted, &joint.mean_probability)));
     }
-    Ok(Results { evaluations })
+    let embeddings = if embeddings.len() == 1 { embeddings.remove(0) } else { Embeddings::default() };
+    Ok(Results { evaluations, embeddings })
 }
 
 /// What calibration did on one split.
@@ -636,11 +688,11 @@ pub fn calibrate(
     let mut computed = Vec::with_capacity(splits.len());
     for split in splits {
         let chosen = Chosen { samples: Samples::Of(split), name: split.name(), indices: dataset.indices(split) };
-        let logits = logits_of(&loaded, &source, &chosen.indices, device, run, sink)?;
+        let (logits, embeddings) = logits_of(&loaded, &source, &chosen.indices, device, run, sink)?;
         let targets: Vec<usize> = chosen.indices.iter().map(|&index| dataset.samples[index].class).collect();
-        computed.push((chosen, logits, targets));
+        computed.push((chosen, logits, targets, embeddings));
     }
-    let (_, logits, targets) = &computed[0];
+    let (_, logits, targets, _) = &computed[0];
     let before = loaded.card.temperature;
     let temperature = fit_temperature(logits, targets)? as f32;
     let change = |logits: &[Vec<f32>], targets: &[usize]| -> Result<CalibrationChange> {
@@ -652,7 +704,7 @@ pub fn calibrate(
         Ok(CalibrationChange { n: old.n, ece: [old.ece, new.ece], loss: [old.loss, new.loss], brier: [old.brier, new.brier] })
     };
     let valid = change(logits, targets)?;
-    let test = computed.get(1).map(|(_, logits, targets)| change(logits, targets)).transpose()?;
+    let test = computed.get(1).map(|(_, logits, targets, _)| change(logits, targets)).transpose()?;
     loaded.card.temperature = temperature;
     save_model(&file, &loaded.params, &loaded.card)?;
     let calibration = Calibration { before, temperature, valid, test };
@@ -661,10 +713,10 @@ pub fn calibrate(
     write_json(&eval.join(CALIBRATION), &calibration)?;
     // The run's own results are those of its model as it is now.
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for (chosen, logits, _) in computed {
+    for (chosen, logits, _, embeddings) in computed {
         let subjects = [Subject { name: name.clone(), loaded: &loaded, run: Some(folder) }];
         let leakage = tell_leakage(&subjects, &dataset, &chosen, sink)?;
-        judge(&subjects, &dataset, &chosen, leakage, &[logits])?.write(&eval, chosen.name)?;
+        judge(&subjects, &dataset, &chosen, leakage, &[logits], vec![embeddings])?.write(&eval, chosen.name)?;
     }
     Ok(calibration)
 }
@@ -713,6 +765,14 @@ pub fn evaluation_data(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_are_taken_evenly() {
+        assert_eq!(evenly(6, 3), [0, 2, 4]);
+        assert_eq!(evenly(2, 5), [0, 1]);
+        assert_eq!(evenly(2, 0), [0; 0]);
+        assert_eq!(evenly(0, 3), [0; 0]);
+    }
 
     #[test]
     fn thousands_are_grouped() {

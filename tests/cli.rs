@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Flags of a run that takes seconds.
-const QUICK: [&str; 20] = [
+const QUICK: [&str; 21] = [
     "--model",
     "vgg16_bn_cbam",
     "--width",
@@ -29,6 +29,7 @@ const QUICK: [&str; 20] = [
     "cpu",
     "--no-early-stopping",
     "--no-auto-lr",
+    "--no-report",
 ];
 
 fn mien(arguments: &[&str]) -> Command {

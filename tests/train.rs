@@ -28,6 +28,8 @@ batch_size = 8
 learning_rate = 0.02
 early_stopping = false
 save_every = 0
+[report]
+page = false
 [device]
 name = "cpu"
 precision = "f32"

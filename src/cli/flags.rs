@@ -38,6 +38,7 @@ const MODEL: &str = "Model";
 const AUGMENT: &str = "Augmentation";
 const TRAIN: &str = "Training";
 const DEVICE: &str = "Device";
+const REPORT: &str = "Report";
 
 const fn flag(
     heading: &'static str,
@@ -174,6 +175,9 @@ const FLAGS: &[Flag] = &[
     ),
     flag(DEVICE, "precision", "device.precision", Text, "NAME", "auto (default), f32, bf16 or f16"),
     flag(DEVICE, "workers", "device.workers", Plain, "N", "Threads that prepare batches [default: 2]"),
+    flag(REPORT, "report", "report.page", Switch, "", "End with a page about the run, report.html [default: on]"),
+    flag(REPORT, "maps", "report.maps", Plain, "N", "At most so many right and wrong answers with maps on it [default: 12]"),
+    flag(REPORT, "tensorboard", "report.tensorboard", Switch, "", "Write curves for TensorBoard as well, to RUN/tensorboard"),
 ];
 
 /// The changes that the flags and `--set` ask for, `--set` first.

@@ -5,10 +5,12 @@ mod calibrate;
 mod demo;
 mod draw;
 mod eval;
+mod explain;
 mod export;
 mod flags;
 mod info;
 mod predict;
+mod report;
 mod train;
 
 use std::ffi::OsString;
@@ -42,8 +44,10 @@ enum Command {
     Train(Box<train::Args>),
     Eval(eval::Args),
     Predict(predict::Args),
+    Explain(explain::Args),
     Info(info::Args),
     Augment(Box<augment::Args>),
+    Report(report::Args),
     Calibrate(calibrate::Args),
     Export(export::Args),
     Draw(draw::Args),
@@ -68,7 +72,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Augment(args) => augment::run(&args),

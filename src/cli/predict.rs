@@ -106,7 +106,7 @@ fn line(path: &Path, probabilities: &[f32], classes: &[String], args: &Args, wid
 }
 
 /// Files as they are, the images below folders, what patterns match; in the given order, each folder sorted.
-fn find_images(wanted: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(super) fn find_images(wanted: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut images = Vec::new();
     for path in wanted {
         let before = images.len();

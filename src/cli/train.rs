@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::eval::files::{read_evaluation, summary_table};
 use crate::model::ModelName;
 use crate::report::console;
+use crate::report::page::PAGE;
 use crate::run;
 use crate::train::fit::Outcome;
 
@@ -190,6 +191,10 @@ fn finish(folder: &std::path::Path, outcome: Outcome, verbosity: Verbosity) -> R
         return Ok(ExitCode::SUCCESS);
     }
     print(&format!("run folder  {}", shown(folder)));
+    let page = folder.join(PAGE);
+    if page.exists() {
+        print(&format!("look at it  {}", shown(&page)));
+    }
     print(&format!("use it      mien predict {} IMAGE…", shown(folder)));
     Ok(ExitCode::SUCCESS)
 }

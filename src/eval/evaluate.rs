@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::data::batches::{BatchSource, Batches, Mode, Place};
 use crate::error::Result;
 use crate::model::Model;
-use crate::model::layers::{ComputeType, Pass};
+use crate::model::layers::{ComputeType, Pass, global_avg_pool};
 use crate::model::params::{Params, host_values};
 
 /// How to run.
@@ -34,6 +34,37 @@ pub fn logits(
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Vec<f32>>> {
     each_batch(source, samples, run, progress, |images| batch_logits(model, params, images, source.size, run.compute))
+}
+
+/// The raw logits of `samples` as [`logits`], and the features of some: those at the positions `kept` within `samples`, averaged over
+/// the map, `[kept][C]`.
+///
+/// # Errors
+/// As for [`logits`].
+pub fn logits_and_embeddings(
+    model: &Model,
+    params: &Params,
+    source: &Arc<BatchSource>,
+    samples: &[usize],
+    kept: &[usize],
+    run: Run,
+    progress: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+    let (mut embeddings, mut done, mut kept) = (Vec::with_capacity(kept.len()), 0, kept.iter().copied().peekable());
+    let logits = each_batch(source, samples, run, progress, |images| {
+        let pass = Pass::eval(params).with_compute(run.compute);
+        let features = model.features(input(images, source.size, &params.device()), &pass);
+        let count = features.dims()[0];
+        if kept.peek().is_some_and(|next| *next < done + count) {
+            let pooled = rows(global_avg_pool(features.clone()))?; // [B, C, h, w] -> [B][C]
+            while let Some(row) = kept.next_if(|next| *next < done + count) {
+                embeddings.push(pooled[row - done].clone());
+            }
+        }
+        done += count;
+        rows(model.head(features, &pass))
+    })?;
+    Ok((logits, embeddings))
 }
 
 /// The features of `samples` without a random transform, `[N][C h w]`, in their order, and `[C, h, w]`.

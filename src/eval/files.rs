@@ -99,6 +99,34 @@ pub fn write_evaluation(folder: &Path, name: &str, evaluation: &Evaluation, pred
     Ok(paths)
 }
 
+/// The features of some of an evaluation's images, averaged over the map: what two-dimensional pictures of a data set are made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    /// Their rows in the predictions, from 0.
+    pub rows: Vec<usize>,
+    /// `[rows][C]`
+    pub values: Vec<Vec<f32>>,
+}
+
+/// Writes `{name}_features.safetensors` into `folder`: `features` f32 `[n, C]` and `rows` i64 `[n]`. Without rows nothing is written.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_embeddings(folder: &Path, name: &str, embeddings: &Embeddings) -> Result<Option<PathBuf>> {
+    let Some(first) = embeddings.values.first() else { return Ok(None) };
+    let features: Vec<u8> = embeddings.values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+    let rows: Vec<u8> = embeddings.rows.iter().flat_map(|row| (*row as i64).to_le_bytes()).collect();
+    let view = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes);
+    let (n, channels) = (embeddings.values.len(), first.len());
+    let path = folder.join(format!("{name}_features.safetensors"));
+    let bytes = view(safetensors::Dtype::F32, vec![n, channels], &features)
+        .and_then(|features| Ok([("features", features), ("rows", view(safetensors::Dtype::I64, vec![n], &rows)?)]))
+        .and_then(|tensors| safetensors::serialize(tensors, None))
+        .map_err(|error| Error::Compute(format!("{}: {error}", path.display())))?;
+    write_atomic(&path, |out| out.write_all(&bytes))?;
+    Ok(Some(path))
+}
+
 /// Reads what [`write_evaluation`] wrote as `{name}.json`.
 ///
 /// # Errors

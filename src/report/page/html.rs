@@ -1,0 +1,326 @@
+//! Text into HTML: escaping, numbers in words, tables that are CSV files too, and the document around it all.
+
+use std::fmt::Write;
+
+use crate::plot::{Figure, PAGE_CSS};
+
+/// Escapes a text for HTML, between tags as well as within a quoted attribute. Control characters, which would be invisible, and those that
+/// turn the direction of writing, which can make a name look like another, become the replacement character.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(' '),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.push('\u{fffd}'),
+            letter if letter.is_control() => escaped.push('\u{fffd}'),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// A relative path as a link: every byte that is not plain is written as `%XX`.
+pub(super) fn link(path: &str) -> String {
+    let mut url = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => url.push(char::from(byte)),
+            _ => {
+                let _ = write!(url, "%{byte:02X}"); // writing to a String cannot fail
+            }
+        }
+    }
+    url
+}
+
+/// A JSON value within a `<script>` element, which no text in it can close.
+pub(super) fn json(value: &serde_json::Value) -> String {
+    value.to_string().replace('<', "\\u003c")
+}
+
+// ---- numbers ----
+
+/// What stands for a number that is not known.
+pub(super) const NO_VALUE: &str = "–";
+
+/// 0.9523 -> "95.2 %", with a space that does not break.
+pub(super) fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.1}\u{a0}%", share * 100.0) } else { NO_VALUE.into() }
+}
+
+/// A share with its interval: "95.2 % (91.0 to 97.8)".
+pub(super) fn percent_interval([low, high]: [f64; 2]) -> String {
+    if low.is_finite() && high.is_finite() {
+        format!("{:.1} to {:.1}\u{a0}%", low * 100.0, high * 100.0)
+    } else {
+        NO_VALUE.into()
+    }
+}
+
+/// With so many decimals; a dash where it is not finite.
+pub(super) fn decimals(value: f64, places: usize) -> String {
+    if value.is_finite() { format!("{value:.places$}").replace('-', "\u{2212}") } else { NO_VALUE.into() }
+}
+
+/// Three significant digits, with an exponent where the number is very small.
+pub(super) fn significant(value: f64) -> String {
+    match value.abs() {
+        size if !size.is_finite() => NO_VALUE.into(),
+        0.0 => "0".into(),
+        size if size < 1e-3 => format!("{value:.2e}").replace('-', "\u{2212}"),
+        size => {
+            let places = (2 - size.log10().floor() as i64).clamp(0, 5) as usize;
+            decimals(value, places)
+        }
+    }
+}
+
+/// 1234567 -> "1,234,567".
+pub(super) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// "1 picture", "1,200 pictures".
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
+/// 5025.3 -> "1 h 24 min".
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// "a", "a and b", "a, b and c".
+pub(super) fn list(texts: &[String]) -> String {
+    match texts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+// ---- tables ----
+
+/// A cell: what the page shows, and what the CSV file says.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    html: String,
+    csv: String,
+    number: bool,
+}
+
+/// A text as it is.
+pub(super) fn text(text: impl AsRef<str>) -> Cell {
+    let text = text.as_ref();
+    Cell { html: escape(text), csv: text.to_owned(), number: false }
+}
+
+/// A number: as it is shown, and in full.
+pub(super) fn number(shown: impl Into<String>, value: f64) -> Cell {
+    let csv = if value.is_finite() { value.to_string() } else { String::new() };
+    Cell { html: escape(&shown.into()), csv, number: true }
+}
+
+/// A whole number.
+pub(super) fn whole(value: usize) -> Cell {
+    Cell { html: thousands(value), csv: value.to_string(), number: true }
+}
+
+/// A share, shown in percent.
+pub(super) fn share(value: f64) -> Cell {
+    number(percent(value), value)
+}
+
+/// HTML of its own beside what the CSV file says.
+pub(super) fn html(html: impl Into<String>, csv: impl Into<String>) -> Cell {
+    Cell { html: html.into(), csv: csv.into(), number: false }
+}
+
+/// A table of the page and a file of `tables/`.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    /// File stem.
+    pub(super) name: String,
+    caption: String,
+    header: Vec<String>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    pub(super) fn new(name: impl Into<String>, caption: &str, header: &[&str]) -> Self {
+        let header = header.iter().map(|title| (*title).to_owned()).collect();
+        Self { name: name.into(), caption: caption.to_owned(), header, rows: Vec::new() }
+    }
+
+    pub(super) fn column(&mut self, title: &str) {
+        self.header.push(title.to_owned());
+    }
+
+    pub(super) fn push(&mut self, row: Vec<Cell>) {
+        self.rows.push(row);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// In a box of its own that scrolls sideways, reachable by keyboard. The first column names the row.
+    pub(super) fn html(&self) -> String {
+        let mut out = format!(
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
+            escape(&self.caption)
+        );
+        let numeric = |column: usize| {
+            !self.rows.is_empty()
+                && self.rows.iter().all(|row| row.get(column).is_none_or(|cell| cell.number || cell.html.is_empty()))
+        };
+        for (column, title) in self.header.iter().enumerate() {
+            let class = if numeric(column) { " class=\"n\"" } else { "" };
+            out.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(title)));
+        }
+        out.push_str("</tr></thead><tbody>");
+        for row in &self.rows {
+            out.push_str("<tr>");
+            for (column, cell) in row.iter().enumerate() {
+                let class = if cell.number { " class=\"n\"" } else { "" };
+                match column {
+                    0 => out.push_str(&format!("<th scope=\"row\"{class}>{}</th>", cell.html)),
+                    _ => out.push_str(&format!("<td{class}>{}</td>", cell.html)),
+                }
+            }
+            out.push_str("</tr>");
+        }
+        out.push_str("</tbody></table></div>");
+        out
+    }
+
+    /// RFC 4180, with a header.
+    pub(super) fn csv(&self) -> String {
+        let mut out = csv_record(self.header.iter().map(String::as_str));
+        for row in &self.rows {
+            out.push_str(&csv_record(row.iter().map(|cell| cell.csv.as_str())));
+        }
+        out
+    }
+}
+
+fn csv_record<'a>(fields: impl Iterator<Item = &'a str>) -> String {
+    let quoted = |field: &str| {
+        let plain = !field.contains(['"', ',', '\n', '\r']);
+        if plain { field.to_owned() } else { format!("\"{}\"", field.replace('"', "\"\"")) }
+    };
+    fields.map(quoted).collect::<Vec<_>>().join(",") + "\n"
+}
+
+// ---- figures and sections ----
+
+/// A figure with its title, caption and the files beside the page.
+pub(super) fn figure(figure: &Figure) -> String {
+    figure_of(figure, &figure.page_svg())
+}
+
+/// The same where the SVG is drawn already.
+pub(super) fn figure_of(figure: &Figure, svg: &str) -> String {
+    let name = link(&figure.name);
+    let table = if figure.csv.is_some() { format!(" <a href=\"tables/{name}.csv\" download>CSV</a>") } else { String::new() };
+    format!(
+        "<figure class=\"plot\">{svg}<figcaption><b>{}</b> {}<span class=\"files\"><a href=\"plots/{name}.svg\" download>SVG</a> <a \
+         href=\"plots/{name}.png\" download>PNG</a>{table}</span></figcaption></figure>",
+        escape(&figure.title),
+        escape(&figure.caption)
+    )
+}
+
+/// A section of the page.
+pub(super) struct Section {
+    /// Its anchor: plain letters.
+    pub(super) id: &'static str,
+    /// Its heading, and its name in the navigation.
+    pub(super) title: &'static str,
+    /// What is to be seen and what it means for this run, in one sentence (HTML).
+    pub(super) lead: String,
+    /// The rest (HTML).
+    pub(super) body: String,
+}
+
+/// Something that opens.
+pub(super) fn details(summary: &str, body: &str) -> String {
+    format!("<details><summary>{}</summary>{body}</details>", escape(summary))
+}
+
+/// The whole document. `head` is HTML that comes before the sections.
+pub(super) fn document(title: &str, head: &str, sections: &[Section], foot: &str) -> String {
+    let links: String = sections.iter().map(|s| format!("<a href=\"#{}\">{}</a>", s.id, escape(s.title))).collect();
+    let sections: String = sections
+        .iter()
+        .map(|s| {
+            let lead = if s.lead.is_empty() { String::new() } else { format!("<p class=\"lead\">{}</p>", s.lead) };
+            format!(
+                "<section id=\"{0}\" aria-labelledby=\"{0}-title\"><h2 id=\"{0}-title\">{1}</h2>{lead}{2}</section>\n",
+                s.id,
+                escape(s.title),
+                s.body
+            )
+        })
+        .collect();
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, \
+         initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta \
+         http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src \
+         'unsafe-inline'\">\n<link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{PAGE_CSS}\n{STYLE}</style>\n<script>{EARLY}</script>\n</head>\n<body>\n<a \
+         class=\"skip\" href=\"#main\">Skip to the content</a>\n<nav aria-label=\"Sections\"><div class=\"links\">{links}</div><button \
+         type=\"button\" id=\"theme\" hidden>Theme</button></nav>\n<main id=\"main\">\n{head}\n{sections}</main>\n<footer>{foot}</footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+}
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+/// Before anything is drawn: whether scripts run, and the reader's choice of colours.
+const EARLY: &str = "document.documentElement.classList.add('js');try{const t=localStorage.getItem('mien-theme');if(t==='light'||t==='dark')document.documentElement.dataset.theme=t}catch{}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_can_leave_its_place() {
+        assert_eq!(escape("<script>\"a\" & 'b'"), "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;");
+        assert_eq!(escape("été 顔 🙂"), "été 顔 🙂");
+        assert_eq!(escape("a\u{202e}gpj.exe\u{0}\n"), "a\u{fffd}gpj.exe\u{fffd} ");
+        assert_eq!(json(&serde_json::json!({ "a": "</script><!--" })), r#"{"a":"\u003c/script>\u003c!--"}"#);
+        assert_eq!(link("plots/ä \"x\".svg"), "plots/%C3%A4%20%22x%22.svg");
+        let mut table = Table::new("t", "<caption>", &["<a>", "b"]);
+        table.push(vec![text("x\",<i>\n"), whole(1200)]);
+        assert!(!table.html().contains("<i>") && !table.html().contains("<a>") && !table.html().contains("><caption><caption>"));
+        assert_eq!(table.csv(), "<a>,b\n\"x\"\",<i>\n\",1200\n");
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(percent(0.95238), "95.2\u{a0}%");
+        assert_eq!([percent(f64::NAN), decimals(f64::INFINITY, 2), significant(f64::NAN)], [NO_VALUE; 3]);
+        assert_eq!([0.0, 0.5, 12.345, 1234.5, 0.00012].map(significant), ["0", "0.500", "12.3", "1234", "1.20e\u{2212}4"]);
+        assert_eq!([5.0, 65.0, 5025.0].map(duration), ["5 s", "1 min 5 s", "1 h 23 min"]);
+        assert_eq!(count(1, "picture", "pictures") + &count(12_000, "picture", "pictures"), "1 picture12,000 pictures");
+        assert_eq!(list(&["a", "b", "c"].map(String::from)), "a, b and c");
+    }
+}
