@@ -20,11 +20,13 @@ pub struct DeviceConfig {
     pub precision: Precision,
     /// Threads that prepare batches.
     pub workers: usize,
+    /// Whether the CPU computes convolutions, pools and linear layers in f32 by mien's own kernels.
+    pub fast_conv: bool,
 }
 
 impl Default for DeviceConfig {
     fn default() -> Self {
-        Self { name: "auto".into(), precision: Precision::Auto, workers: 2 }
+        Self { name: "auto".into(), precision: Precision::Auto, workers: 2, fast_conv: true }
     }
 }
 
@@ -138,7 +140,10 @@ pub fn open(config: &DeviceConfig) -> Result<OpenDevice> {
             .map_or_else(|| open_kind(Kind::Cpu).map(|device| (Kind::Cpu, device)), Ok)?,
         kind => (kind, open_kind(kind)?),
     };
-    let compute = compute_type(config.precision, &device, kind)?;
+    let compute = match compute_type(config.precision, &device, kind)? {
+        ComputeType::F32 if !config.fast_conv => ComputeType::EngineF32,
+        other => other,
+    };
     let name = match kind {
         Kind::Cpu => format!("cpu ({} threads)", rayon::current_num_threads()),
         kind => kind.to_string(),

@@ -221,7 +221,7 @@ impl Prepared {
                 ),
             ),
             ("weights", self.start.clone()),
-            ("device", format!("{}, {:?}", self.device.name, self.device.compute).to_lowercase()),
+            ("device", format!("{}, {}", self.device.name, self.device.compute)),
         ];
         if !dataset.leaks.is_empty() {
             lines.push((
@@ -277,28 +277,29 @@ impl Prepared {
                 evaluate_split(&[subject], &self.source, Samples::Of(split), &self.device, self.run(), &mut sink)?
                     .write(&folder.join(EVAL), split.name())?;
             }
-            // The run itself is whole; what only shows it shall not make it fail.
-            if self.config.report.page
-                && let Err(error) = self.show(folder, &best, &mut sink)
-            {
-                sink.event(&Event::Notice {
-                    text: format!("no report: {error}. Make it with: mien report {}", folder.display()),
-                })?;
-            }
         }
         let seconds = state.progress.history.iter().map(|epoch| epoch.seconds).sum::<f64>() + state.progress.running.seconds;
         sink.event(&Event::End { reason: outcome.describe().into(), seconds })?;
+        // The run itself is whole; what only shows it shall not make it fail.
+        if outcome != Outcome::Interrupted
+            && self.config.report.page
+            && let Err(error) = self.show(folder, &mut sink)
+        {
+            let text = format!("no report: {error}. Make it with: mien report {}", folder.display());
+            sink.event(&Event::Notice { text })?;
+        }
         Ok(outcome)
     }
 
     /// Makes maps and the page.
-    fn show(&self, folder: &Path, best: &LoadedModel, sink: &mut dyn Sink) -> Result<()> {
+    fn show(&self, folder: &Path, sink: &mut dyn Sink) -> Result<()> {
         let grid = self.config.report.maps;
         if grid > 0 {
+            let best = load_model(&folder.join(BEST), &self.device.device)?;
             let scope = explain::Scope { samples: None, grid, means: grid, judged: 0, judged_methods: Vec::new() };
             let settings = Settings::default();
             let mut progress = |_: &'static str, done, of| sink.event(&Event::Evaluating { done, of });
-            explain::explain_source(folder, best, &self.source, &scope, &settings, &self.device, self.run(), &mut progress)?;
+            explain::explain_source(folder, &best, &self.source, &scope, &settings, &self.device, self.run(), &mut progress)?;
         }
         page::write(folder, &page::Options::default()).map(|_| ())
     }

@@ -193,6 +193,15 @@ struct Passes {
 
 #[test]
 fn every_model_computes_what_torchvisions_computes() {
+    compute_every_model(ComputeType::F32);
+}
+
+#[test]
+fn the_engines_own_operations_compute_the_same() {
+    compute_every_model(ComputeType::EngineF32);
+}
+
+fn compute_every_model(compute: ComputeType) {
     let device = Device::flex();
     for expected in fixture::<Vec<Passes>>("models.json") {
         let case = &expected.case;
@@ -206,7 +215,7 @@ fn every_model_computes_what_torchvisions_computes() {
         assert_eq!(checksum(&all), expected.weights, "{}", what("weights"));
         assert_eq!(checksum(&pixels), expected.images, "{}", what("pictures"));
 
-        let pass = Pass::eval(&params);
+        let pass = Pass::eval(&params).with_compute(compute);
         let features = model.features(images(pixels.clone(), case.size, &device), &pass);
         let logits = host_values(model.head(features.clone(), &pass)).unwrap();
         let features = Sketches::from([("features".into(), sketch_of("features", &host_values(features).unwrap(), 8))]);
@@ -215,7 +224,7 @@ fn every_model_computes_what_torchvisions_computes() {
 
         let params = params.for_training();
         let device = device.clone().autodiff();
-        let pass = Pass::train(&params, 0, 0);
+        let pass = Pass::train(&params, 0, 0).with_compute(compute);
         let logits = model.logits(images(pixels, case.size, &device), &pass);
         let running = pass.into_updates();
         let loss = LossWeights::new(&labels("images", BATCH), CLASSES, 0.0, None, None).loss(logits.clone(), &device);
@@ -230,7 +239,9 @@ fn every_model_computes_what_torchvisions_computes() {
                 (param.name.clone(), sketch_of(&param.name, &gradient, 8))
             })
             .collect();
-        check_sketches(&what("gradients"), &gradients, &expected.gradients, ZERO_GRADIENT, 1e-3);
+        // See `compare` for what the fast kernels' may differ by.
+        let tolerance = if compute == ComputeType::F32 { 2e-2 } else { 1e-3 };
+        check_sketches(&what("gradients"), &gradients, &expected.gradients, ZERO_GRADIENT, tolerance);
         let running: Sketches = running
             .into_iter()
             .map(|(id, value)| {
@@ -310,24 +321,27 @@ fn attention_is_the_papers() {
 fn pools_are_torchs() {
     let device = Device::flex().autodiff();
     let pools = layers::<Layers>(0).pools;
+    let params = Params::init(&[], 0, false, &device);
     let mut count = 0;
     for (name, expected) in pools.into_iter().filter(|(name, _)| name != "torch_f32") {
         let expected: Sketches = serde_json::from_value(expected).unwrap();
         let (kind, side) = name.split_once('.').unwrap();
         let side: usize = side.parse().unwrap();
         let values = uniform(&format!("pool.{side}"), 6 * side * side).into_iter().map(|u| u as f32 - 1.0).collect::<Vec<_>>();
-        let x = Tensor::<4>::from_data(TensorData::new(values, [2, 3, side, side]), &device).require_grad();
-        let y = match kind {
-            "adaptive" => adaptive_avg_pool2d(x.clone(), 7),
-            "max" => max_pool2d(x.clone(), 3, 2, 1),
-            _ => global_avg_pool(x.clone()).reshape([2, 3, 1, 1]),
-        };
-        let mut gradients = (y.clone() * probe(&name, y.dims(), &device)).sum().backward();
-        let found = Sketches::from([
-            ("output".into(), sketch_of("output", &host_values(y).unwrap(), 8)),
-            ("input".into(), sketch_of("input", &host_values(x.grad_remove(&mut gradients).unwrap()).unwrap(), 8)),
-        ]);
-        check_sketches(&name, &found, &expected, ZERO_GRADIENT, 1e-6);
+        for compute in [ComputeType::F32, ComputeType::EngineF32] {
+            let x = Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 3, side, side]), &device).require_grad();
+            let y = match kind {
+                "adaptive" => adaptive_avg_pool2d(x.clone(), 7),
+                "max" => max_pool2d(x.clone(), 3, 2, 1, &Pass::eval(&params).with_compute(compute)),
+                _ => global_avg_pool(x.clone()).reshape([2, 3, 1, 1]),
+            };
+            let mut gradients = (y.clone() * probe(&name, y.dims(), &device)).sum().backward();
+            let found = Sketches::from([
+                ("output".into(), sketch_of("output", &host_values(y).unwrap(), 8)),
+                ("input".into(), sketch_of("input", &host_values(x.grad_remove(&mut gradients).unwrap()).unwrap(), 8)),
+            ]);
+            check_sketches(&format!("{name} {compute}"), &found, &expected, ZERO_GRADIENT, 1e-6);
+        }
         count += 1;
     }
     assert_eq!(count, 9);
@@ -485,13 +499,13 @@ static DATA: LazyLock<(Arc<Dataset>, Arc<ImageStore>)> = LazyLock::new(|| {
     (Arc::new(dataset), Arc::new(store))
 });
 
-fn cpu() -> OpenDevice {
-    device::open(&DeviceConfig { name: "cpu".into(), ..DeviceConfig::default() }).unwrap()
+fn cpu(fast_conv: bool) -> OpenDevice {
+    device::open(&DeviceConfig { name: "cpu".into(), fast_conv, ..DeviceConfig::default() }).unwrap()
 }
 
 /// Ten updates of `case` by `rule` with the loop's own step; sketches of the tensors that `expected` has.
-fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps) -> Stepped {
-    let device = cpu();
+fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: bool) -> Stepped {
+    let device = cpu(fast_conv);
     let model = case.build();
     let mut params = filled(model.specs(), case.gain, &device.device);
     let trained: Vec<&str> = rule.frozen.split(',').collect();
@@ -573,20 +587,24 @@ fn batch(size: usize, rule: &StepRule, step: usize, turn: usize, count: usize) -
 }
 
 /// Where a step case's numbers differ most, by kind, with the tolerance of that kind.
-fn compare(found: &Stepped, expected: &Steps) -> Vec<(&'static str, f64, f64)> {
-    // Ten steps carry rounding errors on: PyTorch's own f32 tells how far.
+fn compare(found: &Stepped, expected: &Steps, fast_conv: bool) -> Vec<(&'static str, f64, f64)> {
+    // Ten steps carry rounding errors on: PyTorch's own f32 tells how far. In these small networks a value that another order of sums
+    // puts on the other side of a ReLU, or another maximum of two that are equal but for rounding, moves a gradient by thousandths; the
+    // fixtures are such that PyTorch's f32 and the engine's stay on the side of f64, which no kernel can promise.
+    let least = if fast_conv { 5e-2 } else { 1e-3 };
+    let of_losses = if fast_conv { 5e-3 } else { 1e-4 };
     let tolerance = |kind: &str, least: f64| expected.torch_f32.get(kind).map_or(least, |noise| least.max(5.0 * noise));
     let mut parts = vec![
-        ("losses", difference(&found.losses, &expected.losses), 1e-4),
+        ("losses", difference(&found.losses, &expected.losses), of_losses),
         ("rates", difference(&found.rates, &expected.rates), 1e-12),
-        ("weights", sketches_difference(&found.weights, &expected.weights, ZERO_MOVE).0, tolerance("weights", 1e-3)),
+        ("weights", sketches_difference(&found.weights, &expected.weights, ZERO_MOVE).0, tolerance("weights", least)),
     ];
     if !expected.norms.is_empty() {
-        parts.push(("norms", difference(&found.norms, &expected.norms), 1e-4));
+        parts.push(("norms", difference(&found.norms, &expected.norms), of_losses));
     }
     if !expected.averages.is_empty() {
         let measured = sketches_difference(&found.averages, &expected.averages, ZERO_MOVE).0;
-        parts.push(("averages", measured, tolerance("averages", 1e-3)));
+        parts.push(("averages", measured, tolerance("averages", least)));
     }
     parts
 }
@@ -594,9 +612,12 @@ fn compare(found: &Stepped, expected: &Steps) -> Vec<(&'static str, f64, f64)> {
 #[test]
 fn ten_steps_are_pytorchs_ten_steps() {
     for expected in fixture::<Vec<Steps>>("steps.json") {
-        let found = ten_steps(&expected.case, &expected.rule, &expected);
-        for (part, measured, tolerance) in compare(&found, &expected) {
-            check(&format!("{}: {part}", expected.rule.name), measured, tolerance);
+        for fast_conv in [false, true] {
+            let found = ten_steps(&expected.case, &expected.rule, &expected, fast_conv);
+            for (part, measured, tolerance) in compare(&found, &expected, fast_conv) {
+                let how = if fast_conv { ", fast" } else { "" };
+                check(&format!("{}{how}: {part}", expected.rule.name), measured, tolerance);
+            }
         }
     }
 }
@@ -626,7 +647,7 @@ fn a_wrong_rule_is_seen() {
         let expected = cases.iter().find(|case| case.rule.name == name).unwrap();
         let mut rule = expected.rule.clone();
         change(&mut rule);
-        let parts = compare(&ten_steps(&expected.case, &rule, expected), expected);
+        let parts = compare(&ten_steps(&expected.case, &rule, expected, false), expected, false);
         println!("{name}, {what}: {parts:?}");
         if parts.iter().all(|(_, measured, tolerance)| measured <= tolerance) {
             unseen.push((name, what, parts));

@@ -3,7 +3,7 @@
 //! Channel attention first, then spatial: which feature maps matter, then where to look.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 
 use super::export::Exporter;
 use super::layers::{Conv2d, Conv2dConfig, Pass};
@@ -74,7 +74,7 @@ impl Cbam {
         let maximum = flat.max_dim(2).reshape([batch, channels, 1, 1]);
         // One pass of the MLP over both: the batch holds the averages and then the maxima.
         let both = Tensor::cat(vec![mean, maximum], 0); // [2B, C, 1, 1]
-        let both = self.excite.forward(relu(self.squeeze.forward(both, pass)), pass);
+        let both = self.excite.forward(self.squeeze.forward_relu(both, pass), pass);
         let (mean, maximum) = (both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch));
         sigmoid(mean + maximum)
     }

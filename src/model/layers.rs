@@ -4,11 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 
+use burn::tensor::activation::relu;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, module};
 use rand::RngExt;
 
 use super::export::Exporter;
+use super::fast;
 use super::onnx::Value;
 use super::params::{Init, Kind, ParamId, Params, Path};
 use crate::random::{Purpose, rng};
@@ -16,13 +18,26 @@ use crate::random::{Purpose, rng};
 /// In which number format convolutions and matrix products are computed. Weights, normalisation and loss stay in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ComputeType {
-    /// 32-bit floats.
+    /// 32-bit floats; on the CPU by [`fast`]'s kernels.
     #[default]
     F32,
+    /// 32-bit floats by the engine's own operations everywhere.
+    EngineF32,
     /// bfloat16.
     Bf16,
     /// 16-bit floats.
     F16,
+}
+
+impl std::fmt::Display for ComputeType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::EngineF32 => "f32 without fast_conv",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
 }
 
 /// One pass through a model: which numbers to use, and whether it trains.
@@ -64,9 +79,14 @@ impl<'a> Pass<'a> {
         self.updates.into_inner()
     }
 
+    /// Whether the CPU's kernels compute for this tensor.
+    fn is_fast<const D: usize>(&self, tensor: &Tensor<D>) -> bool {
+        self.compute == ComputeType::F32 && tensor.dtype() == DType::F32 && fast::serves(&tensor.device())
+    }
+
     fn lower<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
         match self.compute {
-            ComputeType::F32 => tensor,
+            ComputeType::F32 | ComputeType::EngineF32 => tensor,
             ComputeType::Bf16 => tensor.cast(FloatDType::BF16),
             ComputeType::F16 => tensor.cast(FloatDType::F16),
         }
@@ -118,10 +138,24 @@ impl Conv2d {
 
     /// `[B, I, H, W] -> [B, O, H', W']`
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let weight = pass.lower(pass.params.get::<4>(self.weight));
-        let bias = self.bias.map(|bias| pass.lower(pass.params.get::<1>(bias)));
+        self.compute(x, pass, false)
+    }
+
+    /// The same and ReLU after it.
+    pub fn forward_relu(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.compute(x, pass, true)
+    }
+
+    fn compute(&self, x: Tensor<4>, pass: &Pass, with_relu: bool) -> Tensor<4> {
+        let weight = pass.params.get::<4>(self.weight);
+        let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
+        if pass.is_fast(&x) {
+            return fast::conv2d(x, weight, bias, self.stride, self.padding, with_relu);
+        }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
-        pass.raise(module::conv2d(pass.lower(x), weight, bias, options))
+        let bias = bias.map(|bias| pass.lower(bias));
+        let y = pass.raise(module::conv2d(pass.lower(x), pass.lower(weight), bias, options));
+        if with_relu { relu(y) } else { y }
     }
 }
 
@@ -217,10 +251,24 @@ impl Linear {
 
     /// `[B, I] -> [B, O]`
     pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let weight = pass.lower(pass.params.get::<2>(self.weight)); // [O, I]
+        self.compute(x, pass, false)
+    }
+
+    /// The same and ReLU after it.
+    pub fn forward_relu(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.compute(x, pass, true)
+    }
+
+    fn compute(&self, x: Tensor<2>, pass: &Pass, with_relu: bool) -> Tensor<2> {
+        let (weight, bias) = (pass.params.get::<2>(self.weight), pass.params.get::<1>(self.bias)); // [O, I], [O]
+        if pass.is_fast(&x) {
+            return fast::linear(x, weight, bias, with_relu);
+        }
+        let weight = pass.lower(weight);
         // W xᵀ and not x Wᵀ: its gradient for W comes out as [O, I] and needs no transposed copy of what may be 400 MB.
         let y = weight.matmul(pass.lower(x).transpose()).transpose(); // [O, I] x [I, B] -> [B, O]
-        pass.raise(y) + pass.params.get::<1>(self.bias).unsqueeze::<2>()
+        let y = pass.raise(y) + bias.unsqueeze::<2>();
+        if with_relu { relu(y) } else { y }
     }
 }
 
@@ -245,7 +293,10 @@ pub fn dropout(x: Tensor<2>, probability: f64, pass: &Pass) -> Tensor<2> {
 }
 
 /// `torch.nn.MaxPool2d`: `[B, C, H, W] -> [B, C, H', W']`
-pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize, pass: &Pass) -> Tensor<4> {
+    if pass.is_fast(&x) {
+        return fast::max_pool2d(x, kernel, stride, padding);
+    }
     let mut options = MaxPoolOptions::new([kernel; 2]);
     options.stride = [stride; 2];
     options.padding = [(padding, padding); 2];

@@ -7,6 +7,7 @@
 
 pub mod cbam;
 pub mod export;
+pub mod fast;
 pub mod layers;
 pub mod onnx;
 pub mod params;

@@ -84,7 +84,7 @@ impl Backbone for ResNet {
     fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let (conv, norm) = &self.stem;
         let x = relu(norm.forward(conv.forward(images, pass), pass)); // [B, 3, S, S] -> [B, 64, S/2, S/2]
-        let mut x = max_pool2d(x, 3, 2, 1); // -> [B, 64, S/4, S/4]
+        let mut x = max_pool2d(x, 3, 2, 1, pass); // -> [B, 64, S/4, S/4]
         for block in &self.blocks {
             let shortcut = match &block.downsample {
                 Some((conv, norm)) => norm.forward(conv.forward(x.clone(), pass), pass),

@@ -98,13 +98,12 @@ impl Vgg {
         let mut x = images; // [B, 3, S, S]
         for block in &self.blocks {
             for (convolution, norm) in &block.convolutions {
-                x = convolution.forward(x, pass);
-                if let Some(norm) = norm {
-                    x = norm.forward(x, pass);
-                }
-                x = relu(x);
+                x = match norm {
+                    Some(norm) => relu(norm.forward(convolution.forward(x, pass), pass)),
+                    None => convolution.forward_relu(x, pass),
+                };
             }
-            x = max_pool2d(x, 2, 2, 0); // [B, C, H, W] -> [B, C, H/2, W/2]
+            x = max_pool2d(x, 2, 2, 0, pass); // [B, C, H, W] -> [B, C, H/2, W/2]
             if let Some(cbam) = &block.cbam {
                 let (attended, attention) = cbam.forward_with_attention(x, pass);
                 looked(attention);
@@ -131,8 +130,8 @@ impl Backbone for Vgg {
             Classifier::FullyConnected { pool, layers: [first, second, last], dropout: probability } => {
                 let x = if *pool { adaptive_avg_pool2d(features, POOLED) } else { features };
                 let x = x.flatten::<2>(1, 3); // [B, C, h, w] -> [B, Chw]
-                let x = dropout(relu(first.forward(x, pass)), *probability, pass);
-                let x = dropout(relu(second.forward(x, pass)), *probability, pass);
+                let x = dropout(first.forward_relu(x, pass), *probability, pass);
+                let x = dropout(second.forward_relu(x, pass), *probability, pass);
                 last.forward(x, pass) // [B, K]
             }
             Classifier::GlobalAverage { layer, dropout: probability } => {

@@ -256,7 +256,7 @@ impl RunFiles {
             explain: None,
             notices: Vec::new(),
         };
-        run.data = run.optional(&folder.join(DATA), |path| read_json(path), true);
+        run.data = run.optional(&folder.join(DATA), read_json, true);
         run.data = run.data.take().filter(|data| run.data_fit(data));
         let events = run.optional(&folder.join(EVENTS), events::read, true).unwrap_or_default();
         run.take_events(events);
@@ -270,8 +270,8 @@ impl RunFiles {
             run.end = Ending::Finished { seconds: run.epochs.iter().map(|epoch| epoch.seconds).sum() };
         }
         run.read_evaluations();
-        run.calibration = run.optional(&folder.join(EVAL).join(CALIBRATION), |path| read_json(path), false);
-        run.explain = run.optional(&folder.join(EXPLAIN), |path| read_json(path), false);
+        run.calibration = run.optional(&folder.join(EVAL).join(CALIBRATION), read_json, false);
+        run.explain = run.optional(&folder.join(EXPLAIN), read_json, false);
         Ok(run)
     }
 
@@ -384,11 +384,7 @@ impl RunFiles {
                     self.steps.push(step);
                 }
                 Event::Epoch(epoch) => self.epochs.push(epoch),
-                Event::Notice { text } => {
-                    if told.insert(text.clone()) {
-                        self.messages.push(text);
-                    }
-                }
+                Event::Notice { text } if told.insert(text.clone()) => self.messages.push(text),
                 Event::End { reason, seconds } => {
                     self.end = match reason.as_str() {
                         "finished" => Ending::Finished { seconds },

@@ -33,6 +33,8 @@ const PAIRED: usize = 8;
 
 /// One of the runs.
 struct Side<'a> {
+    /// Its place among the runs, which gives its colour.
+    index: usize,
     name: String,
     files: &'a RunFiles,
     evaluated: Option<&'a Evaluated>,
@@ -94,7 +96,7 @@ fn document_of(files: &[RunFiles], options: &Options, output: &mut Output) -> Re
 fn sides<'a>(files: &'a [RunFiles], options: &Options) -> Result<(Vec<Side<'a>>, Option<&'static str>)> {
     let split = ["test", "valid"].into_iter().find(|split| files.iter().all(|run| run.evaluation(split).is_some()));
     let mut found = Vec::new();
-    for run in files {
+    for (index, run) in files.iter().enumerate() {
         // Two folders of one name are told apart by their paths.
         let twice = files.iter().filter(|other| other.name == run.name).count() > 1;
         let name = if twice { run.folder.display().to_string() } else { run.name.clone() };
@@ -104,7 +106,7 @@ fn sides<'a>(files: &'a [RunFiles], options: &Options) -> Result<(Vec<Side<'a>>,
             (Some(rows), Some(evaluated)) => Some(rows.intervals(evaluated.evaluation.classes.len(), options.replicates)?),
             _ => None,
         };
-        found.push(Side { name, files: run, evaluated, rows, intervals, trained: run.trained()? });
+        found.push(Side { index, name, files: run, evaluated, rows, intervals, trained: run.trained()? });
     }
     Ok((found, split))
 }
@@ -523,11 +525,18 @@ impl Answers<'_> {
 }
 
 fn disagreements(sides: &[Side], options: &Options, output: &mut Output) -> Result<Option<Section>> {
-    let comparable = sides.windows(2).all(|two| same_data(&two[0], &two[1]));
-    let rows: Option<Vec<&Rows>> = sides.iter().map(|side| side.rows.as_ref()).collect();
-    let (Some(rows), true) = (rows, comparable) else { return Ok(None) };
-    let Some(classes) = sides[0].evaluated.map(|evaluated| &evaluated.evaluation.classes) else { return Ok(None) };
-    if sides.iter().any(|side| side.evaluated.is_none_or(|evaluated| evaluated.evaluation.classes != *classes)) {
+    // The runs that were evaluated on the same data as the first.
+    let count_of_all = sides.len();
+    let Some(first) = sides.iter().find(|side| side.rows.is_some()) else { return Ok(None) };
+    let classes_of = |side: &Side| side.evaluated.map(|evaluated| evaluated.evaluation.classes.clone());
+    let sides: Vec<&Side> = sides
+        .iter()
+        .filter(|side| side.rows.is_some() && same_data(first, side) && classes_of(first) == classes_of(side))
+        .collect();
+    let all_of_them = sides.len() == count_of_all;
+    let (sides, classes) = (sides.as_slice(), &classes_of(first).unwrap_or_default());
+    let rows: Vec<&Rows> = sides.iter().filter_map(|side| side.rows.as_ref()).collect();
+    if sides.len() < 2 {
         return Ok(None);
     }
     let places: Vec<HashMap<&str, usize>> =
@@ -548,7 +557,12 @@ fn disagreements(sides: &[Side], options: &Options, output: &mut Output) -> Resu
     let differing: Vec<&Answers> = all.iter().filter(|one| one.said.iter().any(|(class, _)| *class != one.said[0].0)).collect();
     let nobody = all.iter().filter(|one| one.pattern().iter().all(|right| !right)).count();
     let lead = format!(
-        "The runs give different answers to {} of {} pictures; {} {} recognised by none of them.",
+        "{} give different answers to {} of {} pictures; {} {} recognised by none of them.",
+        if all_of_them {
+            "The runs".to_owned()
+        } else {
+            escape(&list(&sides.iter().map(|side| side.name.clone()).collect::<Vec<_>>()))
+        },
         thousands(differing.len()),
         thousands(all.len()),
         thousands(nobody),
@@ -587,7 +601,7 @@ fn in_turn<'a>(all: &[&'a Answers<'a>], budget: usize) -> Vec<&'a Answers<'a>> {
     (0..rounds).flat_map(|round| patterns.values().filter_map(move |list| list.get(round).copied())).take(budget).collect()
 }
 
-fn write_answers(sides: &[Side], classes: &[String], differing: &[&Answers], output: &mut Output) {
+fn write_answers(sides: &[&Side], classes: &[String], differing: &[&Answers], output: &mut Output) {
     let mut file = Table::new("disagreements", "", &["path", "group", "truth"]);
     for side in sides {
         file.column(&side.name);
@@ -601,7 +615,7 @@ fn write_answers(sides: &[Side], classes: &[String], differing: &[&Answers], out
 }
 
 /// From the data, or from what any of the runs has kept.
-fn thumbnails(sides: &[Side], names: &[&str], options: &Options) -> Result<Vec<Option<Thumbnail>>> {
+fn thumbnails(sides: &[&Side], names: &[&str], options: &Options) -> Result<Vec<Option<Thumbnail>>> {
     let mut found: Vec<Option<Thumbnail>> = vec![None; names.len()];
     for side in sides {
         let missing: Vec<usize> = (0..names.len()).filter(|&at| found[at].is_none()).collect();
@@ -615,7 +629,7 @@ fn thumbnails(sides: &[Side], names: &[&str], options: &Options) -> Result<Vec<O
     Ok(found)
 }
 
-fn who(sides: &[Side], pattern: &[bool]) -> String {
+fn who(sides: &[&Side], pattern: &[bool]) -> String {
     let right: Vec<String> = sides.iter().zip(pattern).filter(|(_, right)| **right).map(|(side, _)| side.name.clone()).collect();
     match right.len() {
         0 => "none".into(),
@@ -625,7 +639,7 @@ fn who(sides: &[Side], pattern: &[bool]) -> String {
 }
 
 /// How often which runs are right.
-fn patterns(sides: &[Side], all: &[Answers], output: &mut Output) -> String {
+fn patterns(sides: &[&Side], all: &[Answers], output: &mut Output) -> String {
     let mut counts: BTreeMap<Vec<bool>, usize> = BTreeMap::new();
     for one in all {
         *counts.entry(one.pattern()).or_default() += 1;
@@ -639,7 +653,7 @@ fn patterns(sides: &[Side], all: &[Answers], output: &mut Output) -> String {
     output.table(&table)
 }
 
-fn answer_table(sides: &[Side], classes: &[String], chosen: &[&Answers], thumbnails: &[Option<Thumbnail>]) -> String {
+fn answer_table(sides: &[&Side], classes: &[String], chosen: &[&Answers], thumbnails: &[Option<Thumbnail>]) -> String {
     let mut options: BTreeMap<String, usize> = BTreeMap::new();
     chosen.iter().for_each(|one| *options.entry(who(sides, &one.pattern())).or_default() += 1);
     let truths: String = classes
@@ -661,8 +675,8 @@ fn answer_table(sides: &[Side], classes: &[String], chosen: &[&Answers], thumbna
          class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Answers of each run\"><table class=\"answers\" id=\"answers\"><thead><tr><th \
          scope=\"col\">true</th><th scope=\"col\">picture</th>"
     );
-    for (index, side) in sides.iter().enumerate() {
-        let _ = write!(out, "<th scope=\"col\">{}{}</th>", swatch(index), escape(&side.name));
+    for side in sides {
+        let _ = write!(out, "<th scope=\"col\">{}{}</th>", swatch(side.index), escape(&side.name));
     }
     out.push_str("</tr></thead><tbody>");
     for (place, (one, thumbnail)) in chosen.iter().zip(thumbnails).enumerate() {

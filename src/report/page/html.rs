@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plot::{Figure, PAGE_CSS};
+use crate::plot::{Figure, PAGE_CSS, font_css};
 
 /// Escapes a text for HTML, between tags as well as within a quoted attribute. Control characters, which would be invisible, and those that
 /// turn the direction of writing, which can make a name look like another, become the replacement character.
@@ -281,12 +281,12 @@ pub(super) fn document(title: &str, head: &str, sections: &[Section], foot: &str
             )
         })
         .collect();
-    let title = escape(title);
+    let (title, fonts) = (escape(title), font_css());
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta \
-         http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src \
-         'unsafe-inline'\">\n<link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{PAGE_CSS}\n{STYLE}</style>\n<script>{EARLY}</script>\n</head>\n<body>\n<a \
+         http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src \
+         'unsafe-inline'\">\n<link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{fonts}{PAGE_CSS}\n{STYLE}</style>\n<script>{EARLY}</script>\n</head>\n<body>\n<a \
          class=\"skip\" href=\"#main\">Skip to the content</a>\n<nav aria-label=\"Sections\"><div class=\"links\">{links}</div><button \
          type=\"button\" id=\"theme\" hidden>Theme</button></nav>\n<main id=\"main\">\n{head}\n{sections}</main>\n<footer>{foot}</footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )

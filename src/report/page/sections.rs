@@ -187,7 +187,7 @@ pub(super) fn warning_list(warnings: &[Warning]) -> String {
 /// Escapes a text; what stands in it between backticks is code.
 fn with_code(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return escape(text); // a backtick alone
     }
     let part =
@@ -796,7 +796,7 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let pairs: BTreeSet<(usize, usize)> = all.iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
     let sure = all.iter().filter(|mistake| mistake.confidence > 0.9).count();
     let lead = format!(
-        "{} of {} pictures {} misclassified, in {}; of {} the model was more than 90&nbsp;% sure.",
+        "{} of {} pictures {} misclassified, in {}; in {} of these cases the model was more than 90&nbsp;% sure.",
         thousands(all.len()),
         thousands(rows.rows.len()),
         if all.len() == 1 { "is" } else { "are" },

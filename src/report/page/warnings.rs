@@ -223,7 +223,8 @@ fn about_data(data: &DataSummary, found: &mut Vec<Warning>) {
     for text in &data.left_out {
         found.push(warning(false, "Left out", text));
     }
-    for text in &data.warnings {
+    // Leakage has a warning of its own.
+    for text in data.warnings.iter().filter(|text| !(data.leakage && text.contains("cross splits"))) {
         found.push(warning(false, "About the data", text));
     }
 }

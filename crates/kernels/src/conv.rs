@@ -1,0 +1,314 @@
+//! Convolutions: the public functions and the choice of the algorithm.
+
+use crate::Level;
+use crate::direct::{self, Panels};
+use crate::parallel::for_each;
+use crate::scratch::Pointer;
+use crate::simd::{MAX_LANES, Simd};
+use crate::source::{Epilogue, Source};
+use crate::winograd::{self, Correlation, TileSize, Transformed};
+
+/// A square convolution of `f32` images, in one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvShape {
+    /// Images.
+    pub batch: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step in both directions.
+    pub stride: usize,
+    /// Zeros on all four sides.
+    pub padding: usize,
+}
+
+impl ConvShape {
+    /// Height and width of the output.
+    pub fn output(&self) -> (usize, usize) {
+        let side = |size: usize| (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1);
+        (side(self.height), side(self.width))
+    }
+
+    /// Elements of the input, `[batch, in_channels, height, width]`.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.in_channels * self.height * self.width
+    }
+
+    /// Elements of the output, `[batch, out_channels, height, width]`.
+    pub fn output_len(&self) -> usize {
+        let (height, width) = self.output();
+        self.batch * self.out_channels * height * width
+    }
+
+    /// Elements of the weights, `[out_channels, in_channels, kernel, kernel]`.
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.in_channels * self.kernel * self.kernel
+    }
+
+    /// Whether there is nothing to compute: an empty input or output.
+    fn is_empty(&self) -> bool {
+        self.input_len() == 0 || self.output_len() == 0
+    }
+
+    fn correlation(&self) -> Correlation {
+        let &Self { batch, in_channels: inputs, out_channels: outputs, height, width, padding, .. } = self;
+        Correlation { batch, inputs, outputs, height, width, padding }
+    }
+
+    /// The gradient by the input, as a correlation of the gradient by the output.
+    fn turned(&self) -> Correlation {
+        let (height, width) = self.output();
+        let padding = 2 - self.padding;
+        Correlation { batch: self.batch, inputs: self.out_channels, outputs: self.in_channels, height, width, padding }
+    }
+
+    /// Whether Winograd's way is possible, and the faster one, for a sum over this many channels and maps of this size.
+    ///
+    /// The transforms of the outputs cost as much as some channels' products, and transformed weights take up four times the memory:
+    /// few channels, or few tiles for many weights, do not pay for them. The limits were measured.
+    fn winograd(&self, channels: usize, (height, width): (usize, usize)) -> bool {
+        let tiles = self.batch * height.div_ceil(4) * width.div_ceil(4);
+        let possible = self.kernel == 3 && self.stride == 1 && self.padding <= 2;
+        possible && channels >= 4 && (tiles >= 16 || self.in_channels * self.out_channels <= 128 * 128)
+    }
+}
+
+/// Weights packed once for many forward passes.
+pub struct PackedWeights {
+    packed: Packed,
+    shape: ConvShape,
+}
+
+enum Packed {
+    Winograd(Transformed),
+    Direct(Panels),
+}
+
+impl PackedWeights {
+    /// Packs the weights `[out_channels, in_channels, kernel, kernel]` for inputs of this shape, at the current [`Level`].
+    ///
+    /// # Panics
+    /// If `weight` has another length than the shape says, or the shape's stride or kernel is zero.
+    pub fn new(shape: &ConvShape, weight: &[f32]) -> Self {
+        check_shape("PackedWeights::new", shape);
+        check_len("PackedWeights::new", "weight", weight.len(), shape.weight_len());
+        Self { packed: Packed::new(shape, weight), shape: *shape }
+    }
+
+    /// Whether they serve this shape too: the same channels, kernel, stride and padding. Batch, height and width may differ, though
+    /// the way that was chosen for the first shape may not be the fastest for another.
+    pub fn fits(&self, shape: &ConvShape) -> bool {
+        let ConvShape { batch, height, width, .. } = *shape;
+        *shape == ConvShape { batch, height, width, ..self.shape }
+    }
+
+    /// The memory they take up.
+    pub fn bytes(&self) -> usize {
+        match &self.packed {
+            Packed::Winograd(weights) => weights.bytes(),
+            Packed::Direct(weights) => weights.bytes(),
+        }
+    }
+}
+
+impl Packed {
+    fn new(shape: &ConvShape, weight: &[f32]) -> Self {
+        let (height, width) = shape.output();
+        let level = Level::current();
+        if shape.winograd(shape.in_channels, (height, width)) {
+            let tile = TileSize::for_outputs(height, width);
+            Self::Winograd(Transformed::new(level, tile, weight, shape.out_channels, shape.in_channels, false))
+        } else {
+            Self::Direct(Panels::new(level, shape, weight))
+        }
+    }
+
+    fn forward(&self, shape: &ConvShape, input: &[f32], epilogue: Epilogue, output: &mut [f32]) {
+        match self {
+            Self::Winograd(weights) => {
+                winograd::correlate(&shape.correlation(), Source { values: input, gate: None }, weights, epilogue, output)
+            }
+            Self::Direct(weights) => direct::forward(shape, input, weights, epilogue, output),
+        }
+    }
+}
+
+/// output = convolution of the input with the weights, plus the bias, then ReLU if `relu`.
+///
+/// input `[batch, in_channels, height, width]`, weight `[out_channels, in_channels, kernel, kernel]`, bias `[out_channels]`, output
+/// `[batch, out_channels, …]` of [`ConvShape::output`], which is overwritten.
+///
+/// # Panics
+/// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
+pub fn conv_forward(shape: &ConvShape, input: &[f32], weight: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
+    check_forward("conv_forward", shape, input, bias, output);
+    check_len("conv_forward", "weight", weight.len(), shape.weight_len());
+    if !shape.is_empty() {
+        Packed::new(shape, weight).forward(shape, input, Epilogue { bias, relu }, output);
+    }
+}
+
+/// [`conv_forward`] with weights that were packed before, at the level they were packed for.
+///
+/// # Panics
+/// As [`conv_forward`], and if the weights do not fit the shape.
+pub fn conv_forward_packed(
+    shape: &ConvShape,
+    input: &[f32],
+    weights: &PackedWeights,
+    bias: Option<&[f32]>,
+    relu: bool,
+    output: &mut [f32],
+) {
+    check_forward("conv_forward_packed", shape, input, bias, output);
+    assert!(weights.fits(shape), "conv_forward_packed: the weights were packed for {:?}, not for {shape:?}", weights.shape);
+    if !shape.is_empty() {
+        weights.packed.forward(shape, input, Epilogue { bias, relu }, output);
+    }
+}
+
+/// The gradient by the input, from that by the output.
+///
+/// With `relu_output`, the output of a forward pass with ReLU, the gradient passes where that is not zero or less (also where it is
+/// not a number). input_gradient `[batch, in_channels, height, width]` is overwritten.
+///
+/// # Panics
+/// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
+pub fn conv_input_gradient(
+    shape: &ConvShape,
+    output_gradient: &[f32],
+    relu_output: Option<&[f32]>,
+    weight: &[f32],
+    input_gradient: &mut [f32],
+) {
+    let name = "conv_input_gradient";
+    check_backward(name, shape, output_gradient, relu_output);
+    check_len(name, "weight", weight.len(), shape.weight_len());
+    check_len(name, "input_gradient", input_gradient.len(), shape.input_len());
+    if shape.is_empty() {
+        return input_gradient.fill(0.0);
+    }
+    let gradient = Source { values: output_gradient, gate: relu_output };
+    if shape.winograd(shape.out_channels, (shape.height, shape.width)) {
+        let tile = TileSize::for_outputs(shape.height, shape.width);
+        let weights = Transformed::new(Level::current(), tile, weight, shape.in_channels, shape.out_channels, true);
+        winograd::correlate(&shape.turned(), gradient, &weights, Epilogue::NONE, input_gradient);
+    } else {
+        direct::input_gradient(Level::current(), shape, gradient, weight, input_gradient);
+    }
+}
+
+/// The gradients by the weights and, if it is wanted, by the bias, which costs next to nothing here.
+///
+/// `relu_output` as in [`conv_input_gradient`]. weight_gradient `[out_channels, in_channels, kernel, kernel]` and bias_gradient
+/// `[out_channels]` are overwritten.
+///
+/// # Panics
+/// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
+pub fn conv_weight_gradient(
+    shape: &ConvShape,
+    input: &[f32],
+    output_gradient: &[f32],
+    relu_output: Option<&[f32]>,
+    weight_gradient: &mut [f32],
+    bias_gradient: Option<&mut [f32]>,
+) {
+    let name = "conv_weight_gradient";
+    check_backward(name, shape, output_gradient, relu_output);
+    check_len(name, "input", input.len(), shape.input_len());
+    check_len(name, "weight_gradient", weight_gradient.len(), shape.weight_len());
+    if let Some(bias) = &bias_gradient {
+        check_len(name, "bias_gradient", bias.len(), shape.out_channels);
+    }
+    if shape.is_empty() {
+        weight_gradient.fill(0.0);
+        return bias_gradient.into_iter().for_each(|bias| bias.fill(0.0));
+    }
+    let gradient = Source { values: output_gradient, gate: relu_output };
+    if shape.winograd(shape.in_channels, shape.output()) {
+        winograd::weight_gradient(Level::current(), &shape.correlation(), input, gradient, weight_gradient, bias_gradient);
+    } else {
+        direct::weight_gradient(Level::current(), shape, input, gradient, weight_gradient, bias_gradient);
+    }
+}
+
+/// The gradient by the bias alone: the sums over images and pixels. `relu_output` as in [`conv_input_gradient`].
+///
+/// # Panics
+/// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
+pub fn bias_gradient(shape: &ConvShape, output_gradient: &[f32], relu_output: Option<&[f32]>, bias_gradient: &mut [f32]) {
+    let name = "bias_gradient";
+    check_backward(name, shape, output_gradient, relu_output);
+    check_len(name, "bias_gradient", bias_gradient.len(), shape.out_channels);
+    let (level, (height, width)) = (Level::current(), shape.output());
+    let (planes, to) = (shape.out_channels, Pointer::to(bias_gradient));
+    let gradient = Source { values: output_gradient, gate: relu_output };
+    for_each(planes, output_gradient.len() as f64, |k| {
+        let mut sum = 0.0;
+        for image in 0..shape.batch {
+            // SAFETY: the plane lies inside the slices, and the level is the current one.
+            unsafe { add_plane(level, &gradient, (image * planes + k) * height * width, height * width, &mut sum) };
+        }
+        // SAFETY: each task writes its own channel.
+        unsafe { *to.get().add(k) = sum as f32 };
+    });
+}
+
+vectorized!(fn add_plane(source: &Source, start: usize, len: usize, sum: &mut f64) = add_plane_of);
+
+#[inline(always)]
+unsafe fn add_plane_of<S: Simd>(source: &Source, start: usize, len: usize, sum: &mut f64) {
+    let values = source.values.as_ptr().add(start);
+    let gates = source.gate.map_or(values, |gate| gate.as_ptr().add(start));
+    let gated = source.gate.is_some();
+    // Short sums in f32, their sum in f64.
+    const CHUNK: usize = 1024;
+    for first in (0..len).step_by(CHUNK) {
+        let mut sums = [S::splat(0.0); 4];
+        let end = len.min(first + CHUNK);
+        for (i, x) in (first..end).step_by(S::LANES).enumerate() {
+            let mask = S::mask(0, end - x);
+            let mut v = S::load_masked(values.add(x), mask);
+            if gated {
+                v = S::gate(S::load_masked(gates.add(x), mask), v);
+            }
+            sums[i % 4] = S::add(sums[i % 4], v);
+        }
+        let mut lanes = [0.0; MAX_LANES];
+        S::store(lanes.as_mut_ptr(), S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+        *sum += f64::from(lanes[..S::LANES].iter().sum::<f32>());
+    }
+}
+
+fn check_shape(name: &str, shape: &ConvShape) {
+    assert!(shape.kernel > 0 && shape.stride > 0, "{name}: kernel and stride must be at least 1, found {shape:?}");
+}
+
+fn check_forward(name: &str, shape: &ConvShape, input: &[f32], bias: Option<&[f32]>, output: &[f32]) {
+    check_shape(name, shape);
+    check_len(name, "input", input.len(), shape.input_len());
+    check_len(name, "output", output.len(), shape.output_len());
+    if let Some(bias) = bias {
+        check_len(name, "bias", bias.len(), shape.out_channels);
+    }
+}
+
+fn check_backward(name: &str, shape: &ConvShape, output_gradient: &[f32], relu_output: Option<&[f32]>) {
+    check_shape(name, shape);
+    check_len(name, "output_gradient", output_gradient.len(), shape.output_len());
+    if let Some(output) = relu_output {
+        check_len(name, "relu_output", output.len(), shape.output_len());
+    }
+}
+
+/// Says which slice of which function is wrong.
+pub(crate) fn check_len(name: &str, slice: &str, found: usize, expected: usize) {
+    assert!(found == expected, "{name}: {slice} has {found} elements, the shape says {expected}");
+}

@@ -1,0 +1,83 @@
+//! Kernels for training and running convolutional networks on CPUs: convolutions, max-pools and linear layers, forward and all
+//! gradients, in `f32`.
+//!
+//! Slices and shapes go in, slices come out: contiguous, images as NCHW, weights as OIHW. Work goes to the current rayon pool.
+//!
+//! ```
+//! use mien_kernels::{ConvShape, conv_forward, conv_input_gradient, conv_weight_gradient};
+//!
+//! let shape = ConvShape { batch: 2, in_channels: 16, out_channels: 32, height: 20, width: 30, kernel: 3, stride: 1, padding: 1 };
+//! let (input, weight, bias) = (vec![0.5; shape.input_len()], vec![0.1; shape.weight_len()], vec![0.0; 32]);
+//! let mut output = vec![0.0; shape.output_len()];
+//! conv_forward(&shape, &input, &weight, Some(&bias), true, &mut output);
+//!
+//! let gradient = vec![1.0; shape.output_len()]; // by the output, after its ReLU
+//! let (mut by_input, mut by_weight, mut by_bias) = (vec![0.0; input.len()], vec![0.0; weight.len()], vec![0.0; 32]);
+//! conv_input_gradient(&shape, &gradient, Some(&output), &weight, &mut by_input);
+//! conv_weight_gradient(&shape, &input, &gradient, Some(&output), &mut by_weight, Some(&mut by_bias));
+//! ```
+//!
+//! # What is computed how
+//!
+//! - 3×3 convolutions of stride 1 and their gradients: Winograd's F(4×4, 3×3) with a quarter of the multiplications, F(2×2, 3×3) for
+//!   maps of one or two pixels to a side.
+//! - Every other convolution, first layers, and few pixels with many weights: products of the weights with pixels that are packed tile
+//!   by tile; no image is ever unfolded whole (im2col).
+//! - Linear layers of few rows (images) pass once over the weights as they lie; of many rows, as packed products.
+//!
+//! Bias and ReLU are applied to the sums before they are first written; a ReLU's gradient is applied to the gradient as it is read, and
+//! the bias's is summed up while the weights' is.
+//!
+//! # Processors
+//!
+//! One source is compiled for AVX-512, for AVX2 with FMA, and for what every processor of the target has (SSE2 on x86-64, elsewhere
+//! arrays that the compiler turns into the target's vectors). The best level is found at run time; [`with_level`] and the
+//! environment variable `MIEN_KERNELS` lower it.
+//!
+//! # Results
+//!
+//! - The same bits for any number of threads: sums are cut up by the shape, never by the threads. The levels differ from each other in
+//!   the last bits.
+//! - Relative errors in the L2 norm for normally distributed data, against sums in `f64`, as the tests hold them: Winograd's
+//!   convolution and its gradients 4e-6 (direct sums in `f32`: 1e-6 and less), other convolutions 2e-6, linear layers 1e-6, the bias's
+//!   gradient 1e-6 of its terms' norm.
+//! - What is not finite does not vanish. A tile of Winograd's with an infinity may become NaN as a whole.
+//!
+//! # Memory
+//!
+//! Scratch is kept between calls. Each thread has its own, of 4 · 36 · 48 · channels bytes for Winograd's convolution (3.5 MB for 512
+//! channels) and of at most 20 MB for gradients by the weights. What a call shares between threads comes from a pool that keeps at most
+//! 128 MiB; [`release_scratch`] empties it. A convolution takes from it its transformed weights, 4 · 36 · C · K bytes (38 MB for 512
+//! channels both in and out); the gradient by the weights 4 · 36 · (C · K + 256 · (C + K)) bytes (76 MB), or, where C · K is small,
+//! at most 32 MiB.
+//!
+//! # Errors
+//!
+//! Wrong lengths of slices are a caller's mistake: all functions panic, with a message that names the function, the slice and both
+//! lengths. Batches of zero images are nothing to do.
+
+// The kernels' bodies are unsafe from end to end, and index small matrices of vectors by row and column.
+#![allow(unsafe_op_in_unsafe_fn, clippy::needless_range_loop)]
+#![warn(missing_docs)]
+
+#[macro_use]
+mod level;
+mod conv;
+mod direct;
+mod linear;
+mod parallel;
+mod pool;
+mod product;
+mod reduction;
+mod scratch;
+mod simd;
+mod source;
+mod winograd;
+
+pub use conv::{
+    ConvShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed, conv_input_gradient, conv_weight_gradient,
+};
+pub use level::{Level, with_level};
+pub use linear::{LinearShape, MatmulShape, linear_forward, linear_input_gradient, linear_weight_gradient, matmul};
+pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use scratch::release_scratch;

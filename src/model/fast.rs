@@ -1,0 +1,268 @@
+//! The CPU's own kernels: convolutions, max-pools and linear layers by `mien-kernels`, as operations of the tensor engine with a
+//! backward pass of their own. They stand in for the engine's on its CPU device; see [`serves`].
+//!
+//! Shapes: B batch, I input and O output channels, H W height and width.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::tensor::{Device, Tensor, TensorData};
+use mien_kernels as kernels;
+use mien_kernels::{ConvShape, LinearShape, PoolShape};
+
+/// Whether these kernels compute on `device`: the engine's own CPU.
+pub fn serves(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Convolution, bias and, where `relu` says so, ReLU in one pass: `[B, I, H, W] -> [B, O, H', W']`; weight `[O, I, k, k]`, bias `[O]`.
+/// The tensors are f32, on a device that is served.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: usize, padding: usize, relu: bool) -> Tensor<4> {
+    let ([batch, in_channels, height, width], [out_channels, _, kernel, _]) = (x.dims(), weight.dims());
+    let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
+    let layer = Layer { shape, relu, has_bias: bias.is_some() };
+    let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
+    let y = <Dispatch as Kernels>::convolve(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), layer);
+    Tensor::from_dispatch(y)
+}
+
+/// Max-pool as torch's: `[B, C, H, W] -> [B, C, H', W']`. f32, on a device that is served.
+pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let shape = PoolShape { planes: batch * channels, height, width, kernel, stride, padding };
+    Tensor::from_dispatch(<Dispatch as Kernels>::pool(x.into_dispatch(), [batch, channels], shape))
+}
+
+/// Linear layer, with ReLU where `relu` says so: `[B, I] -> [B, O]`; weight `[O, I]`, bias `[O]`. f32, on a device that is served.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> Tensor<2> {
+    let ([rows, inputs], [outputs, _]) = (x.dims(), weight.dims());
+    let shape = LinearShape { rows, inputs, outputs };
+    let y = <Dispatch as Kernels>::project(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), shape, relu);
+    Tensor::from_dispatch(y)
+}
+
+/// A convolution and what is fused with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    shape: ConvShape,
+    relu: bool,
+    /// Without one the bias is empty.
+    has_bias: bool,
+}
+
+/// The operations as the engine dispatches them; call the functions of this module instead.
+#[backend_extension(Flex, Autodiff)]
+pub trait Kernels: Backend {
+    /// See [`conv2d`].
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, layer: Layer) -> FloatTensor<Self>;
+    /// See [`max_pool2d`]; `outer` is batch and channels.
+    fn pool(x: FloatTensor<Self>, outer: [usize; 2], shape: PoolShape) -> FloatTensor<Self>;
+    /// See [`linear`].
+    fn project(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        shape: LinearShape,
+        relu: bool,
+    ) -> FloatTensor<Self>;
+}
+
+type Primitive = FloatTensor<Flex>;
+
+/// A tensor's numbers; `tensor` must be contiguous.
+fn values(tensor: &Primitive) -> &[f32] {
+    tensor.as_slice::<f32>().expect("the layers give contiguous f32 tensors")
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
+    Primitive::from_data(TensorData::new(values, shape))
+}
+
+impl Kernels for Flex {
+    fn convolve(x: Primitive, weight: Primitive, bias: Primitive, layer: Layer) -> Primitive {
+        let Layer { shape, relu, has_bias } = layer;
+        let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
+        let (height, width) = shape.output();
+        let mut output = vec![0.0; shape.output_len()];
+        kernels::conv_forward(&shape, values(&x), values(&weight), has_bias.then(|| values(&bias)), relu, &mut output);
+        tensor(output, [shape.batch, shape.out_channels, height, width])
+    }
+
+    fn pool(x: Primitive, outer: [usize; 2], shape: PoolShape) -> Primitive {
+        pooled(&x.to_contiguous(), outer, &shape).0
+    }
+
+    fn project(x: Primitive, weight: Primitive, bias: Primitive, shape: LinearShape, relu: bool) -> Primitive {
+        let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
+        let mut output = vec![0.0; shape.rows * shape.outputs];
+        kernels::linear_forward(&shape, values(&x), values(&weight), Some(values(&bias)), relu, &mut output);
+        tensor(output, [shape.rows, shape.outputs])
+    }
+}
+
+/// The maxima, and where in its window each was found.
+fn pooled(x: &Primitive, [batch, channels]: [usize; 2], shape: &PoolShape) -> (Primitive, Vec<u8>) {
+    let (height, width) = shape.output();
+    let (mut output, mut indices) = (vec![0.0; shape.output_len()], vec![0; shape.output_len()]);
+    kernels::max_pool_forward(shape, values(x), &mut output, &mut indices);
+    (tensor(output, [batch, channels, height, width]), indices)
+}
+
+impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, layer: Layer) -> FloatTensor<Self> {
+        let prepared = Convolve.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
+        let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.into_primitive().to_contiguous());
+        let output = Flex::convolve(x.clone(), weight.clone(), bias, layer);
+        match prepared {
+            OpsKind::Tracked(prepared) => {
+                let gate = layer.relu.then(|| output.clone());
+                prepared.finish(Convolved { x, weight, gate, layer }, output)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        }
+    }
+
+    fn pool(x: FloatTensor<Self>, outer: [usize; 2], shape: PoolShape) -> FloatTensor<Self> {
+        let prepared = Pool.prepare::<C>([x.node()]).compute_bound().stateful();
+        let (output, indices) = pooled(&x.into_primitive().to_contiguous(), outer, &shape);
+        match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish((indices, outer, shape), output),
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        }
+    }
+
+    fn project(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        shape: LinearShape,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let prepared = Project.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
+        let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.into_primitive().to_contiguous());
+        let output = Flex::project(x.clone(), weight.clone(), bias, shape, relu);
+        match prepared {
+            OpsKind::Tracked(prepared) => {
+                let gate = relu.then(|| output.clone());
+                prepared.finish(Projected { x, weight, gate, shape }, output)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        }
+    }
+}
+
+/// The backward pass of a convolution.
+#[derive(Debug)]
+struct Convolve;
+
+/// What it needs.
+#[derive(Clone, Debug)]
+struct Convolved {
+    x: Primitive,
+    weight: Primitive,
+    /// The output, where ReLU came after: the gradient passes where it is above 0.
+    gate: Option<Primitive>,
+    layer: Layer,
+}
+
+impl Backward<Flex, 3> for Convolve {
+    type State = Convolved;
+
+    fn backward(self, ops: Ops<Convolved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents;
+        let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let Convolved { x, weight, gate, layer: Layer { shape, has_bias, .. } } = ops.state;
+        let (gradient, gate) = (values(&gradient), gate.as_ref().map(values));
+        if let Some(node) = weight_node {
+            let ConvShape { out_channels, in_channels, kernel, .. } = shape;
+            let mut of_weight = vec![0.0; shape.weight_len()];
+            let mut of_bias = vec![0.0; out_channels];
+            let wanted = bias_node.as_ref().filter(|_| has_bias).map(|_| of_bias.as_mut_slice());
+            kernels::conv_weight_gradient(&shape, values(&x), gradient, gate, &mut of_weight, wanted);
+            grads.register::<Flex>(node.id, tensor(of_weight, [out_channels, in_channels, kernel, kernel]));
+            if let Some(node) = bias_node.filter(|_| has_bias) {
+                grads.register::<Flex>(node.id, tensor(of_bias, [out_channels]));
+            }
+        } else if let Some(node) = bias_node.filter(|_| has_bias) {
+            let mut of_bias = vec![0.0; shape.out_channels];
+            kernels::bias_gradient(&shape, gradient, gate, &mut of_bias);
+            grads.register::<Flex>(node.id, tensor(of_bias, [shape.out_channels]));
+        }
+        if let Some(node) = x_node {
+            let mut of_x = vec![0.0; shape.input_len()];
+            kernels::conv_input_gradient(&shape, gradient, gate, values(&weight), &mut of_x);
+            grads.register::<Flex>(node.id, tensor(of_x, [shape.batch, shape.in_channels, shape.height, shape.width]));
+        }
+    }
+}
+
+/// The backward pass of a max-pool; its state: where each maximum was, batch and channels, and the shape.
+#[derive(Debug)]
+struct Pool;
+
+impl Backward<Flex, 1> for Pool {
+    type State = (Vec<u8>, [usize; 2], PoolShape);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let [Some(node)] = ops.parents else { return };
+        let (indices, [batch, channels], shape) = ops.state;
+        let mut of_x = vec![0.0; shape.input_len()];
+        kernels::max_pool_backward(&shape, values(&gradient), &indices, &mut of_x);
+        grads.register::<Flex>(node.id, tensor(of_x, [batch, channels, shape.height, shape.width]));
+    }
+}
+
+/// The backward pass of a linear layer.
+#[derive(Debug)]
+struct Project;
+
+/// What it needs.
+#[derive(Clone, Debug)]
+struct Projected {
+    x: Primitive,
+    weight: Primitive,
+    gate: Option<Primitive>,
+    shape: LinearShape,
+}
+
+impl Backward<Flex, 3> for Project {
+    type State = Projected;
+
+    fn backward(self, ops: Ops<Projected, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents;
+        let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let Projected { x, weight, gate, shape } = ops.state;
+        let gated: Vec<f32>;
+        let gradient = match &gate {
+            None => values(&gradient),
+            Some(output) => {
+                // As torch: what is not a number lets the gradient pass.
+                let pass = |(gradient, output): (&f32, &f32)| if *output <= 0.0 { 0.0 } else { *gradient };
+                gated = values(&gradient).iter().zip(values(output)).map(pass).collect();
+                &gated
+            }
+        };
+        let LinearShape { rows, inputs, outputs } = shape;
+        if let Some(node) = bias_node {
+            let mut of_bias = vec![0.0f32; outputs];
+            for row in gradient.chunks_exact(outputs) {
+                of_bias.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+            grads.register::<Flex>(node.id, tensor(of_bias, [outputs]));
+        }
+        if let Some(node) = weight_node {
+            let mut of_weight = vec![0.0; outputs * inputs];
+            kernels::linear_weight_gradient(&shape, values(&x), gradient, &mut of_weight);
+            grads.register::<Flex>(node.id, tensor(of_weight, [outputs, inputs]));
+        }
+        if let Some(node) = x_node {
+            let mut of_x = vec![0.0; rows * inputs];
+            kernels::linear_input_gradient(&shape, gradient, values(&weight), &mut of_x);
+            grads.register::<Flex>(node.id, tensor(of_x, [rows, inputs]));
+        }
+    }
+}
