@@ -62,7 +62,8 @@ pub struct AugmentConfig {
 }
 
 /// Keys that have no default value and so do not show in the default configuration.
-const OPTIONAL_KEYS: [&str; 7] = [
+const OPTIONAL_KEYS: [&str; 8] = [
+    "data.split_seed",
     "data.augmented",
     "data.synthetic",
     "data.group_regex",
@@ -154,6 +155,11 @@ impl RunConfig {
         self.augment.mix.validate()?;
         self.train.validate()?;
         self.device.validate()
+    }
+
+    /// What the split is drawn by.
+    pub fn split_seed(&self) -> u64 {
+        self.data.split_seed.unwrap_or(self.train.seed)
     }
 
     /// As TOML.

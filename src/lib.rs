@@ -23,6 +23,7 @@
 #[macro_use]
 mod simd;
 
+pub mod audit;
 pub mod augment;
 pub mod cli;
 pub mod config;
@@ -39,4 +40,5 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod stats;
+pub mod study;
 pub mod train;

@@ -4,6 +4,7 @@
 //! `eval/`. Whoever reads a run needs no more than its folder.
 
 pub mod explain;
+pub mod study;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -90,7 +91,7 @@ pub fn prepare(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
 fn prepare_data(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
     config.validate()?;
     let device = device::open(&config.device)?;
-    let (dataset, store) = data::load(&config.data, config.train.seed, progress)?;
+    let (dataset, store) = data::load(&config.data, config.split_seed(), progress)?;
     let train = dataset.indices(Split::Train).len();
     if config.train.batch_size > train {
         return Err(Error::input("train.batch_size", format!("found {}", config.train.batch_size))
@@ -744,7 +745,10 @@ pub fn evaluation_data(
         }
         (Some(run), None) => {
             let (config, summary) = read_run(run)?;
-            (config.data, config.train.seed, Some(summary.fingerprint))
+            {
+                let seed = config.split_seed();
+                (config.data, seed, Some(summary.fingerprint))
+            }
         }
         (None, None) => {
             return Err(Error::input("DATA", "there is nothing to evaluate on").hint("Give a folder of pictures after the model"));

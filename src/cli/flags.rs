@@ -65,6 +65,7 @@ const FLAGS: &[Flag] = &[
         "What of a file name tells the person or photo: first capture group",
     ),
     flag(DATA, "split", "data.split", Numbers, "T,V,E", "Shares of train, validation and test [default: 0.8,0.1,0.1]"),
+    flag(DATA, "split-seed", "data.split_seed", Plain, "N", "Seed of the split alone [default: that of --seed]"),
     flag(DATA, "resplit", "data.resplit", Switch, "", "Split anew even where the data come with splits"),
     flag(DATA, "drop-leaking", "data.drop_leaking", Switch, "", "Leave out pictures whose group is in a later split too"),
     flag(

@@ -1,5 +1,6 @@
 //! The command line: a file per command. Arguments in, library call, what is printed; no logic.
 
+mod audit;
 mod augment;
 mod calibrate;
 mod demo;
@@ -11,6 +12,7 @@ mod flags;
 mod info;
 mod predict;
 mod report;
+mod study;
 mod train;
 
 use std::ffi::OsString;
@@ -46,8 +48,10 @@ enum Command {
     Predict(predict::Args),
     Explain(explain::Args),
     Info(info::Args),
+    Audit(audit::Args),
     Augment(Box<augment::Args>),
     Report(report::Args),
+    Study(study::Args),
     Calibrate(calibrate::Args),
     Export(export::Args),
     Draw(draw::Args),
@@ -75,8 +79,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Study(args) => study::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Augment(args) => augment::run(&args),
         Command::Draw(args) => draw::run(&args),
     }

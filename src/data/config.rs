@@ -31,6 +31,9 @@ pub struct DataConfig {
     /// Shares of train, validation and test where the program splits; their sum is 1. Where only validation or test is missing, its
     /// share is taken from train.
     pub split: [f64; 3],
+    /// Seed of the split and of `debug_subset`; without it `train.seed`. Several runs with one split differ in nothing but their training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// Ignore the splits that the data comes with and split all of it anew, by group.
     pub resplit: bool,
     /// Train even though groups cross splits; the run's reports are stamped with it.
@@ -57,6 +60,7 @@ impl Default for DataConfig {
             classes: Vec::new(),
             group_regex: None,
             split: [0.8, 0.1, 0.1],
+            split_seed: None,
             resplit: false,
             allow_leakage: false,
             drop_leaking: false,

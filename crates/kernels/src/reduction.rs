@@ -8,8 +8,9 @@
 use crate::parallel::for_each;
 use crate::scratch::{Pointer, Shared, with_local};
 
-/// Sums of more bytes than this are kept once, for all threads.
-pub(crate) const LARGE: usize = 6 << 20;
+/// Sums, or packed blocks, of more bytes than this are kept once, for all threads.
+const LARGE_SUMS: usize = 6 << 20;
+const LARGE_BLOCK: usize = 14 << 20;
 /// Groups, at most, and what their results may take up in all (bytes).
 const GROUPS: usize = 32;
 const PARTIAL: usize = 32 << 20;
@@ -64,8 +65,10 @@ pub(crate) trait Blocks: Sync {
 }
 
 /// Whether groups with sums of their own are better than one for all.
-pub(crate) fn grouped(blocks: usize, sums: usize, weights: usize) -> bool {
-    sums * size_of::<f32>() <= LARGE && groups(blocks, weights) >= 8
+pub(crate) fn grouped(of: &impl Blocks, weights: usize) -> bool {
+    let Lengths { inputs, gradients, sums, .. } = of.lengths();
+    let bytes = |len: usize| len * size_of::<f32>();
+    bytes(sums) <= LARGE_SUMS && bytes(inputs + gradients) <= LARGE_BLOCK && groups(of.blocks(), weights) >= 8
 }
 
 fn groups(blocks: usize, weights: usize) -> usize {
@@ -74,11 +77,7 @@ fn groups(blocks: usize, weights: usize) -> usize {
 
 /// Sums all blocks; `weight` and `bias` are overwritten.
 pub(crate) fn sum(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
-    if grouped(of.blocks(), of.lengths().sums, weight.len()) {
-        sum_groups(of, weight, bias)
-    } else {
-        sum_together(of, weight, bias)
-    }
+    if grouped(of, weight.len()) { sum_groups(of, weight, bias) } else { sum_together(of, weight, bias) }
 }
 
 /// All threads on one block after another.

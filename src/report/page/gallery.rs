@@ -8,20 +8,20 @@ use super::pictures::Thumbnail;
 
 /// A misclassified picture.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Mistake {
+pub(crate) struct Mistake {
     /// Row of the predictions.
-    pub(super) row: usize,
-    pub(super) path: String,
-    pub(super) group: String,
-    pub(super) truth: usize,
-    pub(super) predicted: usize,
+    pub(crate) row: usize,
+    pub(crate) path: String,
+    pub(crate) group: String,
+    pub(crate) truth: usize,
+    pub(crate) predicted: usize,
     /// Probability of the predicted class.
-    pub(super) confidence: f64,
+    pub(crate) confidence: f64,
 }
 
 /// At most `budget` of the mistakes, fairly: the surest one of each confused pair first, the commonest pairs before the others; then the next
 /// of each pair, and so on. So each pair is there as long as there are no more pairs than places.
-pub(super) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
+pub(crate) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
     let mut pairs: BTreeMap<(usize, usize), Vec<&Mistake>> = BTreeMap::new();
     for mistake in mistakes {
         pairs.entry((mistake.truth, mistake.predicted)).or_default().push(mistake);
@@ -37,7 +37,7 @@ pub(super) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
 }
 
 /// The cards, in the order given, with the controls to sort and filter them (which show where scripts run).
-pub(super) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String]) -> String {
+pub(crate) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String]) -> String {
     let options = |used: fn(&Mistake) -> usize| {
         let mut out = String::from("<option value=\"\">any</option>");
         for (index, class) in classes.iter().enumerate() {
@@ -76,7 +76,7 @@ pub(super) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String])
 }
 
 /// A thumbnail, or the place of one; `alt` is HTML already.
-pub(super) fn image(thumbnail: Option<&Thumbnail>, alt: &str) -> String {
+pub(crate) fn image(thumbnail: Option<&Thumbnail>, alt: &str) -> String {
     match thumbnail {
         Some(thumbnail) => format!(
             "<img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{alt}\" loading=\"lazy\" decoding=\"async\">",
@@ -89,12 +89,12 @@ pub(super) fn image(thumbnail: Option<&Thumbnail>, alt: &str) -> String {
 }
 
 /// The path and, where it says something else, the group.
-pub(super) fn full_name(path: &str, group: &str) -> String {
+pub(crate) fn full_name(path: &str, group: &str) -> String {
     if group.is_empty() { path.to_owned() } else { format!("{path} (group {group})") }
 }
 
 /// The last part of a path, cut in its middle where it is long (HTML).
-pub(super) fn short_path(path: &str) -> String {
+pub(crate) fn short_path(path: &str) -> String {
     const LONGEST: usize = 24;
     let name = path.rsplit('/').next().unwrap_or(path);
     let letters: Vec<char> = name.chars().collect();

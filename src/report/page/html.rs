@@ -6,7 +6,7 @@ use crate::plot::{Figure, PAGE_CSS, font_css};
 
 /// Escapes a text for HTML, between tags as well as within a quoted attribute. Control characters, which would be invisible, and those that
 /// turn the direction of writing, which can make a name look like another, become the replacement character.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -25,7 +25,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A relative path as a link: every byte that is not plain is written as `%XX`.
-pub(super) fn link(path: &str) -> String {
+pub(crate) fn link(path: &str) -> String {
     let mut url = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
@@ -39,22 +39,22 @@ pub(super) fn link(path: &str) -> String {
 }
 
 /// A JSON value within a `<script>` element, which no text in it can close.
-pub(super) fn json(value: &serde_json::Value) -> String {
+pub(crate) fn json(value: &serde_json::Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
 
 // ---- numbers ----
 
 /// What stands for a number that is not known.
-pub(super) const NO_VALUE: &str = "–";
+pub(crate) const NO_VALUE: &str = "–";
 
 /// 0.9523 -> "95.2 %", with a space that does not break.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1}\u{a0}%", share * 100.0) } else { NO_VALUE.into() }
 }
 
 /// A share with its interval: "95.2 % (91.0 to 97.8)".
-pub(super) fn percent_interval([low, high]: [f64; 2]) -> String {
+pub(crate) fn percent_interval([low, high]: [f64; 2]) -> String {
     if low.is_finite() && high.is_finite() {
         format!("{:.1} to {:.1}\u{a0}%", low * 100.0, high * 100.0)
     } else {
@@ -63,12 +63,12 @@ pub(super) fn percent_interval([low, high]: [f64; 2]) -> String {
 }
 
 /// With so many decimals; a dash where it is not finite.
-pub(super) fn decimals(value: f64, places: usize) -> String {
+pub(crate) fn decimals(value: f64, places: usize) -> String {
     if value.is_finite() { format!("{value:.places$}").replace('-', "\u{2212}") } else { NO_VALUE.into() }
 }
 
 /// Three significant digits, with an exponent where the number is very small.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => NO_VALUE.into(),
         0.0 => "0".into(),
@@ -81,7 +81,7 @@ pub(super) fn significant(value: f64) -> String {
 }
 
 /// 1234567 -> "1,234,567".
-pub(super) fn thousands(number: usize) -> String {
+pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -94,12 +94,12 @@ pub(super) fn thousands(number: usize) -> String {
 }
 
 /// "1 picture", "1,200 pictures".
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
 /// 5025.3 -> "1 h 24 min".
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
@@ -109,7 +109,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// "a", "a and b", "a, b and c".
-pub(super) fn list(texts: &[String]) -> String {
+pub(crate) fn list(texts: &[String]) -> String {
     match texts {
         [] => String::new(),
         [one] => one.clone(),
@@ -121,69 +121,69 @@ pub(super) fn list(texts: &[String]) -> String {
 
 /// A cell: what the page shows, and what the CSV file says.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     html: String,
     csv: String,
     number: bool,
 }
 
 /// A text as it is.
-pub(super) fn text(text: impl AsRef<str>) -> Cell {
+pub(crate) fn text(text: impl AsRef<str>) -> Cell {
     let text = text.as_ref();
     Cell { html: escape(text), csv: text.to_owned(), number: false }
 }
 
 /// A number: as it is shown, and in full.
-pub(super) fn number(shown: impl Into<String>, value: f64) -> Cell {
+pub(crate) fn number(shown: impl Into<String>, value: f64) -> Cell {
     let csv = if value.is_finite() { value.to_string() } else { String::new() };
     Cell { html: escape(&shown.into()), csv, number: true }
 }
 
 /// A whole number.
-pub(super) fn whole(value: usize) -> Cell {
+pub(crate) fn whole(value: usize) -> Cell {
     Cell { html: thousands(value), csv: value.to_string(), number: true }
 }
 
 /// A share, shown in percent.
-pub(super) fn share(value: f64) -> Cell {
+pub(crate) fn share(value: f64) -> Cell {
     number(percent(value), value)
 }
 
 /// HTML of its own beside what the CSV file says.
-pub(super) fn html(html: impl Into<String>, csv: impl Into<String>) -> Cell {
+pub(crate) fn html(html: impl Into<String>, csv: impl Into<String>) -> Cell {
     Cell { html: html.into(), csv: csv.into(), number: false }
 }
 
 /// A table of the page and a file of `tables/`.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// File stem.
-    pub(super) name: String,
+    pub(crate) name: String,
     caption: String,
     header: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(name: impl Into<String>, caption: &str, header: &[&str]) -> Self {
+    pub(crate) fn new(name: impl Into<String>, caption: &str, header: &[&str]) -> Self {
         let header = header.iter().map(|title| (*title).to_owned()).collect();
         Self { name: name.into(), caption: caption.to_owned(), header, rows: Vec::new() }
     }
 
-    pub(super) fn column(&mut self, title: &str) {
+    pub(crate) fn column(&mut self, title: &str) {
         self.header.push(title.to_owned());
     }
 
-    pub(super) fn push(&mut self, row: Vec<Cell>) {
+    pub(crate) fn push(&mut self, row: Vec<Cell>) {
         self.rows.push(row);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// In a box of its own that scrolls sideways, reachable by keyboard. The first column names the row.
-    pub(super) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let mut out = format!(
             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
             escape(&self.caption)
@@ -213,7 +213,7 @@ impl Table {
     }
 
     /// RFC 4180, with a header.
-    pub(super) fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let mut out = csv_record(self.header.iter().map(String::as_str));
         for row in &self.rows {
             out.push_str(&csv_record(row.iter().map(|cell| cell.csv.as_str())));
@@ -233,12 +233,12 @@ fn csv_record<'a>(fields: impl Iterator<Item = &'a str>) -> String {
 // ---- figures and sections ----
 
 /// A figure with its title, caption and the files beside the page.
-pub(super) fn figure(figure: &Figure) -> String {
+pub(crate) fn figure(figure: &Figure) -> String {
     figure_of(figure, &figure.page_svg())
 }
 
 /// The same where the SVG is drawn already.
-pub(super) fn figure_of(figure: &Figure, svg: &str) -> String {
+pub(crate) fn figure_of(figure: &Figure, svg: &str) -> String {
     let name = link(&figure.name);
     let table = if figure.csv.is_some() { format!(" <a href=\"tables/{name}.csv\" download>CSV</a>") } else { String::new() };
     format!(
@@ -250,24 +250,24 @@ pub(super) fn figure_of(figure: &Figure, svg: &str) -> String {
 }
 
 /// A section of the page.
-pub(super) struct Section {
+pub(crate) struct Section {
     /// Its anchor: plain letters.
-    pub(super) id: &'static str,
+    pub(crate) id: &'static str,
     /// Its heading, and its name in the navigation.
-    pub(super) title: &'static str,
+    pub(crate) title: &'static str,
     /// What is to be seen and what it means for this run, in one sentence (HTML).
-    pub(super) lead: String,
+    pub(crate) lead: String,
     /// The rest (HTML).
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 /// Something that opens.
-pub(super) fn details(summary: &str, body: &str) -> String {
+pub(crate) fn details(summary: &str, body: &str) -> String {
     format!("<details><summary>{}</summary>{body}</details>", escape(summary))
 }
 
 /// The whole document. `head` is HTML that comes before the sections.
-pub(super) fn document(title: &str, head: &str, sections: &[Section], foot: &str) -> String {
+pub(crate) fn document(title: &str, head: &str, sections: &[Section], foot: &str) -> String {
     let links: String = sections.iter().map(|s| format!("<a href=\"#{}\">{}</a>", s.id, escape(s.title))).collect();
     let sections: String = sections
         .iter()

@@ -5,9 +5,9 @@
 
 mod compare;
 mod gallery;
-mod html;
+pub(crate) mod html;
 mod numbers;
-mod pictures;
+pub(crate) mod pictures;
 mod sections;
 mod warnings;
 
@@ -100,21 +100,21 @@ struct Page {
 
 /// The files that a page comes with.
 #[derive(Default)]
-struct Output {
+pub(crate) struct Output {
     figures: Vec<Figure>,
     tables: Vec<(String, String)>,
 }
 
 impl Output {
     /// Takes a figure; returns its HTML.
-    fn figure(&mut self, figure: Figure) -> String {
+    pub(crate) fn figure(&mut self, figure: Figure) -> String {
         let html = html::figure(&figure);
         self.file(figure);
         html
     }
 
     /// Takes a figure that the page does not show.
-    fn file(&mut self, figure: Figure) {
+    pub(crate) fn file(&mut self, figure: Figure) {
         if let Some(csv) = &figure.csv {
             self.tables.push((figure.name.clone(), csv.clone()));
         }
@@ -122,14 +122,21 @@ impl Output {
     }
 
     /// Takes a table; returns its HTML.
-    fn table(&mut self, table: &Table) -> String {
+    pub(crate) fn table(&mut self, table: &Table) -> String {
         self.tables.push((table.name.clone(), table.csv()));
         let name = html::link(&table.name);
         format!("{}<p class=\"files\"><a href=\"{TABLES}/{name}.csv\" download>CSV</a></p>", table.html())
     }
 
     /// Writes everything; the page last, so where it is the others are too.
-    fn write(self, folder: &Path, page: &str, html: &str, options: &Options, warnings: Vec<String>) -> Result<Written> {
+    pub(crate) fn write(
+        self,
+        folder: &Path,
+        page: &str,
+        html: &str,
+        options: &Options,
+        warnings: Vec<String>,
+    ) -> Result<Written> {
         let (plots, tables) = (folder.join(PLOTS), folder.join(TABLES));
         for folder in [&plots, &tables] {
             fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
@@ -159,7 +166,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Part of the work, counted from any thread.
-struct Stage<'a> {
+pub(crate) struct Stage<'a> {
     what: &'a str,
     of: usize,
     done: AtomicUsize,

@@ -12,19 +12,19 @@ use crate::stats::curves;
 const BINS: usize = 15;
 
 /// The rows of an evaluation whose truth is known, by class index.
-pub(super) struct Rows<'a> {
-    pub(super) predictions: Vec<&'a Prediction>,
+pub(crate) struct Rows<'a> {
+    pub(crate) predictions: Vec<&'a Prediction>,
     /// Rows of the file that they stand in.
-    pub(super) rows: Vec<usize>,
-    pub(super) truth: Vec<usize>,
-    pub(super) predicted: Vec<usize>,
+    pub(crate) rows: Vec<usize>,
+    pub(crate) truth: Vec<usize>,
+    pub(crate) predicted: Vec<usize>,
     /// Group of each row, counted from 0.
-    pub(super) groups: Vec<usize>,
+    pub(crate) groups: Vec<usize>,
 }
 
 impl<'a> Rows<'a> {
     /// `None` without predictions.
-    pub(super) fn of(evaluated: &'a Evaluated) -> Option<Self> {
+    pub(crate) fn of(evaluated: &'a Evaluated) -> Option<Self> {
         let classes = &evaluated.evaluation.classes;
         let index = |name: &str| classes.iter().position(|class| class == name);
         let mut all =
@@ -42,22 +42,22 @@ impl<'a> Rows<'a> {
         (!all.rows.is_empty()).then_some(all)
     }
 
-    pub(super) fn group_count(&self) -> usize {
+    pub(crate) fn group_count(&self) -> usize {
         self.groups.iter().max().map_or(0, |last| last + 1)
     }
 
     /// Probability of the predicted class.
-    pub(super) fn confidence(&self, at: usize) -> f64 {
+    pub(crate) fn confidence(&self, at: usize) -> f64 {
         f64::from(self.predictions[at].probabilities[self.predicted[at]])
     }
 
     /// Confidence intervals by the bootstrap over groups.
-    pub(super) fn intervals(&self, classes: usize, replicates: usize) -> Result<MetricIntervals> {
+    pub(crate) fn intervals(&self, classes: usize, replicates: usize) -> Result<MetricIntervals> {
         let settings = Settings { replicates, ..Settings::default() };
         bootstrap::metric_intervals(&self.groups, &self.truth, &self.predicted, classes, &settings)
     }
 
-    pub(super) fn mistakes(&self) -> Vec<Mistake> {
+    pub(crate) fn mistakes(&self) -> Vec<Mistake> {
         let wrong = (0..self.rows.len()).filter(|&at| self.truth[at] != self.predicted[at]);
         let one = |at: usize| Mistake {
             row: self.rows[at],
@@ -71,7 +71,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Mean confidence and accuracy.
-    pub(super) fn confidence_and_accuracy(&self) -> (f64, f64) {
+    pub(crate) fn confidence_and_accuracy(&self) -> (f64, f64) {
         let n = self.rows.len() as f64;
         let confidence: f64 = (0..self.rows.len()).map(|at| self.confidence(at)).sum();
         let right = self.truth.iter().zip(&self.predicted).filter(|(truth, predicted)| truth == predicted).count();
@@ -80,7 +80,7 @@ impl<'a> Rows<'a> {
 
     /// The reliability diagram of the probabilities raised to `power` and normalised again: with the temperature as power, those that the
     /// model had before it was calibrated.
-    pub(super) fn reliability(&self, power: f64) -> Calibration {
+    pub(crate) fn reliability(&self, power: f64) -> Calibration {
         let mut bins = [(0u64, 0.0, 0.0); BINS]; // samples, Σ confidence, Σ right
         for at in 0..self.rows.len() {
             let confidence = self.raised(at, power);
@@ -116,7 +116,7 @@ impl<'a> Rows<'a> {
     }
 
     /// ROC of each class against the rest; without the classes that have no curve.
-    pub(super) fn roc(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
+    pub(crate) fn roc(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
         let probabilities = self.probabilities();
         let mut found = Vec::new();
         for (class, name) in classes.iter().enumerate() {
@@ -129,7 +129,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Precision over recall of each class against the rest.
-    pub(super) fn precision_recall(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
+    pub(crate) fn precision_recall(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
         let probabilities = self.probabilities();
         let mut found = Vec::new();
         for (class, name) in classes.iter().enumerate() {
@@ -142,17 +142,17 @@ impl<'a> Rows<'a> {
     }
 }
 
-pub(super) fn estimate(interval: &Interval) -> Estimate {
+pub(crate) fn estimate(interval: &Interval) -> Estimate {
     Estimate { value: interval.estimate, low: interval.low, high: interval.high }
 }
 
 /// A number without an interval.
-pub(super) fn bare(value: f64) -> Estimate {
+pub(crate) fn bare(value: f64) -> Estimate {
     Estimate { value, low: f64::NAN, high: f64::NAN }
 }
 
 /// Precision, recall and F1 of each class, with intervals where there are any.
-pub(super) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> Vec<ClassScore> {
+pub(crate) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> Vec<ClassScore> {
     let one = |(index, class): (usize, &crate::eval::metrics::ClassMetrics)| {
         let found = intervals.and_then(|intervals| intervals.per_class.get(index));
         let value = |bare_value: f64, interval: Option<&Interval>| {
@@ -170,7 +170,7 @@ pub(super) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricInter
 }
 
 /// The share of points whose nearest neighbour is of their own class; `None` for fewer than two.
-pub(super) fn neighbours_alike(points: &[[f64; 2]], classes: &[usize]) -> Option<f64> {
+pub(crate) fn neighbours_alike(points: &[[f64; 2]], classes: &[usize]) -> Option<f64> {
     if points.len() < 2 {
         return None;
     }

@@ -22,20 +22,20 @@ const QUALITY: u8 = 80;
 
 /// A JPEG and its size.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Thumbnail {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) jpeg: Vec<u8>,
+pub(crate) struct Thumbnail {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) jpeg: Vec<u8>,
 }
 
 impl Thumbnail {
     /// As the address of an `<img>`.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("data:image/jpeg;base64,{}", base64(&self.jpeg))
     }
 
     /// Shrinks a picture so that no side is longer than `side`; never enlarges.
-    fn of(image: &RgbImage, side: usize, encoder: &mut Encoder) -> Option<Self> {
+    pub(crate) fn of(image: &RgbImage, side: usize, encoder: &mut Encoder) -> Option<Self> {
         if image.width == 0 || image.height == 0 {
             return None;
         }
@@ -54,14 +54,14 @@ impl Thumbnail {
 }
 
 /// A picture file of the run folder, made smaller.
-pub(super) fn shrink(path: &Path, side: usize) -> Result<Thumbnail> {
+pub(crate) fn shrink(path: &Path, side: usize) -> Result<Thumbnail> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
     let image = decode(&bytes).map_err(|error| Error::at(path, error.to_string()))?;
     Thumbnail::of(&image, side, &mut Encoder::default()).ok_or_else(|| Error::at(path, "the picture has no pixels"))
 }
 
 /// The pictures of a data set, found by their names.
-pub(super) struct Pictures {
+pub(crate) struct Pictures {
     root: PathBuf,
     place: Place,
     /// Tells one data set's thumbnails from another's.
@@ -77,7 +77,7 @@ enum Place {
 
 impl Pictures {
     /// The pictures of the data at `root`; thumbnails are kept in the folder `run`. `key` names the data set.
-    pub(super) fn of(root: &Path, key: &str, run: &Path) -> Self {
+    pub(crate) fn of(root: &Path, key: &str, run: &Path) -> Self {
         let place = if root.as_os_str().is_empty() {
             Place::Gone
         } else if root.is_dir() {
@@ -95,7 +95,7 @@ impl Pictures {
     }
 
     /// Whether the data are there.
-    pub(super) fn are_there(&self) -> bool {
+    pub(crate) fn are_there(&self) -> bool {
         !matches!(self.place, Place::Gone)
     }
 
@@ -103,7 +103,7 @@ impl Pictures {
     ///
     /// # Errors
     /// A thumbnail cannot be kept.
-    pub(super) fn thumbnails(&self, names: &[&str], side: usize, progress: &Stage) -> Result<Vec<Option<Thumbnail>>> {
+    pub(crate) fn thumbnails(&self, names: &[&str], side: usize, progress: &Stage) -> Result<Vec<Option<Thumbnail>>> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -123,7 +123,7 @@ impl Pictures {
     }
 
     /// The bytes of a picture's file, if it has one.
-    pub(super) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let path = match &self.place {
             Place::Gone => return None,
             Place::Folder => inside(name).then(|| self.root.join(name))?,
@@ -180,7 +180,7 @@ fn keep(path: &Path, jpeg: &[u8]) -> Result<()> {
 }
 
 /// RFC 4648, with padding.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

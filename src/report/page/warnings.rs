@@ -8,7 +8,7 @@ use crate::stats::bootstrap::MetricIntervals;
 
 /// Fewer groups than this make a bootstrap over groups unreliable (Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with
 /// clustered errors", 2008, treat 5 to 30 clusters as few).
-pub(super) const FEW_GROUPS: usize = 30;
+pub(crate) const FEW_GROUPS: usize = 30;
 /// From this calibration error on, a reader is told that probabilities are not to be taken at their word.
 const BAD_ECE: f64 = 0.05;
 /// The largest class over the smallest, from which on classes count as unequal.
@@ -16,13 +16,13 @@ const IMBALANCE: usize = 3;
 
 /// One warning.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Warning {
+pub(crate) struct Warning {
     /// Whether the numbers below are wrong or missing because of it; else it is something to keep in mind.
-    pub(super) grave: bool,
+    pub(crate) grave: bool,
     /// A few words.
-    pub(super) title: String,
+    pub(crate) title: String,
     /// What it means and what to do.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 fn warning(grave: bool, title: &str, text: impl Into<String>) -> Warning {
@@ -30,7 +30,7 @@ fn warning(grave: bool, title: &str, text: impl Into<String>) -> Warning {
 }
 
 /// The warnings of a run, the grave ones first.
-pub(super) fn of(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIntervals>) -> Vec<Warning> {
+pub(crate) fn of(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIntervals>) -> Vec<Warning> {
     let mut found = Vec::new();
     leakage(files, &mut found);
     evaluation(files, rows, intervals, &mut found);

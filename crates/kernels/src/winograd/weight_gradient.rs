@@ -110,10 +110,12 @@ pub(crate) fn weight_gradient(
     weight: &mut [f32],
     bias: Option<&mut [f32]>,
 ) {
-    let own = Sizes::new(shape, Widths::of(level), OWN_TILES);
-    let grouped = reduction::grouped(own.blocks(), PRODUCTS * own.s_stride, weight.len());
-    let sizes = if grouped { own } else { Sizes::new(shape, Widths::of(level), SHARED_TILES) };
-    reduction::sum(&Job { level, sizes, input, gradient }, weight, bias);
+    let widths = Widths::of(level);
+    let mut job = Job { level, sizes: Sizes::new(shape, widths, OWN_TILES), input, gradient };
+    if !reduction::grouped(&job, weight.len()) {
+        job.sizes = Sizes::new(shape, widths, SHARED_TILES);
+    }
+    reduction::sum(&job, weight, bias);
 }
 
 impl Blocks for Job<'_> {

@@ -71,6 +71,7 @@ fn three_by_three() {
         square(8, (64, 96), (7, 7), 1),
         square(2, (96, 160), (16, 16), 1),
         square(1, (1, 1), (64, 64), 1),
+        square(2, (9, 20), (15, 34), 2),
     ];
     for shape in shapes {
         check(shape, 4e-6);

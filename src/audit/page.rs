@@ -1,0 +1,314 @@
+//! The audit as a page to look at: one self-contained HTML file in the look of a run's report.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{Audit, Finding, Odd, Pair, Relation, Severity, look};
+use crate::data::Split;
+use crate::data::encode::Encoder;
+use crate::error::Result;
+use crate::fsutil::write_atomic;
+use crate::report::page::html::{
+    Cell, Section, Table, count, decimals, document, escape, html as cell, number, percent, percent_interval, share, text,
+    thousands, whole,
+};
+use crate::report::page::pictures::Thumbnail;
+
+/// Pairs shown of each kind.
+const PAIRS: usize = 60;
+
+/// Doubtful labels shown.
+const LABELS: usize = 120;
+
+/// Odd files and cut groups named.
+const NAMED: usize = 100;
+
+/// Pixels of a picture's longer side.
+const SIDE: usize = 96;
+
+/// Writes the page. Pictures are read from the data; one that is gone is left out.
+///
+/// # Errors
+/// [`crate::error::Error::Io`] where the file cannot be written.
+pub fn write(path: &Path, audit: &Audit) -> Result<()> {
+    let page = html(audit);
+    write_atomic(path, |out| out.write_all(page.as_bytes()))
+}
+
+/// The page as text.
+pub fn html(audit: &Audit) -> String {
+    let mut pictures = Pictures { audit, encoder: Encoder::default() };
+    let mut sections = vec![summary(audit), data(audit)];
+    sections.extend(duplicates(audit, &mut pictures));
+    sections.extend(groups(audit));
+    sections.extend(odd_files(audit));
+    sections.extend(shortcuts(audit));
+    sections.extend(labels(audit, &mut pictures));
+    let roots: Vec<String> = audit.roots.iter().map(|root| root.path.display().to_string()).collect();
+    let roots = roots.join(", ");
+    let head = format!("<header><p class=\"kicker\">Audit</p><h1>{0}</h1></header>", escape(&roots));
+    let foot = format!("Made by mien {}. Every pair is in pairs.csv, every odd file in odd.csv.", env!("CARGO_PKG_VERSION"));
+    document(&format!("Audit of {roots}"), &head, &sections, &foot)
+}
+
+/// Makes thumbnails.
+struct Pictures<'a> {
+    audit: &'a Audit,
+    encoder: Encoder,
+}
+
+impl Pictures<'_> {
+    /// An `<img>`, or a box where there is no picture.
+    fn image(&mut self, index: usize, alt: &str) -> String {
+        let image = look::image(&self.audit.pictures[index].origin).ok();
+        match image.and_then(|image| Thumbnail::of(&image, SIDE, &mut self.encoder)) {
+            Some(thumbnail) => {
+                let (width, height, alt) = (thumbnail.width, thumbnail.height, escape(alt));
+                format!("<img src=\"{}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}\" loading=\"lazy\">", thumbnail.url())
+            }
+            None => "<span class=\"missing\">not there</span>".into(),
+        }
+    }
+}
+
+/// A short text that a narrow table does not break.
+fn short(text: &str) -> Cell {
+    cell(format!("<span style=\"white-space:nowrap\">{}</span>", escape(text)), text)
+}
+
+fn summary(audit: &Audit) -> Section {
+    let tile = |what: &str, value: String, more: &str| {
+        format!("<div class=\"tile\"><dt>{what}</dt><dd>{value}<small>{}</small></dd></div>", escape(more))
+    };
+    let pairs = |counts: super::PairCounts| {
+        let all = counts.within_split + counts.across_splits + counts.across_sets;
+        (
+            thousands(all),
+            format!("{} across splits, {} across data sets", thousands(counts.across_splits), thousands(counts.across_sets)),
+        )
+    };
+    let ((exact, exact_more), (near, near_more)) = (pairs(audit.exact), pairs(audit.near));
+    let tiles = [
+        tile("Pictures", thousands(audit.pictures.len()), &format!("{} unreadable", thousands(audit.unreadable.len()))),
+        tile("Exact duplicates", exact, &exact_more),
+        tile("Near duplicates", near, &near_more),
+        tile("Cut groups", thousands(audit.cut_group_count), "in more than one split"),
+    ];
+    let line = |finding: &Finding| {
+        let (class, word) = match finding.severity {
+            Severity::Error => ("grave", "Error"),
+            Severity::Warning => ("note", "Warning"),
+            Severity::Note => ("note", "Note"),
+        };
+        format!("<li class=\"{class}\"><b>{word}</b> {}</li>", escape(&finding.text))
+    };
+    let lines: String = audit.findings.iter().map(line).collect();
+    let body = format!("<dl class=\"tiles\">{}</dl><ul class=\"warnings\">{lines}</ul>", tiles.concat());
+    let lead = match audit.severity() {
+        Severity::Error => "What is measured with these data as they are is wrong.",
+        Severity::Warning => "Nothing that spoils a measurement was found, but some things are worth a look.",
+        Severity::Note => "Nothing was found that would be in the way of training.",
+    };
+    Section { id: "summary", title: "Summary", lead: lead.into(), body }
+}
+
+fn data(audit: &Audit) -> Section {
+    let mut header = vec!["data", "split", "source"];
+    header.extend(audit.classes.iter().map(String::as_str));
+    header.push("all");
+    let mut table = Table::new("balance", "Pictures per class", &header);
+    for row in &audit.balance {
+        let mut cells = vec![
+            text(audit.roots[row.root].path.display().to_string()),
+            short(row.split.map_or("–", Split::name)),
+            short(row.source.as_deref().unwrap_or("–")),
+        ];
+        cells.extend(row.counts.iter().map(|&count| whole(count)));
+        cells.push(whole(row.counts.iter().sum()));
+        table.push(cells);
+    }
+    let mut sizes = Table::new("sizes", "The commonest sizes", &["size", "pictures", "share"]);
+    for size in audit.sizes.iter().take(10) {
+        let name = format!("{} × {}", size.width, size.height);
+        sizes.push(vec![text(name), whole(size.pictures), share(size.pictures as f64 / audit.pictures.len().max(1) as f64)]);
+    }
+    let formats: Vec<String> = audit.formats.iter().map(|(name, &n)| format!("{} {name}", thousands(n))).collect();
+    let facts = format!(
+        "<p class=\"quiet\">{}; {} grey, {} in colour.</p>",
+        escape(&formats.join(", ")),
+        thousands(audit.grey),
+        thousands(audit.colour)
+    );
+    let lead = "How many pictures there are of each class, by split and by the data set that the file names tell.";
+    Section { id: "data", title: "Data", lead: lead.into(), body: table.html() + "<h3>Sizes</h3>" + &sizes.html() + &facts }
+}
+
+fn duplicates(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
+    if audit.pairs.is_empty() {
+        return None;
+    }
+    let mut body = String::new();
+    let mut show = |title: &str, explained: &str, pick: &dyn Fn(&Pair) -> bool| {
+        let mut all: Vec<&Pair> = audit.pairs.iter().filter(|pair| pick(pair)).collect();
+        all.sort_by(|a, b| b.correlation.total_cmp(&a.correlation)); // stable
+        if all.is_empty() {
+            return;
+        }
+        let shown = if all.len() > PAIRS { format!(" The first {PAIRS} are shown.") } else { String::new() };
+        let figures: String = all.iter().take(PAIRS).map(|pair| figure(pair, pictures)).collect();
+        body += &format!(
+            "<h3>{} ({})</h3><p class=\"quiet\">{}{shown}</p><div class=\"maps\">{figures}</div>",
+            escape(title),
+            thousands(all.len()),
+            escape(explained)
+        );
+    };
+    let exact = |pair: &Pair| pair.kind.is_exact();
+    show("The same picture under two labels", "One of the two labels is wrong.", &|pair| exact(pair) && !pair.same_label);
+    show("The same picture in two splits", "What is tested was trained on.", &|pair| {
+        exact(pair) && pair.same_label && pair.relation == Relation::AcrossSplits
+    });
+    show("Nearly the same picture in two splits", "What is tested was nearly trained on.", &|pair| {
+        !exact(pair) && pair.relation == Relation::AcrossSplits
+    });
+    show("Nearly the same picture under two labels", "Often one person, seldom one photo: look closely.", &|pair| {
+        !exact(pair) && !pair.same_label && pair.relation != Relation::AcrossSplits
+    });
+    show("The same or nearly the same picture in two data sets", "Not independent of one another.", &|pair| {
+        pair.same_label && pair.relation == Relation::AcrossSets
+    });
+    show("Duplicates within a split", "They count twice.", &|pair| pair.same_label && pair.relation == Relation::WithinSplit);
+    let lead = format!(
+        "{} of duplicates connect {}.",
+        count(audit.pairs.len(), "pair", "pairs"),
+        count(audit.cluster_count, "set", "sets")
+    );
+    Some(Section { id: "duplicates", title: "Duplicates", lead, body })
+}
+
+fn figure(pair: &Pair, pictures: &mut Pictures) -> String {
+    let side = |index: usize| {
+        let member = pictures.audit.member(index);
+        let split = member.split.map_or(String::new(), |split| format!("{split}, "));
+        (
+            member.name.clone(),
+            format!("{split}<b>{}</b><span class=\"path\">{}</span>", escape(&member.label), escape(&member.name)),
+        )
+    };
+    let ((name_a, a), (name_b, b)) = (side(pair.a), side(pair.b));
+    let alike = if pair.kind.is_exact() { String::new() } else { format!(", correlation {}", decimals(pair.correlation, 3)) };
+    let images = pictures.image(pair.a, &name_a) + &pictures.image(pair.b, &name_b);
+    format!(
+        "<figure class=\"map\"><div>{images}</div><figcaption>{}{alike}: {a} and {b}</figcaption></figure>",
+        escape(pair.kind.name())
+    )
+}
+
+fn groups(audit: &Audit) -> Option<Section> {
+    if audit.cut_groups.is_empty() {
+        return None;
+    }
+    let mut table = Table::new("cut_groups", "Groups in several splits", &["group", "splits", "examples"]);
+    for leak in audit.cut_groups.iter().take(NAMED) {
+        let splits: Vec<&str> = leak.splits.iter().map(|split| split.name()).collect();
+        table.push(vec![text(&leak.group), text(splits.join(", ")), text(leak.examples.join(", "))]);
+    }
+    let lead = format!(
+        "{} (one person, one photo, one original with its copies) in more than one split.",
+        count(audit.cut_group_count, "group is", "groups are")
+    );
+    Some(Section { id: "groups", title: "Cut groups", lead, body: table.html() + &more(audit.cut_group_count) })
+}
+
+fn more(all: usize) -> String {
+    if all > NAMED { format!("<p class=\"quiet\">The first {NAMED} of {} are named.</p>", thousands(all)) } else { String::new() }
+}
+
+fn odd_files(audit: &Audit) -> Option<Section> {
+    let kinds: [(&str, &Vec<Odd>); 4] = [
+        ("Unreadable files", &audit.unreadable),
+        ("Pictures with nothing to be seen", &audit.blank),
+        ("Tiny pictures", &audit.tiny),
+        ("Pictures of an unusual size or shape", &audit.mis_sized),
+    ];
+    let mut body = String::new();
+    for (title, odd) in kinds.into_iter().filter(|(_, odd)| !odd.is_empty()) {
+        let mut table = Table::new("odd", title, &["file", "data", "what"]);
+        for odd in odd.iter().take(NAMED) {
+            table.push(vec![text(&odd.name), text(audit.roots[odd.root].path.display().to_string()), text(&odd.reason)]);
+        }
+        body += &(format!("<h3>{title} ({})</h3>", thousands(odd.len())) + &table.html() + &more(odd.len()));
+    }
+    let lead = "Files that cannot be used, or that show little.".into();
+    (!body.is_empty()).then_some(Section { id: "odd", title: "Odd files", lead, body })
+}
+
+fn shortcuts(audit: &Audit) -> Option<Section> {
+    let probe = audit.probe.as_ref()?;
+    let header =
+        ["what is told", "from", "pictures", "accuracy", "95 %", "largest share", "balanced accuracy", "95 %", "guessing"];
+    let mut table = Table::new("probe", "A linear model, cross-validated by group", &header);
+    for told in &probe.told {
+        let from = match told.from.as_str() {
+            "colour" => "colour statistics",
+            "jpeg" => "JPEG quantisation",
+            _ => "both",
+        };
+        let interval = |interval: crate::stats::bootstrap::Interval| short(&percent_interval([interval.low, interval.high]));
+        table.push(vec![
+            short(&told.what),
+            short(from),
+            whole(told.pictures),
+            share(told.accuracy.estimate),
+            interval(told.accuracy),
+            share(told.majority),
+            share(told.balanced_accuracy.estimate),
+            interval(told.balanced_accuracy),
+            share(told.chance),
+        ]);
+    }
+    let source = probe.source_tells_class.map_or(String::new(), |known| {
+        format!(
+            "<p>Who knows the source alone, and nothing of the picture, gives the right class for {} (always the largest class: {}).</p>",
+            percent(known.accuracy),
+            percent(known.majority)
+        )
+    });
+    let lead = "What can be told without looking at a face, a network can learn instead of expressions.".into();
+    Some(Section { id: "shortcuts", title: "Shortcuts", lead, body: table.html() + &source })
+}
+
+fn labels(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
+    let noise = audit.label_noise.as_ref()?;
+    let by_name: HashMap<&str, usize> =
+        audit.pictures.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
+    let shot = |issue: &super::label_noise::Issue| {
+        let image = by_name.get(issue.name.as_str()).map(|&index| pictures.image(index, &issue.name));
+        let image = image.unwrap_or_else(|| "<span class=\"missing\">not there</span>".into());
+        format!(
+            "<figure class=\"shot\">{image}<figcaption><span class=\"was\">{}</span>, rather {}? p = {}<span class=\"path\">{}</span></figcaption></figure>",
+            escape(&issue.label),
+            escape(&issue.suggested),
+            decimals(issue.self_confidence, 3),
+            escape(&issue.name)
+        )
+    };
+    let shown: String = noise.issues.iter().filter(|issue| issue.doubtful).take(LABELS).map(shot).collect();
+    let mut header = vec!["label"];
+    header.extend(noise.classes.iter().map(String::as_str));
+    let mut joint =
+        Table::new("joint", "Estimated share of pictures by label (row) and true class (column), in percent", &header);
+    for (class, row) in noise.classes.iter().zip(&noise.joint) {
+        let mut cells = vec![short(class)];
+        cells.extend(row.iter().map(|&value| number(decimals(100.0 * value, 2), value)));
+        joint.push(cells);
+    }
+    let lead = format!(
+        "Of {} about {} seem to be labelled wrong; {} doubtful (confident learning), the least believed first.",
+        count(noise.pictures, "picture", "pictures"),
+        percent(noise.noise),
+        count(noise.doubtful, "label is", "labels are")
+    );
+    let body = format!("<div class=\"gallery\">{shown}</div>{}", joint.html());
+    Some(Section { id: "labels", title: "Doubtful labels", lead, body })
+}

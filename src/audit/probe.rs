@@ -1,0 +1,198 @@
+//! The shortcut probe: how well a linear model tells source and class without looking at a face.
+//!
+//! It sees colour statistics and JPEG quantisation tables. What it can tell, a network can tell too, and may learn instead of
+//! expressions. Groups are not cut, so that it cannot go by knowing a photo.
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::look::{COLOUR, JPEG, Seen};
+use super::{Options, Picture};
+use crate::error::Result;
+use crate::random::{Purpose, rng};
+use crate::stats::bootstrap::{Interval, Settings, group_indices, metric_intervals};
+use crate::stats::logistic::{LogisticSettings, cross_validated};
+
+/// What the probe can tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Pictures that were looked at.
+    pub pictures: usize,
+    /// What was told from what.
+    pub told: Vec<Told>,
+    /// How well the source alone tells the class, where file names or roots tell more than one source.
+    pub source_tells_class: Option<SourceTellsClass>,
+}
+
+/// How well one thing is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// `source` or `class`.
+    pub what: String,
+    /// `colour`, `jpeg` or `both`.
+    pub from: String,
+    /// Its values.
+    pub values: Vec<String>,
+    /// Pictures.
+    pub pictures: usize,
+    /// Cross-validated, with its 95 % interval by group.
+    pub accuracy: Interval,
+    /// Cross-validated, with its 95 % interval by group.
+    pub balanced_accuracy: Interval,
+    /// The accuracy of always giving the commonest value.
+    pub majority: f64,
+    /// The balanced accuracy of guessing.
+    pub chance: f64,
+}
+
+/// How well the source alone tells the class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceTellsClass {
+    /// The accuracy of always giving the commonest class of the source.
+    pub accuracy: f64,
+    /// The accuracy of always giving the commonest class of all.
+    pub majority: f64,
+    /// Mean over the classes that are there of the largest share that one source has in them.
+    pub largest_share: f64,
+}
+
+/// Folds of the cross-validation.
+const FOLDS: usize = 5;
+
+/// Fewer pictures than this of a value are too few to say anything of it.
+const FEWEST: usize = 10;
+
+/// Fits the probe to at most `most` pictures drawn at random; augmented copies are left out. `None` where there is nothing to tell.
+pub(super) fn run(
+    pictures: &[Picture],
+    seen: &[Seen],
+    classes: &[String],
+    options: &Options,
+    most: usize,
+    progress: &dyn Fn(usize, usize),
+) -> Result<Option<Probe>> {
+    let mut chosen: Vec<usize> = (0..pictures.len()).filter(|&index| !pictures[index].copy).collect();
+    chosen.shuffle(&mut rng(options.seed, Purpose::Probe, 0, 0));
+    chosen.truncate(most);
+    chosen.sort_unstable();
+    let all: Vec<usize> = (0..pictures.len()).filter(|&index| !pictures[index].copy).collect();
+    let sources = sources(pictures, options);
+    let class_of = |index: usize| Some(pictures[index].class);
+    let source_of = |index: usize| sources.of.get(index).copied().flatten();
+    let inputs = [("colour", 0..COLOUR), ("jpeg", COLOUR..COLOUR + JPEG), ("both", 0..COLOUR + JPEG)];
+    let total = 2 * inputs.len();
+    let mut told = Vec::new();
+    for (round, (from, columns)) in inputs.into_iter().enumerate() {
+        for (half, what) in ["source", "class"].into_iter().enumerate() {
+            // Where one of the two says nothing, both say what the other says.
+            if from == "both" && told.iter().filter(|one: &&Told| one.what == what).count() < 2 {
+                continue;
+            }
+            let names = if what == "source" { &sources.names } else { classes };
+            let target = |index: usize| if what == "source" { source_of(index) } else { class_of(index) };
+            told.extend(tell(&chosen, pictures, seen, target, names, columns.clone(), options.seed)?.map(|one| Told {
+                what: what.into(),
+                from: from.into(),
+                ..one
+            }));
+            progress(2 * round + half + 1, total);
+        }
+    }
+    let source_tells_class = (sources.names.len() > 1).then(|| knowing_the_source(&all, pictures, &source_of, classes.len()));
+    if told.is_empty() && source_tells_class.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Probe { pictures: chosen.len(), told, source_tells_class }))
+}
+
+/// Where each picture comes from.
+struct Sources {
+    names: Vec<String>,
+    of: Vec<Option<usize>>,
+}
+
+/// The sources that the file names tell, or else the roots.
+fn sources(pictures: &[Picture], options: &Options) -> Sources {
+    let mut names: Vec<String> = pictures.iter().filter_map(|picture| picture.source.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > 1 {
+        let of = |picture: &Picture| names.iter().position(|name| Some(name) == picture.source.as_ref());
+        let of = pictures.iter().map(of).collect();
+        return Sources { names, of };
+    }
+    let names = options.roots.iter().map(|root| root.display().to_string()).collect();
+    Sources { names, of: pictures.iter().map(|picture| Some(picture.root)).collect() }
+}
+
+/// The cross-validated probe for one target; `None` with fewer than two values of [`FEWEST`] pictures.
+fn tell(
+    chosen: &[usize],
+    pictures: &[Picture],
+    seen: &[Seen],
+    target: impl Fn(usize) -> Option<usize>,
+    names: &[String],
+    columns: std::ops::Range<usize>,
+    seed: u64,
+) -> Result<Option<Told>> {
+    let mut counts = vec![0; names.len()];
+    chosen.iter().filter_map(|&index| target(index)).for_each(|value| counts[value] += 1);
+    let kept: Vec<usize> = (0..names.len()).filter(|&value| counts[value] >= FEWEST).collect();
+    let value_of = |index: usize| kept.iter().position(|&value| Some(value) == target(index));
+    let rows: Vec<(usize, usize)> = chosen.iter().filter_map(|&index| Some((index, value_of(index)?))).collect();
+    let features: Vec<f32> = rows.iter().flat_map(|&(index, _)| seen[index].features[columns.clone()].to_vec()).collect();
+    let varies = features.chunks_exact(columns.len()).any(|row| row != &features[..columns.len()]);
+    if kept.len() < 2 || !varies {
+        return Ok(None);
+    }
+    let targets: Vec<usize> = rows.iter().map(|&(_, value)| value).collect();
+    let keys: Vec<&str> = rows.iter().map(|&(index, _)| pictures[index].group.as_str()).collect();
+    let groups = group_indices(&keys);
+    if groups.iter().max().is_none_or(|&last| last + 1 < FOLDS) {
+        return Ok(None);
+    }
+    let k = kept.len();
+    let settings = LogisticSettings { tolerance: 1e-4, ..LogisticSettings::default() };
+    let found = cross_validated(&features, columns.len(), &targets, k, &groups, FOLDS, seed, &settings)?;
+    let intervals =
+        metric_intervals(&groups, &targets, &found.predicted, k, &Settings { replicates: 1000, seed, ..Settings::default() })?;
+    Ok(Some(Told {
+        what: String::new(),
+        from: String::new(),
+        values: kept.iter().map(|&value| names[value].clone()).collect(),
+        pictures: rows.len(),
+        accuracy: intervals.accuracy,
+        balanced_accuracy: intervals.balanced_accuracy,
+        majority: found.majority,
+        chance: 1.0 / k as f64,
+    }))
+}
+
+fn knowing_the_source(
+    chosen: &[usize],
+    pictures: &[Picture],
+    source_of: &dyn Fn(usize) -> Option<usize>,
+    classes: usize,
+) -> SourceTellsClass {
+    let sources = chosen.iter().filter_map(|&index| source_of(index)).max().map_or(0, |last| last + 1);
+    let mut counts = vec![vec![0usize; classes]; sources]; // [source, class]
+    for &index in chosen {
+        if let Some(source) = source_of(index) {
+            counts[source][pictures[index].class] += 1;
+        }
+    }
+    let of_class = |class: usize| counts.iter().map(move |row| row[class]);
+    let total: usize = counts.iter().flatten().sum();
+    let best: usize = counts.iter().filter_map(|row| row.iter().max()).sum();
+    let majority = (0..classes).map(|class| of_class(class).sum::<usize>()).max().unwrap_or(0);
+    let shares: Vec<f64> = (0..classes)
+        .filter_map(|class| Some((of_class(class).sum::<usize>(), of_class(class).max()?)))
+        .filter(|(all, _)| *all > 0)
+        .map(|(all, most)| most as f64 / all as f64)
+        .collect();
+    SourceTellsClass {
+        accuracy: best as f64 / total.max(1) as f64,
+        majority: majority as f64 / total.max(1) as f64,
+        largest_share: shares.iter().sum::<f64>() / shares.len().max(1) as f64,
+    }
+}
