@@ -358,7 +358,8 @@ mod tests {
     fn every_optional_key_exists() {
         for key in OPTIONAL_KEYS {
             let value = if key.contains("factor") { "0.5" } else { "3" };
-            let value = if key.starts_with("data.") && key != "data.debug_subset" { "'text'" } else { value };
+            let is_text = key.starts_with("data.") && !["data.debug_subset", "data.split_seed"].contains(&key);
+            let value = if is_text { "'text'" } else { value };
             let kind = if key.ends_with("patience") { "train.schedule.kind=plateau" } else { "train.schedule.kind=step" };
             with(&[kind, &format!("{key}={value}")]).unwrap_or_else(|e| panic!("{key}: {e}"));
         }

@@ -1,6 +1,8 @@
 //! The CPU's own kernels: convolutions, max-pools and linear layers by `mien-kernels`, as operations of the tensor engine with a
 //! backward pass of their own. They stand in for the engine's on its CPU device; see [`serves`].
 //!
+//! Beside them, what changes weights in place there: [`blend`], and [`into_values`] for whoever does arithmetic of his own.
+//!
 //! Shapes: B batch, I input and O output channels, H W height and width.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -9,9 +11,12 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use mien_kernels as kernels;
-use mien_kernels::{ConvShape, LinearShape, PoolShape};
+use mien_kernels::{ConvShape, LinearShape, PackedWeights, PoolShape};
+use rayon::prelude::*;
 
 /// Whether these kernels compute on `device`: the engine's own CPU.
 pub fn serves(device: &Device) -> bool {
@@ -27,6 +32,35 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: 
     let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
     let y = <Dispatch as Kernels>::convolve(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), layer);
     Tensor::from_dispatch(y)
+}
+
+/// [`conv2d`] without a gradient, with weights that were packed before by [`pack`].
+pub fn conv2d_packed(
+    x: Tensor<4>,
+    weights: Arc<PackedWeights>,
+    bias: Option<Tensor<1>>,
+    shape: ConvShape,
+    relu: bool,
+) -> Tensor<4> {
+    let layer = Layer { shape, relu, has_bias: bias.is_some() };
+    let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
+    Tensor::from_dispatch(<Dispatch as Kernels>::convolve_packed(x.into_dispatch(), bias.into_dispatch(), layer, weights))
+}
+
+/// Packs a convolution's weights `[O, I, k, k]` for many passes over inputs of this shape.
+pub fn pack(weight: Tensor<4>, shape: &ConvShape) -> PackedWeights {
+    PackedWeights::new(shape, &into_values(weight.flatten(0, 3)))
+}
+
+/// A tensor's numbers on the host, without a copy where nobody else holds them.
+pub fn into_values(tensor: Tensor<1>) -> Vec<f32> {
+    let data = tensor.without_autodiff().into_data_as::<f32>();
+    data.try_into_vec::<f32>().expect("the data were asked for as f32")
+}
+
+/// old · decay + new · (1 − decay), in place where nobody else holds `old`: `[n]`. f32, on a device that is served.
+pub fn blend(old: Tensor<1>, new: Tensor<1>, decay: f64) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as Kernels>::average(old.into_dispatch(), new.into_dispatch(), decay))
 }
 
 /// Max-pool as torch's: `[B, C, H, W] -> [B, C, H', W']`. f32, on a device that is served.
@@ -58,6 +92,15 @@ pub struct Layer {
 pub trait Kernels: Backend {
     /// See [`conv2d`].
     fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, layer: Layer) -> FloatTensor<Self>;
+    /// See [`conv2d_packed`].
+    fn convolve_packed(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        layer: Layer,
+        weights: Arc<PackedWeights>,
+    ) -> FloatTensor<Self>;
+    /// See [`blend`].
+    fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self>;
     /// See [`max_pool2d`]; `outer` is batch and channels.
     fn pool(x: FloatTensor<Self>, outer: [usize; 2], shape: PoolShape) -> FloatTensor<Self>;
     /// See [`linear`].
@@ -77,6 +120,19 @@ fn values(tensor: &Primitive) -> &[f32] {
     tensor.as_slice::<f32>().expect("the layers give contiguous f32 tensors")
 }
 
+/// Numbers in a piece of work of one thread.
+pub const BLOCK: usize = 1 << 15;
+
+/// Room for `len` numbers that a kernel is about to write, all of them; clearing it first would cost a tenth of a step.
+#[allow(clippy::uninit_vec)]
+fn buffer(len: usize) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    // SAFETY: the capacity is there, any bits are an f32, and each kernel writes its whole output before it reads any of it (their
+    // documentation says so and their tests check it on buffers of NaN).
+    unsafe { values.set_len(len) };
+    values
+}
+
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
     Primitive::from_data(TensorData::new(values, shape))
 }
@@ -86,9 +142,26 @@ impl Kernels for Flex {
         let Layer { shape, relu, has_bias } = layer;
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
-        let mut output = vec![0.0; shape.output_len()];
+        let mut output = buffer(shape.output_len());
         kernels::conv_forward(&shape, values(&x), values(&weight), has_bias.then(|| values(&bias)), relu, &mut output);
         tensor(output, [shape.batch, shape.out_channels, height, width])
+    }
+
+    fn convolve_packed(x: Primitive, bias: Primitive, layer: Layer, weights: Arc<PackedWeights>) -> Primitive {
+        let Layer { shape, relu, has_bias } = layer;
+        let [x, bias] = [x, bias].map(|tensor| tensor.to_contiguous());
+        let (height, width) = shape.output();
+        let mut output = buffer(shape.output_len());
+        kernels::conv_forward_packed(&shape, values(&x), &weights, has_bias.then(|| values(&bias)), relu, &mut output);
+        tensor(output, [shape.batch, shape.out_channels, height, width])
+    }
+
+    fn average(old: Primitive, new: Primitive, decay: f64) -> Primitive {
+        let (mut old, new) = (old.to_contiguous(), new.to_contiguous());
+        let (keep, take) = (decay as f32, (1.0 - decay) as f32);
+        let averages = old.storage_mut::<f32>().par_chunks_mut(BLOCK).zip(values(&new).par_chunks(BLOCK));
+        averages.for_each(|(old, new)| old.iter_mut().zip(new).for_each(|(old, new)| *old = *old * keep + *new * take));
+        old
     }
 
     fn pool(x: Primitive, outer: [usize; 2], shape: PoolShape) -> Primitive {
@@ -97,7 +170,7 @@ impl Kernels for Flex {
 
     fn project(x: Primitive, weight: Primitive, bias: Primitive, shape: LinearShape, relu: bool) -> Primitive {
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
-        let mut output = vec![0.0; shape.rows * shape.outputs];
+        let mut output = buffer(shape.rows * shape.outputs);
         kernels::linear_forward(&shape, values(&x), values(&weight), Some(values(&bias)), relu, &mut output);
         tensor(output, [shape.rows, shape.outputs])
     }
@@ -106,7 +179,7 @@ impl Kernels for Flex {
 /// The maxima, and where in its window each was found.
 fn pooled(x: &Primitive, [batch, channels]: [usize; 2], shape: &PoolShape) -> (Primitive, Vec<u8>) {
     let (height, width) = shape.output();
-    let (mut output, mut indices) = (vec![0.0; shape.output_len()], vec![0; shape.output_len()]);
+    let (mut output, mut indices) = (buffer(shape.output_len()), vec![0; shape.output_len()]);
     kernels::max_pool_forward(shape, values(x), &mut output, &mut indices);
     (tensor(output, [batch, channels, height, width]), indices)
 }
@@ -123,6 +196,19 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
+    }
+
+    fn convolve_packed(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        layer: Layer,
+        weights: Arc<PackedWeights>,
+    ) -> FloatTensor<Self> {
+        FloatTensor::<Self>::new(Flex::convolve_packed(x.into_primitive(), bias.into_primitive(), layer, weights))
+    }
+
+    fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
+        FloatTensor::<Self>::new(Flex::average(old.into_primitive(), new.into_primitive(), decay))
     }
 
     fn pool(x: FloatTensor<Self>, outer: [usize; 2], shape: PoolShape) -> FloatTensor<Self> {
@@ -178,8 +264,8 @@ impl Backward<Flex, 3> for Convolve {
         let (gradient, gate) = (values(&gradient), gate.as_ref().map(values));
         if let Some(node) = weight_node {
             let ConvShape { out_channels, in_channels, kernel, .. } = shape;
-            let mut of_weight = vec![0.0; shape.weight_len()];
-            let mut of_bias = vec![0.0; out_channels];
+            let mut of_weight = buffer(shape.weight_len());
+            let mut of_bias = buffer(out_channels);
             let wanted = bias_node.as_ref().filter(|_| has_bias).map(|_| of_bias.as_mut_slice());
             kernels::conv_weight_gradient(&shape, values(&x), gradient, gate, &mut of_weight, wanted);
             grads.register::<Flex>(node.id, tensor(of_weight, [out_channels, in_channels, kernel, kernel]));
@@ -187,12 +273,12 @@ impl Backward<Flex, 3> for Convolve {
                 grads.register::<Flex>(node.id, tensor(of_bias, [out_channels]));
             }
         } else if let Some(node) = bias_node.filter(|_| has_bias) {
-            let mut of_bias = vec![0.0; shape.out_channels];
+            let mut of_bias = buffer(shape.out_channels);
             kernels::bias_gradient(&shape, gradient, gate, &mut of_bias);
             grads.register::<Flex>(node.id, tensor(of_bias, [shape.out_channels]));
         }
         if let Some(node) = x_node {
-            let mut of_x = vec![0.0; shape.input_len()];
+            let mut of_x = buffer(shape.input_len());
             kernels::conv_input_gradient(&shape, gradient, gate, values(&weight), &mut of_x);
             grads.register::<Flex>(node.id, tensor(of_x, [shape.batch, shape.in_channels, shape.height, shape.width]));
         }
@@ -210,7 +296,7 @@ impl Backward<Flex, 1> for Pool {
         let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
         let [Some(node)] = ops.parents else { return };
         let (indices, [batch, channels], shape) = ops.state;
-        let mut of_x = vec![0.0; shape.input_len()];
+        let mut of_x = buffer(shape.input_len());
         kernels::max_pool_backward(&shape, values(&gradient), &indices, &mut of_x);
         grads.register::<Flex>(node.id, tensor(of_x, [batch, channels, shape.height, shape.width]));
     }
@@ -255,12 +341,12 @@ impl Backward<Flex, 3> for Project {
             grads.register::<Flex>(node.id, tensor(of_bias, [outputs]));
         }
         if let Some(node) = weight_node {
-            let mut of_weight = vec![0.0; outputs * inputs];
+            let mut of_weight = buffer(outputs * inputs);
             kernels::linear_weight_gradient(&shape, values(&x), gradient, &mut of_weight);
             grads.register::<Flex>(node.id, tensor(of_weight, [outputs, inputs]));
         }
         if let Some(node) = x_node {
-            let mut of_x = vec![0.0; rows * inputs];
+            let mut of_x = buffer(rows * inputs);
             kernels::linear_input_gradient(&shape, gradient, values(&weight), &mut of_x);
             grads.register::<Flex>(node.id, tensor(of_x, [rows, inputs]));
         }

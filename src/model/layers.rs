@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use burn::tensor::activation::relu;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, module};
+use mien_kernels::ConvShape;
 use rand::RngExt;
 
 use super::export::Exporter;
@@ -147,8 +148,14 @@ impl Conv2d {
     }
 
     fn compute(&self, x: Tensor<4>, pass: &Pass, with_relu: bool) -> Tensor<4> {
-        let weight = pass.params.get::<4>(self.weight);
         let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
+        if pass.is_fast(&x) && pass.train.is_none() && !x.device().is_autodiff() {
+            let ([batch, in_channels, height, width], weight) = (x.dims(), &pass.params.entry(self.weight).shape);
+            let (out_channels, kernel, stride, padding) = (weight[0], weight[2], self.stride, self.padding);
+            let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
+            return fast::conv2d_packed(x, pass.params.packed(self.weight, &shape), bias, shape, with_relu);
+        }
+        let weight = pass.params.get::<4>(self.weight);
         if pass.is_fast(&x) {
             return fast::conv2d(x, weight, bias, self.stride, self.padding, with_relu);
         }

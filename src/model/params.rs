@@ -8,8 +8,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Div;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use mien_kernels::{ConvShape, PackedWeights};
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
@@ -131,12 +133,38 @@ impl Param {
 }
 
 /// A model's numbers: an ordered table of named tensors on one device.
-#[derive(Clone)]
 pub struct Params {
     entries: Vec<Param>,
+    /// Weights of convolutions packed for the CPU's kernels, by position; forgotten as soon as anything may change.
+    packed: Mutex<HashMap<usize, Arc<PackedWeights>>>,
+}
+
+impl Clone for Params {
+    fn clone(&self) -> Self {
+        Self::of(self.entries.clone())
+    }
 }
 
 impl Params {
+    fn of(entries: Vec<Param>) -> Self {
+        Self { entries, packed: Mutex::default() }
+    }
+
+    /// The weights `[O, I, k, k]` of a convolution, packed once for all passes without gradients.
+    pub fn packed(&self, id: ParamId, shape: &ConvShape) -> Arc<PackedWeights> {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = packed.get(&id.0).filter(|weights| weights.fits(shape)).cloned();
+        known.unwrap_or_else(|| {
+            let weights = Arc::new(super::fast::pack(self.get::<4>(id), shape));
+            packed.insert(id.0, Arc::clone(&weights));
+            weights
+        })
+    }
+
+    fn forget_packed(&mut self) {
+        self.packed.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Fresh values for `specs`. Each tensor's values depend on the seed and its name alone.
     ///
     /// `on_pretrained` takes the start values of new layers on top of pretrained ones.
@@ -155,7 +183,7 @@ impl Params {
                 }
             })
             .collect();
-        Self { entries }
+        Self::of(entries)
     }
 
     /// All entries, in the order of declaration.
@@ -165,6 +193,7 @@ impl Params {
 
     /// All entries, to change them.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Param> {
+        self.forget_packed();
         self.entries.iter_mut()
     }
 
@@ -182,6 +211,7 @@ impl Params {
 
     /// Replaces the value of a buffer.
     pub fn set(&mut self, id: ParamId, value: Tensor<1>) {
+        self.forget_packed();
         self.entries[id.0].value = value;
     }
 
@@ -203,13 +233,13 @@ impl Params {
     /// The same table with gradients on for every trained weight.
     pub fn for_training(self) -> Self {
         let entries = self.entries.into_iter().map(|entry| Param { value: leaf(entry.value, entry.kind, entry.frozen), ..entry });
-        Self { entries: entries.collect() }
+        Self::of(entries.collect())
     }
 
     /// A copy of the table without gradients: cheap, the numbers are shared.
     pub fn for_inference(&self) -> Self {
         let entries = self.entries.iter().map(|entry| Param { value: entry.value.clone().without_autodiff(), ..entry.clone() });
-        Self { entries: entries.collect() }
+        Self::of(entries.collect())
     }
 
     /// Freezes the entries whose names `which` accepts.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::fsutil::write_atomic;
 
 /// Keys that the study sets itself for every run.
-const OWNED: [&str; 5] = ["train.seed", "data.root", "data.dataset_type", "data.augmented", "data.synthetic"];
+const OWNED: [&str; 6] = ["train.seed", "data.split_seed", "data.root", "data.dataset_type", "data.augmented", "data.synthetic"];
 
 /// Keys that decide who is in the test set, which must be the same for all variants.
 const FIXED: [&str; 6] =

@@ -1,6 +1,9 @@
 //! Exponential moving average of the weights and of the batch-norm statistics (Polyak averaging, as in TensorFlow's
 //! ExponentialMovingAverage with its warm-up by the number of updates).
 
+use burn::tensor::Tensor;
+
+use crate::model::fast;
 use crate::model::params::Params;
 
 /// The averaged numbers of a model.
@@ -24,8 +27,12 @@ impl Ema {
         let decay = warm_decay(self.decay, self.updates);
         self.updates += 1;
         for (average, live) in self.params.iter_mut().zip(live.iter()).filter(|(_, live)| !live.frozen) {
-            let old = std::mem::replace(&mut average.value, live.value.clone());
-            average.value = old * decay + live.value.clone().without_autodiff() * (1.0 - decay);
+            let old = std::mem::replace(&mut average.value, Tensor::empty([0], &live.value.device()));
+            let live = live.value.clone().without_autodiff();
+            average.value = match fast::serves(&live.device()) {
+                true => fast::blend(old, live, decay),
+                false => old * decay + live * (1.0 - decay),
+            };
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::str::FromStr;
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::params::{Params, leaf};
+use crate::model::fast::{self, BLOCK};
+use crate::model::params::{Params, leaf, tensor};
 use crate::model::weights::{NamedTensor, TensorFile};
 
 /// Which update rule.
@@ -84,6 +86,12 @@ impl Optimizer {
             let Some(gradient) = gradient else { continue };
             // The graph's leaf is let go before the update, so that engines can work in place.
             let weight = std::mem::replace(&mut param.value, Tensor::empty([0], &gradient.device())).without_autodiff();
+            if fast::serves(&weight.device()) {
+                let device = weight.device();
+                let weight = in_place(weight, gradient, memory, &self.rule, learning_rate, self.steps);
+                param.value = leaf(tensor(weight, &device), param.kind, param.frozen);
+                continue;
+            }
             let weight = match self.rule.kind {
                 OptimizerKind::Sgd => sgd(weight, gradient, memory, &self.rule, learning_rate),
                 OptimizerKind::Adam | OptimizerKind::Adamw => {
@@ -148,6 +156,67 @@ impl Optimizer {
         }
         Ok(())
     }
+}
+
+/// The rules of [`sgd`] and [`adam`] in one pass over the numbers, on the host; takes the weights and gives them back.
+fn in_place(
+    weight: Tensor<1>,
+    gradient: Tensor<1>,
+    memory: &mut Option<Memory>,
+    rule: &Rule,
+    learning_rate: f64,
+    step: u64,
+) -> Vec<f32> {
+    let device = weight.device().without_autodiff();
+    let [mut weight, gradient] = [weight, gradient].map(fast::into_values);
+    let (rate, decay, momentum) = (learning_rate as f32, rule.weight_decay as f32, rule.momentum as f32);
+    let known = memory.take();
+    let is_first = known.is_none();
+    let count = weight.len();
+    let old = |tensor: Option<Tensor<1>>| tensor.map_or_else(|| vec![0.0; count], fast::into_values);
+    if rule.kind == OptimizerKind::Sgd {
+        if rule.momentum == 0.0 {
+            let blocks = weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK));
+            blocks
+                .for_each(|(weight, gradient)| weight.iter_mut().zip(gradient).for_each(|(w, g)| *w -= (g + *w * decay) * rate));
+            return weight;
+        }
+        let mut velocity = old(known.map(|memory| memory.first));
+        let kept = if is_first { 0.0 } else { momentum };
+        let blocks = weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(velocity.par_chunks_mut(BLOCK));
+        blocks.for_each(|((weight, gradient), velocity)| {
+            for ((w, g), v) in weight.iter_mut().zip(gradient).zip(velocity) {
+                let g = g + *w * decay;
+                *v = *v * kept + g;
+                *w -= if rule.nesterov { g + *v * momentum } else { *v } * rate;
+            }
+        });
+        *memory = Some(Memory { first: tensor(velocity, &device), second: None });
+        return weight;
+    }
+    let (first, second) = known.map_or((None, None), |memory| (Some(memory.first), memory.second));
+    let (mut first, mut second) = (old(first), old(second));
+    let step = step as i32;
+    let (correction_1, correction_2) = (1.0 - BETA_1.powi(step), 1.0 - BETA_2.powi(step));
+    let (step_size, root) = ((learning_rate / correction_1) as f32, correction_2.sqrt() as f32);
+    let (in_gradient, shrink) = match rule.kind {
+        OptimizerKind::Adamw => (0.0, (1.0 - learning_rate * rule.weight_decay) as f32),
+        _ => (decay, 1.0),
+    };
+    let (beta_1, rest_1, beta_2, rest_2) = (BETA_1 as f32, (1.0 - BETA_1) as f32, BETA_2 as f32, (1.0 - BETA_2) as f32);
+    let moments = first.par_chunks_mut(BLOCK).zip(second.par_chunks_mut(BLOCK));
+    weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(moments).for_each(
+        |((weight, gradient), (first, second))| {
+            for (((w, g), m), s) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
+                let g = g + *w * in_gradient;
+                *m = *m * beta_1 + g * rest_1;
+                *s = *s * beta_2 + g * g * rest_2;
+                *w = *w * shrink - *m / (s.sqrt() / root + EPSILON as f32) * step_size;
+            }
+        },
+    );
+    *memory = Some(Memory { first: tensor(first, &device), second: Some(tensor(second, &device)) });
+    weight
 }
 
 /// g ← g + wd·w; v ← m·v + g (v = g at first); w ← w − lr·v, or − lr·(g + m·v) with Nesterov.
