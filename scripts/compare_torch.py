@@ -38,6 +38,9 @@ def serve(name, size, batch, threads, layout, dtype):
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     model = build(name, size=size)
+    if name.endswith("cbam"):
+        # Its first linear layer reads the whole map.
+        model.classifier[0] = torch.nn.Linear(512 * (size >> 5) ** 2, 4096)
     x, y = torch.rand(batch, 3, size, size) * 2 - 1, torch.arange(batch) % 7
     if layout == "channels_last":
         model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)

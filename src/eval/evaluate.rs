@@ -36,6 +36,9 @@ pub fn logits(
     each_batch(source, samples, run, progress, |images| batch_logits(model, params, images, source.size, run.compute))
 }
 
+/// A row of numbers for each picture.
+pub type Rows = Vec<Vec<f32>>;
+
 /// The raw logits of `samples` as [`logits`], and the features of some: those at the positions `kept` within `samples`, averaged over
 /// the map, `[kept][C]`.
 ///
@@ -49,7 +52,7 @@ pub fn logits_and_embeddings(
     kept: &[usize],
     run: Run,
     progress: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+) -> Result<(Rows, Rows)> {
     let (mut embeddings, mut done, mut kept) = (Vec::with_capacity(kept.len()), 0, kept.iter().copied().peekable());
     let logits = each_batch(source, samples, run, progress, |images| {
         let pass = Pass::eval(params).with_compute(run.compute);

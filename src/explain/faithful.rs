@@ -259,6 +259,15 @@ fn neighbours(place: usize, size: usize) -> impl Iterator<Item = (usize, f64)> {
     })
 }
 
+/// What one removed pixel shall be: `total` times its value is the weighted sum of its neighbours.
+struct Equation {
+    total: f64,
+    /// Removed neighbours, by their number among the removed, and their weights.
+    free: Vec<(usize, f64)>,
+    /// Known neighbours, by their place, and their weights.
+    fixed: Vec<(usize, f64)>,
+}
+
 /// Replaces the `removed` pixels of `[3, S, S]`: each becomes the weighted mean of its neighbours, all at once, by conjugate gradients
 /// on that system (it is symmetric and positive), and a little noise. With nothing left to go by they become the mean of the picture.
 fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand::Rng) -> Vec<f32> {
@@ -266,8 +275,7 @@ fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand:
     let normal = Normal::new(0.0, NOISE).expect("a constant above 0");
     let mut unknown = vec![usize::MAX; area];
     removed.iter().enumerate().for_each(|(index, place)| unknown[*place] = index);
-    // Of each unknown: the sum of its weights, its unknown neighbours and its known ones.
-    let rows: Vec<(f64, Vec<(usize, f64)>, Vec<(usize, f64)>)> = removed
+    let rows: Vec<Equation> = removed
         .iter()
         .map(|place| {
             let total = neighbours(*place, size).map(|(_, weight)| weight).sum();
@@ -278,16 +286,16 @@ fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand:
                     index => free.push((index, weight)),
                 }
             }
-            (total, free, fixed)
+            Equation { total, free, fixed }
         })
         .collect();
     let mut out = image.to_vec();
     for plane in out.chunks_exact_mut(area) {
         let start = f64::from(plane.iter().sum::<f32>()) / area as f64;
         let target: Vec<f64> =
-            rows.iter().map(|(.., fixed)| fixed.iter().map(|(place, weight)| weight * f64::from(plane[*place])).sum()).collect();
+            rows.iter().map(|row| row.fixed.iter().map(|(place, weight)| weight * f64::from(plane[*place])).sum()).collect();
         let apply = |x: &[f64]| -> Vec<f64> {
-            let row = |(index, (total, free, _)): (usize, &(f64, Vec<(usize, f64)>, _))| {
+            let row = |(index, Equation { total, free, .. }): (usize, &Equation)| {
                 total * x[index] - free.iter().map(|(other, weight)| weight * x[*other]).sum::<f64>()
             };
             rows.iter().enumerate().map(row).collect()

@@ -199,15 +199,14 @@ fn prepare_data(plan: &Plan, out: &Path, jobs: &[Job], listener: &dyn Listener, 
     fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
     let wants = |kind: Kind| jobs.iter().any(|job| job.kind == kind);
     let leaky = wants(Kind::Leaky);
-    if leaky || wants(Kind::Typed(DatasetType::Augmented)) {
-        if !make_copies(plan, &plan.real, &folder.join(AUGMENTED), listener, stop)? {
-            return Ok(false);
-        }
+    let wants_copies = leaky || wants(Kind::Typed(DatasetType::Augmented));
+    if wants_copies && !make_copies(plan, &plan.real, &folder.join(AUGMENTED), listener, stop)? {
+        return Ok(false);
     }
-    if let (Some(synthetic), true) = (&plan.synthetic, wants(Kind::Typed(DatasetType::SyntheticAugmented))) {
-        if !make_copies(plan, synthetic, &folder.join(SYNTHETIC_AUGMENTED), listener, stop)? {
-            return Ok(false);
-        }
+    if let (Some(synthetic), true) = (&plan.synthetic, wants(Kind::Typed(DatasetType::SyntheticAugmented)))
+        && !make_copies(plan, synthetic, &folder.join(SYNTHETIC_AUGMENTED), listener, stop)?
+    {
+        return Ok(false);
     }
     if leaky && !folder.join(LEAKY).exists() {
         listener.working("splitting the leaky protocol's images", 0, 0);

@@ -29,6 +29,10 @@ pub fn write(out: &Path, results: &Results, plan: &Plan) -> Result<Written> {
     output.write(out, PAGE, &html, &Options::default(), warnings)
 }
 
+type OfVariant = fn(&VariantResult) -> Interval;
+type OfRun = fn(&super::results::RunResult) -> f64;
+type OfComparison = fn(&Comparison) -> &Change;
+
 fn document_of(results: &Results, plan: &Plan, output: &mut Output) -> String {
     let mut sections = vec![answer(results), numbers(results, output)];
     sections.extend(differences(results, output));
@@ -171,7 +175,7 @@ fn numbers(results: &Results, output: &mut Output) -> Section {
         }
         table.push(row);
     }
-    let metrics: [(&str, fn(&VariantResult) -> Interval, fn(&super::results::RunResult) -> f64); 3] = [
+    let metrics: [(&str, OfVariant, OfRun); 3] = [
         ("Accuracy, %", |one| one.accuracy, |run| run.accuracy),
         ("Balanced accuracy, %", |one| one.balanced_accuracy, |run| run.balanced_accuracy),
         ("Macro F1, in hundredths", |one| one.macro_f1, |run| run.macro_f1),
@@ -268,7 +272,7 @@ fn differences(results: &Results, output: &mut Output) -> Option<Section> {
         return None;
     }
     let interval = level(results.level);
-    let metrics: [(&str, fn(&Comparison) -> &Change); 3] = [
+    let metrics: [(&str, OfComparison); 3] = [
         ("accuracy", |one| &one.accuracy),
         ("balanced accuracy", |one| &one.balanced_accuracy),
         ("macro F1", |one| &one.macro_f1),
