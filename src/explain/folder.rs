@@ -87,9 +87,12 @@ pub struct MapEntry {
     pub overlays: BTreeMap<String, String>,
     /// the raw numbers of all methods by name (`.npy`, f32, at the size of the features),
     pub raw: BTreeMap<String, String>,
-    /// and where the attention blocks look, for models that have such.
+    /// and, for models with attention blocks, where the last one looks,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
+    /// and all of them side by side, from the input on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_blocks: Option<String>,
 }
 
 /// The mean map of a class.
@@ -247,7 +250,8 @@ impl<'a> Writer<'a> {
         let attention = self.explainer.attention(&subject.input)?;
         let attention: Vec<RgbImage> = attention.iter().map(|maps| overlay(&subject.image, &maps[0])).collect();
         pictures.extend(attention.last().cloned());
-        let strip = beside(&attention).map(|strip| self.picture(&format!("{stem}_attention.png"), &strip)).transpose()?;
+        let last = attention.last().map(|last| self.picture(&format!("{stem}_attention.png"), last)).transpose()?;
+        let blocks = beside(&attention).map(|strip| self.picture(&format!("{stem}_attention_blocks.png"), &strip)).transpose()?;
         let name = |class: usize| self.card.classes[class].clone();
         let is_wrong = subject.truth.is_some_and(|truth| truth != predicted);
         let sure = format!("{:.0} %", 100.0 * probabilities[predicted]);
@@ -268,7 +272,8 @@ impl<'a> Writer<'a> {
             overlay: overlays[&self.index.method].clone(),
             overlays,
             raw,
-            attention: strip,
+            attention: last,
+            attention_blocks: blocks,
         });
         let picture = self.picture(&format!("{stem}.png"), &subject.image)?;
         if let Some(entry) = self.index.maps.last_mut() {
