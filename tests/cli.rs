@@ -1,9 +1,12 @@
 //! The program as users run it: real runs on drawn faces and on real photographs, killed and resumed, and every kind of bad input.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use program::{fails, mien, ok, output, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -31,39 +34,6 @@ const QUICK: [&str; 21] = [
     "--no-auto-lr",
     "--no-report",
 ];
-
-fn mien(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mien"));
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn output(arguments: &[&str]) -> Output {
-    mien(arguments).output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Runs the program, which must succeed, and returns its standard output.
-fn ok(arguments: &[&str]) -> String {
-    let output = output(arguments);
-    assert!(output.status.success(), "mien {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Runs the program, which must fail with one line on standard error that holds all of `parts`.
-fn fails(arguments: &[&str], parts: &[&str]) {
-    let output = output(arguments);
-    let error = text(&output.stderr);
-    assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
-    assert!(!error.contains("panicked"), "mien {}: {error}", arguments.join(" "));
-    assert_eq!(error.trim_end().lines().count(), 1, "mien {}: more than one line: {error}", arguments.join(" "));
-    for part in parts {
-        assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "));
-    }
-}
 
 struct Place {
     temp: TempDir,

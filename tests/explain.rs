@@ -1,26 +1,14 @@
 //! Explanations and pages as users make them: every file that they promise, from real runs on drawn faces.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
+use program::{ok, output, text};
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn output(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mien")).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn ok(arguments: &[&str]) -> String {
-    let output = output(arguments);
-    assert!(output.status.success(), "mien {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
 
 /// Runs the program, which must fail; its last line on standard error must hold all of `parts`.
 fn fails(arguments: &[&str], parts: &[&str]) {

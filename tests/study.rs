@@ -1,35 +1,14 @@
 //! Audits and studies as users run them: duplicates that were planted are found, a clean list trains, a study compares on one fixed test set
 //! and goes on where it was stopped.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
+use program::{fails, ok, output, text};
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn output(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mien")).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn ok(arguments: &[&str]) -> String {
-    let output = output(arguments);
-    assert!(output.status.success(), "mien {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
-
-fn fails(arguments: &[&str], parts: &[&str]) {
-    let output = output(arguments);
-    let error = text(&output.stderr);
-    assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
-    assert!(!error.contains("panicked"), "mien {}: {error}", arguments.join(" "));
-    assert_eq!(error.trim_end().lines().count(), 1, "mien {}: more than one line: {error}", arguments.join(" "));
-    parts.iter().for_each(|part| assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" ")));
-}
 
 struct Place(TempDir);
 

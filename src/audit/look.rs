@@ -6,6 +6,7 @@ use super::similar::Look;
 use crate::data::Origin;
 use crate::data::decode::{Format, decode, format, is_grey};
 use crate::data::image::RgbImage;
+use crate::data::store::{expand, hash_pixels};
 
 /// Numbers of a picture that say nothing of a face: [`COLOUR`] of its colours, then [`JPEG`] of its file.
 pub(super) type Features = [f32; COLOUR + JPEG];
@@ -63,10 +64,7 @@ pub(super) fn image(origin: &Origin) -> Result<RgbImage, String> {
             let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
             decode(&bytes).map_err(|error| error.to_string())
         }
-        Origin::Pixels { width, height, buffer, start } => {
-            let grey = buffer.get(*start..start + width * height).ok_or("holds fewer pixels than its size says")?;
-            Ok(RgbImage::from_grey(*width, *height, grey))
-        }
+        Origin::Pixels { .. } => expand(origin).ok_or_else(|| "holds fewer pixels than its size says".into()),
     }
 }
 
@@ -90,15 +88,6 @@ fn seen(hash: [u8; 32], image: &RgbImage, format: &'static str, file: &[u8]) -> 
         look: Look::at(image),
         features,
     })
-}
-
-/// As the loader hashes pixels: the size first, so that a picture and its transpose differ.
-fn hash_pixels(image: &RgbImage) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(image.width as u64).to_le_bytes());
-    hasher.update(&(image.height as u64).to_le_bytes());
-    hasher.update(&image.pixels);
-    *hasher.finalize().as_bytes()
 }
 
 /// Pixels of each brightness.

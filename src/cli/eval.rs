@@ -4,11 +4,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Compute, SplitArg, Verbosity, print, shown};
-use crate::data::Split;
 use crate::error::Error;
 use crate::eval::files::summary_table;
 use crate::model::weights::load_model;
-use crate::run::{self, Samples, Subject, evaluate_split, evaluation_data};
+use crate::run::{self, Subject, evaluate_split, evaluation_data};
 use crate::train::fit::BEST;
 
 /// Evaluate a model on a split, or several together as an ensemble.
@@ -87,12 +86,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let source = evaluation_data(folder, data.as_deref(), &loaded[0].card, &loading.progress())?;
     drop(loading);
 
-    let samples = match args.split {
-        Some(SplitArg::Train) => Samples::Of(Split::Train),
-        Some(SplitArg::Valid) => Samples::Of(Split::Valid),
-        Some(SplitArg::Test) | None => Samples::Of(Split::Test),
-        Some(SplitArg::All) => Samples::All,
-    };
+    let samples = args.split.unwrap_or(SplitArg::Test).into();
     let names = unique_names(&models);
     let subjects: Vec<_> = models
         .iter()

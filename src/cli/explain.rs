@@ -7,7 +7,6 @@ use anyhow::Result;
 use super::eval::model_file;
 use super::predict::find_images;
 use super::{Compute, INTERRUPTED, SplitArg, Verbosity, print, shown, stop_on_ctrl_c};
-use crate::data::Split;
 use crate::data::layout;
 use crate::error::Error;
 use crate::explain::cam::Method;
@@ -86,12 +85,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let loaded = load_model(&file, &device.device)?;
     let target = parse_class(&args.class, &loaded)?;
     let settings = Settings { methods: methods.clone(), target, smooth: args.smooth, seed: args.seed };
-    let samples = args.split.map(|split| match split {
-        SplitArg::Train => Samples::Of(Split::Train),
-        SplitArg::Valid => Samples::Of(Split::Valid),
-        SplitArg::Test => Samples::Of(Split::Test),
-        SplitArg::All => Samples::All,
-    });
+    let samples = args.split.map(Samples::from);
     // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each picture.
     let judged_methods = if args.methods == ["grad-cam"] {
         Method::ALL.into_iter().filter(|method| *method != Method::ScoreCam).collect()

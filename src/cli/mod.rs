@@ -24,11 +24,13 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::data::Split;
 use crate::device::{self, DeviceConfig, OpenDevice};
 use crate::error::Error;
 use crate::eval::evaluate::Run;
 use crate::report::console::{Console, JsonLines, Quiet};
 use crate::report::events::Sink;
+use crate::run::Samples;
 
 /// Trains, explains and compares facial-emotion classifiers.
 ///
@@ -185,6 +187,17 @@ enum SplitArg {
     Valid,
     Test,
     All,
+}
+
+impl From<SplitArg> for Samples {
+    fn from(split: SplitArg) -> Self {
+        match split {
+            SplitArg::Train => Self::Of(Split::Train),
+            SplitArg::Valid => Self::Of(Split::Valid),
+            SplitArg::Test => Self::Of(Split::Test),
+            SplitArg::All => Self::All,
+        }
+    }
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);

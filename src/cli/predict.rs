@@ -5,12 +5,11 @@ use anyhow::Result;
 
 use super::eval::model_file;
 use super::{Verbosity, print};
-use crate::augment::transform::{Normalization, Scratch, eval_pixels};
-use crate::data::decode::{decode, is_image_path};
+use crate::data::decode::is_image_path;
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::eval::evaluate::{batch_logits, softmax};
-use crate::model::weights::{LoadedModel, load_model};
+use crate::eval::evaluate::{batch_logits, read_picture, softmax};
+use crate::model::weights::load_model;
 
 /// Say what emotion images show: the top classes with their probabilities.
 ///
@@ -51,8 +50,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for batch in images.chunks(args.batch_size) {
         let (mut paths, mut input) = (Vec::new(), Vec::new());
         for path in batch {
-            match read(path, &loaded) {
-                Ok(pixels) => {
+            match read_picture(path, &loaded.card) {
+                Ok((_, pixels)) => {
                     input.extend(pixels);
                     paths.push(path);
                 }
@@ -76,16 +75,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(path: &Path, loaded: &LoadedModel) -> Result<Vec<f32>, Error> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-    let image = decode(&bytes).map_err(|e| Error::at(path, e.to_string()))?;
-    let size = loaded.card.input_size;
-    let normalization = Normalization { mean: loaded.card.mean, std: loaded.card.std };
-    let mut pixels = vec![0.0; 3 * size * size];
-    eval_pixels(&image, size, &normalization, &mut Scratch::default(), &mut pixels);
-    Ok(pixels)
 }
 
 /// One image's answer: `path  happy 97.1 %  neutral 2.0 %  …`, or a JSON object.

@@ -107,7 +107,7 @@ pub(super) fn hash_file(path: &std::path::Path) -> Option<[u8; 32]> {
     Some(*blake3::hash(&fs::read(path).ok()?).as_bytes())
 }
 
-fn hash_pixels(image: &RgbImage) -> [u8; 32] {
+pub(crate) fn hash_pixels(image: &RgbImage) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(image.width as u64).to_le_bytes());
     hasher.update(&(image.height as u64).to_le_bytes());
@@ -116,7 +116,7 @@ fn hash_pixels(image: &RgbImage) -> [u8; 32] {
 }
 
 /// The RGB picture of pixels in memory; `None` for a file.
-fn expand(origin: &Origin) -> Option<RgbImage> {
+pub(crate) fn expand(origin: &Origin) -> Option<RgbImage> {
     match origin {
         Origin::File(_) => None,
         Origin::Pixels { width, height, buffer, start } => {

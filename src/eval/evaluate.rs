@@ -1,14 +1,19 @@
 //! Runs a model over samples. Every picture counts once; no random transform, no augmented copy.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::augment::transform::{Normalization, Scratch, eval_pixels};
 use crate::data::batches::{BatchSource, Batches, Mode, Place};
-use crate::error::Result;
+use crate::data::decode::decode;
+use crate::data::image::RgbImage;
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::layers::{ComputeType, Pass, global_avg_pool};
 use crate::model::params::{Params, host_values};
+use crate::model::weights::ModelCard;
 
 /// How to run.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +155,19 @@ fn input(images: Vec<f32>, size: usize, device: &Device) -> Tensor<4> {
 fn rows(logits: Tensor<2>) -> Result<Vec<Vec<f32>>> {
     let [_, classes] = logits.dims();
     Ok(host_values(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
+}
+
+/// A picture file, and as a model takes it: `[3, S, S]`, normalised.
+///
+/// # Errors
+/// The file cannot be read or is no picture.
+pub fn read_picture(path: &Path, card: &ModelCard) -> Result<(RgbImage, Vec<f32>)> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    let image = decode(&bytes).map_err(|e| Error::at(path, e.to_string()))?;
+    let mut input = vec![0.0; 3 * card.input_size * card.input_size];
+    let normalization = Normalization { mean: card.mean, std: card.std };
+    eval_pixels(&image, card.input_size, &normalization, &mut Scratch::default(), &mut input);
+    Ok((image, input))
 }
 
 /// Softmax of `logits / temperature`, computed in f64.

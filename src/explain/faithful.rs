@@ -93,8 +93,7 @@ impl<'a> Judge<'a> {
     pub fn add(&mut self, image: &[f32], class: usize, key: u64) -> Result<()> {
         let maps = self.explainer.all_maps(&self.methods, image, &[class])?;
         let mut maps: Vec<Map> = maps.into_iter().flatten().collect();
-        let activations = self.explainer.activations(image)?;
-        let [_, _, height, width] = activations.shape;
+        let Some(&Map { width, height, .. }) = maps.first() else { return Ok(()) };
         let mut random = rng(self.seed, Purpose::Explain, key, 0);
         maps.push(Map { width, height, values: (0..width * height).map(|_| random.random::<f32>()).collect() });
         let size = self.explainer.size;

@@ -181,12 +181,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn maps(&self, method: Method, input: &[f32], classes: &[usize]) -> Result<Vec<Map>> {
-        if self.settings.smooth {
-            self.explainer.smooth_maps(method, input, classes)
+    /// The maps of one picture for a class, a method each.
+    fn maps(&self, methods: &[Method], input: &[f32], class: usize) -> Result<Vec<Map>> {
+        let maps = if self.settings.smooth {
+            methods.iter().map(|method| self.explainer.smooth_maps(*method, input, &[class])).collect::<Result<Vec<_>>>()?
         } else {
-            self.explainer.maps(method, input, classes)
-        }
+            self.explainer.all_maps(methods, input, &[class])?
+        };
+        Ok(maps.into_iter().flatten().collect())
     }
 
     fn picture(&mut self, name: &str, image: &RgbImage) -> Result<String> {
@@ -238,8 +240,8 @@ impl<'a> Writer<'a> {
         let class = self.class(subject, predicted);
         let mut pictures = vec![subject.image.clone()];
         let (mut overlays, mut raw) = (BTreeMap::new(), BTreeMap::new());
-        for method in &self.settings.methods {
-            let map = self.maps(*method, &subject.input, &[class])?.swap_remove(0);
+        let maps = self.maps(&self.settings.methods, &subject.input, class)?;
+        for (method, map) in self.settings.methods.iter().zip(maps) {
             let shown = overlay(&subject.image, &map);
             overlays.insert(method.to_string(), self.picture(&format!("{stem}_{method}.png"), &shown)?);
             let file = format!("{stem}_{method}.npy");
@@ -295,8 +297,8 @@ impl<'a> Writer<'a> {
         let mut mean = Mean::new(self.explainer.size);
         for subject in subjects {
             let subject = subject?;
-            let map = self.maps(self.settings.methods[0], &subject.input, &[class])?.swap_remove(0);
-            mean.add(&subject.image, &map);
+            let maps = self.maps(&self.settings.methods[..1], &subject.input, class)?;
+            maps.iter().for_each(|map| mean.add(&subject.image, map));
             done()?;
         }
         if let Some(shown) = mean.overlay() {

@@ -149,14 +149,15 @@ impl Conv2d {
 
     fn compute(&self, x: Tensor<4>, pass: &Pass, with_relu: bool) -> Tensor<4> {
         let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
-        if pass.is_fast(&x) && pass.train.is_none() && !x.device().is_autodiff() {
+        let is_fast = pass.is_fast(&x);
+        if is_fast && pass.train.is_none() && !x.device().is_autodiff() {
             let ([batch, in_channels, height, width], weight) = (x.dims(), &pass.params.entry(self.weight).shape);
             let (out_channels, kernel, stride, padding) = (weight[0], weight[2], self.stride, self.padding);
             let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
             return fast::conv2d_packed(x, pass.params.packed(self.weight, &shape), bias, shape, with_relu);
         }
         let weight = pass.params.get::<4>(self.weight);
-        if pass.is_fast(&x) {
+        if is_fast {
             return fast::conv2d(x, weight, bias, self.stride, self.padding, with_relu);
         }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);

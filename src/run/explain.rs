@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{BEST, EVAL, Samples, Subject, choose, evaluate_split, evaluation_data, evenly, run_name};
-use crate::augment::transform::{Normalization, Scratch, eval_pixels};
+use crate::augment::transform::Scratch;
 use crate::data::Split;
 use crate::data::batches::{BatchSource, Mode, Place, make};
-use crate::data::decode::decode;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::eval::evaluate::Run;
+use crate::eval::evaluate::{Run, read_picture};
 use crate::eval::files::{Prediction, read_predictions};
 use crate::explain::cam::{Explainer, Method};
 use crate::explain::folder::{self, Index, Settings, Writer, choose_right, choose_wrong};
@@ -258,12 +257,7 @@ fn explain_dataset(
 }
 
 fn read_subject(path: &Path, loaded: &LoadedModel) -> Result<folder::Subject> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
-    let image = decode(&bytes).map_err(|e| Error::at(path, e.to_string()))?;
-    let (card, size) = (&loaded.card, loaded.card.input_size);
-    let mut input = vec![0.0; 3 * size * size];
-    let normalization = Normalization { mean: card.mean, std: card.std };
-    eval_pixels(&image, size, &normalization, &mut Scratch::default(), &mut input);
+    let (image, input) = read_picture(path, &loaded.card)?;
     Ok(folder::Subject { name: path.display().to_string(), truth: None, image, input })
 }
 

@@ -1,0 +1,37 @@
+//! The program as a child process, for the tests that run it as users do.
+#![allow(dead_code)] // each test file takes what it needs
+
+use std::process::{Command, Output, Stdio};
+
+pub fn mien(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mien"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+pub fn output(arguments: &[&str]) -> Output {
+    mien(arguments).output().expect("the program starts")
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs the program, which must succeed, and returns its standard output.
+pub fn ok(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    assert!(output.status.success(), "mien {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs the program, which must fail with one line on standard error that holds all of `parts`.
+pub fn fails(arguments: &[&str], parts: &[&str]) {
+    let output = output(arguments);
+    let error = text(&output.stderr);
+    assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
+    assert!(!error.contains("panicked"), "mien {}: {error}", arguments.join(" "));
+    assert_eq!(error.trim_end().lines().count(), 1, "mien {}: more than one line: {error}", arguments.join(" "));
+    for part in parts {
+        assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "));
+    }
+}
