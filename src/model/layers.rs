@@ -7,13 +7,13 @@ use std::cell::{Cell, RefCell};
 use burn::tensor::activation::relu;
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, module};
-use mien_kernels::ConvShape;
+use mien_kernels::{ConvShape, Statistics};
 use rand::RngExt;
 
 use super::export::Exporter;
 use super::fast;
 use super::onnx::Value;
-use super::params::{Init, Kind, ParamId, Params, Path};
+use super::params::{Init, Kind, ParamId, Params, Path, tensor};
 use crate::random::{Purpose, rng};
 
 /// In which number format convolutions and matrix products are computed. Weights, normalisation and loss stay in f32.
@@ -85,6 +85,11 @@ impl<'a> Pass<'a> {
         self.compute == ComputeType::F32 && tensor.dtype() == DType::F32 && fast::serves(&tensor.device())
     }
 
+    /// Whether they compute without gradients, with weights that are packed once.
+    fn packs(&self, x: &Tensor<4>) -> bool {
+        self.is_fast(x) && self.train.is_none() && !x.device().is_autodiff()
+    }
+
     fn lower<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
         match self.compute {
             ComputeType::F32 | ComputeType::EngineF32 => tensor,
@@ -148,22 +153,37 @@ impl Conv2d {
     }
 
     fn compute(&self, x: Tensor<4>, pass: &Pass, with_relu: bool) -> Tensor<4> {
-        let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
-        let is_fast = pass.is_fast(&x);
-        if is_fast && pass.train.is_none() && !x.device().is_autodiff() {
-            let ([batch, in_channels, height, width], weight) = (x.dims(), &pass.params.entry(self.weight).shape);
-            let (out_channels, kernel, stride, padding) = (weight[0], weight[2], self.stride, self.padding);
-            let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
-            return fast::conv2d_packed(x, pass.params.packed(self.weight, &shape), bias, shape, with_relu);
+        if pass.packs(&x) {
+            return self.compute_packed(x, None, None, with_relu, pass);
         }
+        let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
         let weight = pass.params.get::<4>(self.weight);
-        if is_fast {
+        if pass.is_fast(&x) {
             return fast::conv2d(x, weight, bias, self.stride, self.padding, with_relu);
         }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
         let bias = bias.map(|bias| pass.lower(bias));
         let y = pass.raise(module::conv2d(pass.lower(x), pass.lower(weight), bias, options));
         if with_relu { relu(y) } else { y }
+    }
+
+    /// With weights that are packed once, into which the batch norm after them is folded.
+    fn compute_packed(
+        &self,
+        x: Tensor<4>,
+        norm: Option<&BatchNorm2d>,
+        residual: Option<Tensor<4>>,
+        with_relu: bool,
+        pass: &Pass,
+    ) -> Tensor<4> {
+        let ([batch, in_channels, height, width], weight) = (x.dims(), &pass.params.entry(self.weight).shape);
+        let (out_channels, kernel, stride, padding) = (weight[0], weight[2], self.stride, self.padding);
+        let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
+        let packed = pass.params.packed(self.weight, &shape, || {
+            let bias = self.bias.map(|bias| pass.params.get(bias));
+            fast::Packed::new(&shape, pass.params.get(self.weight), bias, norm.map(|norm| norm.line(pass.params)))
+        });
+        fast::conv2d_packed(x, packed, residual, shape, with_relu)
     }
 }
 
@@ -200,25 +220,52 @@ impl BatchNorm2d {
         }
     }
 
-    /// `[B, C, H, W] -> [B, C, H, W]`. A frozen layer stays in evaluation mode and keeps its statistics.
-    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let (weight, bias) = (pass.params.get::<1>(self.weight), pass.params.get::<1>(self.bias));
-        let (mean, var) = (pass.params.get::<1>(self.running_mean), pass.params.get::<1>(self.running_var));
-        if pass.train.is_none() || pass.params.entry(self.weight).frozen {
-            return module::batch_norm(x, weight, bias, mean, var, Self::EPSILON);
-        }
+    /// relu(norm(x) + residual), the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H, W]`. A frozen layer stays in
+    /// evaluation mode and keeps its statistics.
+    fn compute(&self, x: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool, pass: &Pass) -> Tensor<4> {
         let [batch, _, height, width] = x.dims();
-        let output = module::batch_norm_train(x, weight, bias, Self::EPSILON);
-        // torch normalises with the biased variance and averages the unbiased one.
-        let n = (batch * height * width) as f64;
-        let unbiased = n / (n - 1.0).max(1.0);
-        let blend = |old: Tensor<1>, new: Tensor<1>| {
-            old.without_autodiff() * (1.0 - Self::MOMENTUM) + new.without_autodiff() * Self::MOMENTUM
+        let fixed = pass.train.is_none() || pass.params.entry(self.weight).frozen;
+        let [weight, bias, mean, var] =
+            [self.weight, self.bias, self.running_mean, self.running_var].map(|id| pass.params.get::<1>(id));
+        let (y, of_batch) = if pass.is_fast(&x) {
+            let device = x.device();
+            let given =
+                fixed.then(|| Statistics { mean: fast::into_values(mean.clone()), variance: fast::into_values(var.clone()) });
+            let (y, statistics) = fast::batch_norm(x, [weight, bias], residual, given, Self::EPSILON, with_relu);
+            let of_batch = statistics.get().filter(|_| !fixed);
+            (y, of_batch.map(|of| [&of.mean, &of.variance].map(|values| tensor(values.clone(), &device))))
+        } else {
+            let (y, of_batch) = if fixed {
+                (module::batch_norm(x, weight, bias, mean.clone(), var.clone(), Self::EPSILON), None)
+            } else {
+                let normed = module::batch_norm_train(x, weight, bias, Self::EPSILON);
+                (normed.output, Some([normed.mean, normed.variance]))
+            };
+            let y = if let Some(residual) = residual { y + residual } else { y };
+            (if with_relu { relu(y) } else { y }, of_batch)
         };
-        let mut updates = pass.updates.borrow_mut();
-        updates.push((self.running_mean, blend(mean, output.mean)));
-        updates.push((self.running_var, blend(var, output.variance * unbiased)));
-        output.output
+        if let Some([batch_mean, batch_var]) = of_batch {
+            // torch normalises with the biased variance and averages the unbiased one.
+            let n = (batch * height * width) as f64;
+            let unbiased = n / (n - 1.0).max(1.0);
+            let blend = |old: Tensor<1>, new: Tensor<1>| {
+                old.without_autodiff() * (1.0 - Self::MOMENTUM) + new.without_autodiff() * Self::MOMENTUM
+            };
+            let mut updates = pass.updates.borrow_mut();
+            updates.push((self.running_mean, blend(mean, batch_mean)));
+            updates.push((self.running_var, blend(var, batch_var * unbiased)));
+        }
+        y
+    }
+
+    /// In evaluation: y = x · factor + summand, each `[C]`.
+    fn line(&self, params: &Params) -> [Vec<f32>; 2] {
+        let [weight, bias, mean, var] =
+            [self.weight, self.bias, self.running_mean, self.running_var].map(|id| fast::into_values(params.get(id)));
+        let factors = weight.iter().zip(&var).map(|(weight, var)| f64::from(*weight) / (f64::from(*var) + Self::EPSILON).sqrt());
+        let summands = factors.clone().zip(bias.iter().zip(&mean));
+        let summands = summands.map(|(factor, (bias, mean))| (f64::from(*bias) - f64::from(*mean) * factor) as f32).collect();
+        [factors.map(|factor| factor as f32).collect(), summands]
     }
 }
 
@@ -227,6 +274,55 @@ impl BatchNorm2d {
     pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
         let [weight, bias, mean, var] = [self.weight, self.bias, self.running_mean, self.running_var].map(|id| to.param(id));
         to.graph.batch_norm(x, &weight, &bias, &mean, &var, Self::EPSILON as f32)
+    }
+}
+
+/// A convolution and the batch norm after it, if there is one.
+#[derive(Clone, Debug)]
+pub struct ConvUnit {
+    conv: Conv2d,
+    norm: Option<BatchNorm2d>,
+}
+
+impl ConvUnit {
+    /// Of layers that are declared already.
+    pub fn new(conv: Conv2d, norm: Option<BatchNorm2d>) -> Self {
+        Self { conv, norm }
+    }
+
+    /// `[B, I, H, W] -> [B, O, H', W']`
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.compute(x, None, false, pass)
+    }
+
+    /// The same and ReLU after it.
+    pub fn forward_relu(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.compute(x, None, true, pass)
+    }
+
+    /// The same with a shortcut, `[B, O, H', W']`, that is added before ReLU.
+    pub fn forward_add_relu(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.compute(x, Some(shortcut), true, pass)
+    }
+
+    fn compute(&self, x: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool, pass: &Pass) -> Tensor<4> {
+        if pass.packs(&x) {
+            return self.conv.compute_packed(x, self.norm.as_ref(), residual, with_relu, pass);
+        }
+        match (&self.norm, residual) {
+            (Some(norm), residual) => norm.compute(self.conv.forward(x, pass), residual, with_relu, pass),
+            (None, None) => self.conv.compute(x, pass, with_relu),
+            (None, Some(residual)) => {
+                let y = self.conv.forward(x, pass) + residual;
+                if with_relu { relu(y) } else { y }
+            }
+        }
+    }
+
+    /// The same in ONNX.
+    pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
+        let y = self.conv.onnx(x, to);
+        if let Some(norm) = &self.norm { norm.onnx(&y, to) } else { y }
     }
 }
 

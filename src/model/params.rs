@@ -11,11 +11,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use mien_kernels::{ConvShape, PackedWeights};
+use mien_kernels::ConvShape;
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 
+use super::fast::Packed;
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 
@@ -136,7 +137,7 @@ impl Param {
 pub struct Params {
     entries: Vec<Param>,
     /// Weights of convolutions packed for the CPU's kernels, by position; forgotten as soon as anything may change.
-    packed: Mutex<HashMap<usize, Arc<PackedWeights>>>,
+    packed: Mutex<HashMap<usize, Arc<Packed>>>,
 }
 
 impl Clone for Params {
@@ -150,12 +151,12 @@ impl Params {
         Self { entries, packed: Mutex::default() }
     }
 
-    /// The weights `[O, I, k, k]` of a convolution, packed once for all passes without gradients.
-    pub fn packed(&self, id: ParamId, shape: &ConvShape) -> Arc<PackedWeights> {
+    /// The weights of the convolution `id`, packed by `pack` once for all passes without gradients.
+    pub fn packed(&self, id: ParamId, shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = packed.get(&id.0).filter(|weights| weights.fits(shape)).cloned();
         known.unwrap_or_else(|| {
-            let weights = Arc::new(super::fast::pack(self.get::<4>(id), shape));
+            let weights = Arc::new(pack());
             packed.insert(id.0, Arc::clone(&weights));
             weights
         })

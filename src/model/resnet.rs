@@ -2,10 +2,9 @@
 //! bottleneck sits in its 3×3 convolution.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 use super::export::Exporter;
-use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Pass, global_avg_pool, max_pool2d};
+use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool, max_pool2d};
 use super::onnx::Value;
 use super::params::Path;
 use super::{Backbone, ModelConfig};
@@ -22,7 +21,7 @@ pub enum Depth {
 /// A residual network.
 #[derive(Clone, Debug)]
 pub struct ResNet {
-    stem: (Conv2d, BatchNorm2d),
+    stem: ConvUnit,
     blocks: Vec<Block>,
     last: Linear,
     channels: usize,
@@ -30,8 +29,8 @@ pub struct ResNet {
 
 #[derive(Clone, Debug)]
 struct Block {
-    convolutions: Vec<(Conv2d, BatchNorm2d)>,
-    downsample: Option<(Conv2d, BatchNorm2d)>,
+    convolutions: Vec<ConvUnit>,
+    downsample: Option<ConvUnit>,
 }
 
 impl ResNet {
@@ -75,29 +74,22 @@ impl ResNet {
 }
 
 /// A convolution without bias and its batch norm, which torchvision names apart.
-fn unit(conv: &Path, norm: &Path, input: usize, output: usize, kernel: usize, stride: usize) -> (Conv2d, BatchNorm2d) {
+fn unit(conv: &Path, norm: &Path, input: usize, output: usize, kernel: usize, stride: usize) -> ConvUnit {
     let config = Conv2dConfig { input, output, kernel, stride, padding: kernel / 2, bias: false };
-    (Conv2d::new(conv, config), BatchNorm2d::new(norm, output))
+    ConvUnit::new(Conv2d::new(conv, config), Some(BatchNorm2d::new(norm, output)))
 }
 
 impl Backbone for ResNet {
     fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let (conv, norm) = &self.stem;
-        let x = relu(norm.forward(conv.forward(images, pass), pass)); // [B, 3, S, S] -> [B, 64, S/2, S/2]
+        let x = self.stem.forward_relu(images, pass); // [B, 3, S, S] -> [B, 64, S/2, S/2]
         let mut x = max_pool2d(x, 3, 2, 1, pass); // -> [B, 64, S/4, S/4]
-        for block in &self.blocks {
-            let shortcut = match &block.downsample {
-                Some((conv, norm)) => norm.forward(conv.forward(x.clone(), pass), pass),
-                None => x.clone(),
-            };
-            let last = block.convolutions.len() - 1;
-            for (index, (conv, norm)) in block.convolutions.iter().enumerate() {
-                x = norm.forward(conv.forward(x, pass), pass);
-                if index < last {
-                    x = relu(x);
-                }
+        for Block { convolutions, downsample } in &self.blocks {
+            let shortcut = downsample.as_ref().map_or_else(|| x.clone(), |unit| unit.forward(x.clone(), pass));
+            let Some((last, first)) = convolutions.split_last() else { continue };
+            for unit in first {
+                x = unit.forward_relu(x, pass);
             }
-            x = relu(x + shortcut);
+            x = last.forward_add_relu(x, shortcut, pass);
         }
         x // [B, C, S/32, S/32]
     }
@@ -108,18 +100,14 @@ impl Backbone for ResNet {
     }
 
     fn onnx(&self, images: &Value, to: &mut Exporter) -> Option<Value> {
-        let unit = |x: &Value, (conv, norm): &(Conv2d, BatchNorm2d), to: &mut Exporter| {
-            let x = conv.onnx(x, to);
-            norm.onnx(&x, to)
-        };
-        let x = unit(images, &self.stem, to);
+        let x = self.stem.onnx(images, to);
         let x = to.graph.relu(&x);
         let mut x = to.graph.max_pool(&x, 3, 2, 1);
         for block in &self.blocks {
-            let shortcut = block.downsample.as_ref().map_or(x.clone(), |downsample| unit(&x, downsample, to));
+            let shortcut = block.downsample.as_ref().map_or_else(|| x.clone(), |unit| unit.onnx(&x, to));
             let last = block.convolutions.len() - 1;
-            for (index, convolution) in block.convolutions.iter().enumerate() {
-                x = unit(&x, convolution, to);
+            for (index, unit) in block.convolutions.iter().enumerate() {
+                x = unit.onnx(&x, to);
                 if index < last {
                     x = to.graph.relu(&x);
                 }

@@ -2,11 +2,12 @@
 //! after each max-pool on request.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 use super::cbam::Cbam;
 use super::export::Exporter;
-use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool, max_pool2d};
+use super::layers::{
+    BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool, max_pool2d,
+};
 use super::onnx::Value;
 use super::params::Path;
 use super::{Backbone, Head, ModelConfig};
@@ -37,7 +38,7 @@ pub struct Vgg {
 
 #[derive(Clone, Debug)]
 struct Block {
-    convolutions: Vec<(Conv2d, Option<BatchNorm2d>)>,
+    convolutions: Vec<ConvUnit>,
     cbam: Option<Cbam>,
 }
 
@@ -65,7 +66,7 @@ impl Vgg {
                 let convolution = Conv2d::new(&(path / "features" / position), conv);
                 let norm = variant.batch_norm.then(|| BatchNorm2d::new(&(path / "features" / (position + 1)), output));
                 position += if variant.batch_norm { 3 } else { 2 };
-                convolutions.push((convolution, norm));
+                convolutions.push(ConvUnit::new(convolution, norm));
                 input = output;
             }
             position += 1; // the max-pool
@@ -97,11 +98,8 @@ impl Vgg {
     fn walk(&self, images: Tensor<4>, pass: &Pass, mut looked: impl FnMut(Tensor<4>)) -> Tensor<4> {
         let mut x = images; // [B, 3, S, S]
         for block in &self.blocks {
-            for (convolution, norm) in &block.convolutions {
-                x = match norm {
-                    Some(norm) => relu(norm.forward(convolution.forward(x, pass), pass)),
-                    None => convolution.forward_relu(x, pass),
-                };
+            for unit in &block.convolutions {
+                x = unit.forward_relu(x, pass);
             }
             x = max_pool2d(x, 2, 2, 0, pass); // [B, C, H, W] -> [B, C, H/2, W/2]
             if let Some(cbam) = &block.cbam {
@@ -144,11 +142,8 @@ impl Backbone for Vgg {
     fn onnx(&self, images: &Value, to: &mut Exporter) -> Option<Value> {
         let mut x = images.clone();
         for block in &self.blocks {
-            for (convolution, norm) in &block.convolutions {
-                x = convolution.onnx(&x, to);
-                if let Some(norm) = norm {
-                    x = norm.onnx(&x, to);
-                }
+            for unit in &block.convolutions {
+                x = unit.onnx(&x, to);
                 x = to.graph.relu(&x);
             }
             x = to.graph.max_pool(&x, 2, 2, 0);

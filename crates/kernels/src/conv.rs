@@ -151,11 +151,13 @@ pub fn conv_forward(shape: &ConvShape, input: &[f32], weight: &[f32], bias: Opti
     check_forward("conv_forward", shape, input, bias, output);
     check_len("conv_forward", "weight", weight.len(), shape.weight_len());
     if !shape.is_empty() {
-        Packed::new(shape, weight).forward(shape, input, Epilogue { bias, relu }, output);
+        Packed::new(shape, weight).forward(shape, input, Epilogue { bias, residual: None, relu }, output);
     }
 }
 
 /// [`conv_forward`] with weights that were packed before, at the level they were packed for.
+///
+/// A residual, of the output's shape, is added before the ReLU.
 ///
 /// # Panics
 /// As [`conv_forward`], and if the weights do not fit the shape.
@@ -164,13 +166,17 @@ pub fn conv_forward_packed(
     input: &[f32],
     weights: &PackedWeights,
     bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
     relu: bool,
     output: &mut [f32],
 ) {
     check_forward("conv_forward_packed", shape, input, bias, output);
     assert!(weights.fits(shape), "conv_forward_packed: the weights were packed for {:?}, not for {shape:?}", weights.shape);
+    if let Some(residual) = residual {
+        check_len("conv_forward_packed", "residual", residual.len(), shape.output_len());
+    }
     if !shape.is_empty() {
-        weights.packed.forward(shape, input, Epilogue { bias, relu }, output);
+        weights.packed.forward(shape, input, Epilogue { bias, residual, relu }, output);
     }
 }
 

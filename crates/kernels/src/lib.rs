@@ -1,5 +1,5 @@
-//! Kernels for training and running convolutional networks on CPUs: convolutions, max-pools and linear layers, forward and all
-//! gradients, in `f32`.
+//! Kernels for training and running convolutional networks on CPUs: convolutions, batch norms, max-pools and linear layers, forward
+//! and all gradients, in `f32`.
 //!
 //! Slices and shapes go in, slices come out: contiguous, images as NCHW, weights as OIHW. Work goes to the current rayon pool.
 //!
@@ -24,6 +24,7 @@
 //! - Every other convolution, first layers, and few pixels with many weights: products of the weights with pixels that are packed tile
 //!   by tile; no image is ever unfolded whole (im2col).
 //! - Linear layers of few rows (images) pass once over the weights as they lie; of many rows, as packed products.
+//! - Batch norm, the shortcut's sum and ReLU in one pass over the memory, channel by channel.
 //!
 //! Bias and ReLU are applied to the sums before they are first written; a ReLU's gradient is applied to the gradient as it is read, and
 //! the bias's is summed up while the weights' is.
@@ -65,6 +66,7 @@ mod level;
 mod conv;
 mod direct;
 mod linear;
+mod norm;
 mod parallel;
 mod pool;
 mod product;
@@ -79,5 +81,6 @@ pub use conv::{
 };
 pub use level::{Level, with_level};
 pub use linear::{LinearShape, MatmulShape, linear_forward, linear_input_gradient, linear_weight_gradient, matmul};
+pub use norm::{Norm, NormGradients, NormShape, Statistics, norm_apply, norm_backward, norm_forward};
 pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
 pub use scratch::release_scratch;

@@ -15,10 +15,12 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Epilogue<'a> {
     /// One value for each output channel, added.
     pub(crate) bias: Option<&'a [f32]>,
+    /// One value for each output, added.
+    pub(crate) residual: Option<&'a [f32]>,
     /// Negative results become zero.
     pub(crate) relu: bool,
 }
 
 impl Epilogue<'_> {
-    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, relu: false };
+    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, residual: None, relu: false };
 }

@@ -266,6 +266,20 @@ impl<'a, S: Simd> Pixels<'a, S> {
         let floor = S::splat(if job.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
         Self { job, pixels: end - first, channel, rows: S::ROWS.min(last - channel), places, in_order, floor }
     }
+
+    /// The values at the places from `first` on.
+    #[inline(always)]
+    unsafe fn load(&self, channel: *const f32, first: usize) -> S::V {
+        let pixels = self.pixels - first;
+        if self.in_order {
+            return S::load_masked(channel.add(self.places[0] + first), S::mask(0, pixels));
+        }
+        let mut values = [0.0; MAX_LANES];
+        for (value, place) in values.iter_mut().zip(&self.places[first..]).take(pixels.min(S::LANES)) {
+            *value = *channel.add(*place);
+        }
+        S::load(values.as_ptr())
+    }
 }
 
 impl<S: Simd> Sink<S> for Pixels<'_, S> {
@@ -276,9 +290,14 @@ impl<S: Simd> Sink<S> for Pixels<'_, S> {
             return;
         }
         let bias = self.job.epilogue.bias.map_or(0.0, |bias| bias[self.channel + row]);
-        let value = S::at_least(self.floor, S::add(sum, S::splat(bias)));
         let (target, pixels) = (self.job.target, self.pixels - first);
-        let channel = self.job.output.get().add(row * target.height * target.width);
+        let channel = row * target.height * target.width;
+        let mut value = S::add(sum, S::splat(bias));
+        if let Some(residual) = self.job.epilogue.residual {
+            value = S::add(value, self.load(residual.as_ptr().add(channel), first));
+        }
+        let value = S::at_least(self.floor, value);
+        let channel = self.job.output.get().add(channel);
         if self.in_order {
             let to = channel.add(self.places[0] + first);
             match (pixels >= S::LANES, self.job.stream) {

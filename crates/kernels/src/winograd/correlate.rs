@@ -5,7 +5,7 @@
 //! ```text
 //! source [n][c][h][w]  → V [panel][product][c][vectors of tiles]     input transform
 //! V, U [product][k/ROWS][c][ROWS] → M [vector][k][product][lanes]    SIDE² small products, for some k at a time
-//! M → outputs [n][k][h][w]                                           output transform, bias, ReLU
+//! M → outputs [n][k][h][w]                                           output transform, epilogue
 //! ```
 
 use crate::Level;
@@ -412,7 +412,7 @@ unsafe fn multiply<S: Simd, T: Tile>(job: &Job, count: usize, v: *const f32, m: 
     }
 }
 
-/// One channel of a vector of tiles: Aᵀ m A, bias, ReLU.
+/// One channel of a vector of tiles: Aᵀ m A and the epilogue.
 #[inline(always)]
 unsafe fn transform_outputs<S: Simd, T: Tile>(job: &Job, place: &Place<S>, k: usize, m: *const f32, bias: S::V, floor: S::V) {
     let (height, width) = (job.shape.out_height(), job.shape.out_width());
@@ -428,19 +428,20 @@ unsafe fn transform_outputs<S: Simd, T: Tile>(job: &Job, place: &Place<S>, k: us
         }
     }
     for (i, row) in rows.iter().enumerate().take(T::M) {
-        let mut columns = T::output::<S>(*row);
-        for column in &mut columns {
-            *column = S::at_least(floor, S::add(*column, bias));
-        }
-        let pixels = T::scatter::<S>(columns);
+        let pixels = T::scatter::<S>(T::output::<S>(*row));
         for (l, strip) in place.strips.iter().enumerate().take(T::M) {
             if i < strip.rows {
                 let at = ((strip.image * job.shape.outputs + k) * height + strip.top + i) * width + strip.left;
                 let to = job.output.get().add(at);
+                let mut value = S::add(pixels[l], bias);
+                if let Some(residual) = job.epilogue.residual {
+                    value = S::add(value, S::load_masked(residual.as_ptr().add(at), strip.outputs));
+                }
+                let value = S::at_least(floor, value);
                 match (strip.whole, job.stream) {
-                    (true, true) => S::stream(to, pixels[l]),
-                    (true, false) => S::store(to, pixels[l]),
-                    (false, _) => S::store_masked(to, strip.outputs, pixels[l]),
+                    (true, true) => S::stream(to, value),
+                    (true, false) => S::store(to, value),
+                    (false, _) => S::store_masked(to, strip.outputs, value),
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! Convolutions against naive sums in f64, at every level of this processor.
 
-use crate::common::{Convolution, error, error_of_sums};
-use mien_kernels::{ConvShape, Level, conv_forward, conv_input_gradient, conv_weight_gradient, with_level};
+use crate::common::{Convolution, error, error_of_sums, random};
+use mien_kernels::{
+    ConvShape, Level, PackedWeights, conv_forward, conv_forward_packed, conv_input_gradient, conv_weight_gradient, with_level,
+};
 
 fn square(batch: usize, channels: (usize, usize), size: (usize, usize), padding: usize) -> ConvShape {
     let ((in_channels, out_channels), (height, width)) = (channels, size);
@@ -27,6 +29,16 @@ fn check(shape: ConvShape, bound: f64) {
                 conv_forward(&shape, &case.input, &case.weight, Some(&case.bias), true, &mut output);
                 let expected: Vec<f64> = case.output.iter().map(|v| v.max(0.0)).collect();
                 below("ReLU of the output", error(&output, &expected), bound);
+
+                let residual = random(shape.output_len(), 6);
+                let packed = PackedWeights::new(&shape, &case.weight);
+                for relu in [false, true] {
+                    conv_forward_packed(&shape, &case.input, &packed, Some(&case.bias), Some(&residual), relu, &mut output);
+                    let sum = |(sum, residual): (&f64, &f32)| sum + f64::from(*residual);
+                    let floor = if relu { 0.0 } else { f64::NEG_INFINITY };
+                    let expected: Vec<f64> = case.output.iter().zip(&residual).map(|pair| sum(pair).max(floor)).collect();
+                    below("output and residual", error(&output, &expected), bound);
+                }
 
                 let mut gradient = vec![f32::NAN; shape.input_len()];
                 conv_input_gradient(&shape, &case.gradient, gate, &case.weight, &mut gradient);

@@ -3,5 +3,6 @@
 mod common;
 mod convolution;
 mod linear;
+mod norm;
 mod pool;
 mod properties;

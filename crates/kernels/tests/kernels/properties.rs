@@ -77,7 +77,7 @@ fn packed_weights_give_the_same_bits() {
                 PackedWeights::new(&shape, &weight)
             });
             // They stay on the level they were packed for.
-            conv_forward_packed(&shape, &input, &packed, Some(&bias), true, &mut packed_output);
+            conv_forward_packed(&shape, &input, &packed, Some(&bias), None, true, &mut packed_output);
             assert_eq!(output, packed_output, "{shape:?} at {level:?}");
             assert!(packed.bytes() >= weight.len() * 4);
             assert!(packed.fits(&ConvShape { batch: 5, height: 13, ..shape }));
@@ -132,6 +132,14 @@ fn empty_batches_are_nothing() {
 fn wrong_lengths_are_named() {
     let shape = conv(1, (3, 4), 8, 3, 1);
     conv_forward(&shape, &[0.0; 192], &[0.0; 107], None, false, &mut [0.0; 256]);
+}
+
+#[test]
+#[should_panic(expected = "conv_forward_packed: residual has 255 elements, the shape says 256")]
+fn a_residual_of_another_length_is_named() {
+    let shape = conv(1, (3, 4), 8, 3, 1);
+    let packed = PackedWeights::new(&shape, &[0.0; 108]);
+    conv_forward_packed(&shape, &[0.0; 192], &packed, None, Some(&[0.0; 255]), false, &mut [0.0; 256]);
 }
 
 #[test]

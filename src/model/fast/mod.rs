@@ -1,9 +1,13 @@
-//! The CPU's own kernels: convolutions, max-pools and linear layers by `mien-kernels`, as operations of the tensor engine with a
-//! backward pass of their own. They stand in for the engine's on its CPU device; see [`serves`].
+//! The CPU's own kernels: convolutions, batch norms, max-pools and linear layers by `mien-kernels`, as operations of the tensor engine
+//! with a backward pass of their own. They stand in for the engine's on its CPU device; see [`serves`].
 //!
 //! Beside them, what changes weights in place there: [`blend`], and [`into_values`] for whoever does arithmetic of his own.
 //!
 //! Shapes: B batch, I input and O output channels, H W height and width.
+
+mod norm;
+
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -11,12 +15,12 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
-use std::sync::Arc;
-
 use burn::tensor::{Device, Tensor, TensorData};
 use mien_kernels as kernels;
 use mien_kernels::{ConvShape, LinearShape, PackedWeights, PoolShape};
 use rayon::prelude::*;
+
+pub use norm::batch_norm;
 
 /// Whether these kernels compute on `device`: the engine's own CPU.
 pub fn serves(device: &Device) -> bool {
@@ -34,22 +38,47 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: 
     Tensor::from_dispatch(y)
 }
 
-/// [`conv2d`] without a gradient, with weights that were packed before by [`pack`].
-pub fn conv2d_packed(
-    x: Tensor<4>,
-    weights: Arc<PackedWeights>,
-    bias: Option<Tensor<1>>,
-    shape: ConvShape,
-    relu: bool,
-) -> Tensor<4> {
-    let layer = Layer { shape, relu, has_bias: bias.is_some() };
-    let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
-    Tensor::from_dispatch(<Dispatch as Kernels>::convolve_packed(x.into_dispatch(), bias.into_dispatch(), layer, weights))
+/// The weights of a convolution, packed once for many passes without gradients, and its bias.
+pub struct Packed {
+    weights: PackedWeights,
+    bias: Option<Vec<f32>>,
 }
 
-/// Packs a convolution's weights `[O, I, k, k]` for many passes over inputs of this shape.
-pub fn pack(weight: Tensor<4>, shape: &ConvShape) -> PackedWeights {
-    PackedWeights::new(shape, &into_values(weight.flatten(0, 3)))
+impl Packed {
+    /// Packs weights `[O, I, k, k]`, and a bias `[O]`, for inputs of this shape. With `line`, a factor and a summand for each output
+    /// channel, the convolution ends with y · factor + summand: a batch norm costs nothing then.
+    pub fn new(shape: &ConvShape, weight: Tensor<4>, bias: Option<Tensor<1>>, line: Option<[Vec<f32>; 2]>) -> Self {
+        let (mut weight, mut bias) = (into_values(weight.flatten(0, 3)), bias.map(into_values));
+        if let Some([factor, mut summand]) = line {
+            for (row, factor) in weight.chunks_exact_mut(shape.weight_len() / shape.out_channels).zip(&factor) {
+                row.iter_mut().for_each(|weight| *weight *= factor);
+            }
+            for ((summand, bias), factor) in summand.iter_mut().zip(bias.unwrap_or_default()).zip(factor) {
+                *summand += bias * factor;
+            }
+            bias = Some(summand);
+        }
+        Self { weights: PackedWeights::new(shape, &weight), bias }
+    }
+
+    /// Whether they serve inputs of this shape.
+    pub fn fits(&self, shape: &ConvShape) -> bool {
+        self.weights.fits(shape)
+    }
+}
+
+/// relu(convolution + bias + residual) without a gradient, the sum and ReLU where they are wanted.
+pub fn conv2d_packed(x: Tensor<4>, packed: Arc<Packed>, residual: Option<Tensor<4>>, shape: ConvShape, relu: bool) -> Tensor<4> {
+    let layer = Layer { shape, relu, has_bias: packed.bias.is_some() };
+    let adds = residual.is_some();
+    let residual = residual.unwrap_or_else(|| Tensor::empty([0; 4], &x.device()));
+    Tensor::from_dispatch(<Dispatch as Kernels>::convolve_packed(
+        x.into_dispatch(),
+        residual.into_dispatch(),
+        adds,
+        layer,
+        packed,
+    ))
 }
 
 /// A tensor's numbers on the host, without a copy where nobody else holds them.
@@ -83,7 +112,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> T
 pub struct Layer {
     shape: ConvShape,
     relu: bool,
-    /// Without one the bias is empty.
+    /// Without one the bias is empty; packed weights have their own.
     has_bias: bool,
 }
 
@@ -92,12 +121,13 @@ pub struct Layer {
 pub trait Kernels: Backend {
     /// See [`conv2d`].
     fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, layer: Layer) -> FloatTensor<Self>;
-    /// See [`conv2d_packed`].
+    /// See [`conv2d_packed`]; `residual` counts where it `adds`.
     fn convolve_packed(
         x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        adds: bool,
         layer: Layer,
-        weights: Arc<PackedWeights>,
+        packed: Arc<Packed>,
     ) -> FloatTensor<Self>;
     /// See [`blend`].
     fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self>;
@@ -147,12 +177,13 @@ impl Kernels for Flex {
         tensor(output, [shape.batch, shape.out_channels, height, width])
     }
 
-    fn convolve_packed(x: Primitive, bias: Primitive, layer: Layer, weights: Arc<PackedWeights>) -> Primitive {
-        let Layer { shape, relu, has_bias } = layer;
-        let [x, bias] = [x, bias].map(|tensor| tensor.to_contiguous());
+    fn convolve_packed(x: Primitive, residual: Primitive, adds: bool, layer: Layer, packed: Arc<Packed>) -> Primitive {
+        let Layer { shape, relu, .. } = layer;
+        let [x, residual] = [x, residual].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
         let mut output = buffer(shape.output_len());
-        kernels::conv_forward_packed(&shape, values(&x), &weights, has_bias.then(|| values(&bias)), relu, &mut output);
+        let (bias, residual) = (packed.bias.as_deref(), adds.then(|| values(&residual)));
+        kernels::conv_forward_packed(&shape, values(&x), &packed.weights, bias, residual, relu, &mut output);
         tensor(output, [shape.batch, shape.out_channels, height, width])
     }
 
@@ -200,11 +231,12 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
 
     fn convolve_packed(
         x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        adds: bool,
         layer: Layer,
-        weights: Arc<PackedWeights>,
+        packed: Arc<Packed>,
     ) -> FloatTensor<Self> {
-        FloatTensor::<Self>::new(Flex::convolve_packed(x.into_primitive(), bias.into_primitive(), layer, weights))
+        FloatTensor::<Self>::new(Flex::convolve_packed(x.into_primitive(), residual.into_primitive(), adds, layer, packed))
     }
 
     fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
