@@ -3,16 +3,15 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use mien::model::layers::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Pass, global_avg_pool};
+use mien::model::layers::{BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool};
 use mien::model::params::Path;
 use mien::model::{Backbone, Model};
 
 /// Three convolutions that halve the map, and one linear layer.
 #[derive(Debug)]
 struct Tiny {
-    stages: Vec<(Conv2d, BatchNorm2d)>,
+    stages: Vec<ConvUnit>,
     last: Linear,
 }
 
@@ -21,7 +20,7 @@ impl Tiny {
         let stage = |(index, (input, output)): (usize, (usize, usize))| {
             let path = path / "features" / index;
             let config = Conv2dConfig { input, output, kernel: 3, stride: 2, padding: 1, bias: false };
-            (Conv2d::new(&(&path / "conv"), config), BatchNorm2d::new(&(&path / "bn"), output))
+            ConvUnit::new(Conv2d::new(&(&path / "conv"), config), Some(BatchNorm2d::new(&(&path / "bn"), output)))
         };
         let stages = [(3, 16), (16, 32), (32, 64)].into_iter().enumerate().map(stage).collect();
         Self { stages, last: Linear::new(&(path / "fc"), 64, classes) }
@@ -31,7 +30,7 @@ impl Tiny {
 impl Backbone for Tiny {
     fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
         // [B, 3, S, S] -> [B, 64, S/8, S/8]
-        self.stages.iter().fold(images, |x, (conv, norm)| relu(norm.forward(conv.forward(x, pass), pass)))
+        self.stages.iter().fold(images, |x, unit| unit.forward_relu(x, pass))
     }
 
     fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2> {

@@ -226,7 +226,8 @@ fn compute_every_model(compute: ComputeType) {
         let features = model.features(images(pixels.clone(), case.size, &device), &pass);
         let logits = host_values(model.head(features.clone(), &pass)).unwrap();
         let features = Sketches::from([("features".into(), sketch_of("features", &host_values(features).unwrap(), 8))]);
-        check_sketches(&what("features"), &features, &expected.eval_features, ZERO_GRADIENT, 1e-5);
+        // Without fused multiply-add (SSE2) 1.1e-5 is reached.
+        check_sketches(&what("features"), &features, &expected.eval_features, ZERO_GRADIENT, 2e-5);
         check(&what("logits, evaluation"), difference(&f64s(&logits), &expected.eval_logits), 1e-5);
 
         let params = params.for_training();

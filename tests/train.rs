@@ -155,8 +155,8 @@ fn a_batch_can_be_overfitted() {
     let changes = [
         "data.debug_subset=14",
         "train.batch_size=14",
-        "train.epochs=60",
-        "train.learning_rate=0.05",
+        "train.epochs=150",
+        "train.learning_rate=0.02",
         "train.schedule.kind=none",
         "train.label_smoothing=0",
         "train.auto_lr=false",

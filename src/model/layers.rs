@@ -179,7 +179,7 @@ impl Conv2d {
         let ([batch, in_channels, height, width], weight) = (x.dims(), &pass.params.entry(self.weight).shape);
         let (out_channels, kernel, stride, padding) = (weight[0], weight[2], self.stride, self.padding);
         let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
-        let packed = pass.params.packed(self.weight, &shape, || {
+        let packed = pass.params.packed((self.weight, norm.map(|norm| norm.weight)), &shape, || {
             let bias = self.bias.map(|bias| pass.params.get(bias));
             fast::Packed::new(&shape, pass.params.get(self.weight), bias, norm.map(|norm| norm.line(pass.params)))
         });
@@ -220,8 +220,12 @@ impl BatchNorm2d {
         }
     }
 
-    /// relu(norm(x) + residual), the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H, W]`. A frozen layer stays in
-    /// evaluation mode and keeps its statistics.
+    /// `[B, C, H, W] -> [B, C, H, W]`. A frozen layer stays in evaluation mode and keeps its statistics.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.compute(x, None, false, pass)
+    }
+
+    /// relu(norm(x) + residual), the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H, W]`.
     fn compute(&self, x: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool, pass: &Pass) -> Tensor<4> {
         let [batch, _, height, width] = x.dims();
         let fixed = pass.train.is_none() || pass.params.entry(self.weight).frozen;

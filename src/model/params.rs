@@ -136,8 +136,8 @@ impl Param {
 /// A model's numbers: an ordered table of named tensors on one device.
 pub struct Params {
     entries: Vec<Param>,
-    /// Weights of convolutions packed for the CPU's kernels, by position; forgotten as soon as anything may change.
-    packed: Mutex<HashMap<usize, Arc<Packed>>>,
+    /// Weights of convolutions packed for the CPU's kernels, alone or with a batch norm; forgotten as soon as anything may change.
+    packed: Mutex<HashMap<(ParamId, Option<ParamId>), Arc<Packed>>>,
 }
 
 impl Clone for Params {
@@ -151,13 +151,14 @@ impl Params {
         Self { entries, packed: Mutex::default() }
     }
 
-    /// The weights of the convolution `id`, packed by `pack` once for all passes without gradients.
-    pub fn packed(&self, id: ParamId, shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
+    /// The weights of a convolution, and those of the batch norm that is folded into it, packed by `pack` once for all passes without
+    /// gradients.
+    pub fn packed(&self, of: (ParamId, Option<ParamId>), shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = packed.get(&id.0).filter(|weights| weights.fits(shape)).cloned();
+        let known = packed.get(&of).filter(|weights| weights.fits(shape)).cloned();
         known.unwrap_or_else(|| {
             let weights = Arc::new(pack());
-            packed.insert(id.0, Arc::clone(&weights));
+            packed.insert(of, Arc::clone(&weights));
             weights
         })
     }
