@@ -226,7 +226,7 @@ fn compute_every_model(compute: ComputeType) {
         let features = model.features(images(pixels.clone(), case.size, &device), &pass);
         let logits = host_values(model.head(features.clone(), &pass)).unwrap();
         let features = Sketches::from([("features".into(), sketch_of("features", &host_values(features).unwrap(), 8))]);
-        // Without fused multiply-add (SSE2) 1.1e-5 is reached.
+        // Without fused multiply-add (SSE2) 1.1e-5 is reached here, and 1.6e-5 by the loss.
         check_sketches(&what("features"), &features, &expected.eval_features, ZERO_GRADIENT, 2e-5);
         check(&what("logits, evaluation"), difference(&f64s(&logits), &expected.eval_logits), 1e-5);
 
@@ -237,7 +237,7 @@ fn compute_every_model(compute: ComputeType) {
         let running = pass.into_updates();
         let loss = LossWeights::new(&labels("images", BATCH), CLASSES, 0.0, None, None).loss(logits.clone(), &device);
         check(&what("logits, training"), difference(&f64s(&host_values(logits).unwrap()), &expected.train_logits), 1e-4);
-        check(&what("loss"), difference(&[f64::from(loss.clone().into_scalar::<f32>())], &expected.loss), 1e-5);
+        check(&what("loss"), difference(&[f64::from(loss.clone().into_scalar::<f32>())], &expected.loss), 5e-5);
 
         let mut gradients = loss.backward();
         let trained = params.iter().filter(|param| param.is_trained());
