@@ -11,7 +11,7 @@ use mien_kernels::{ConvShape, Statistics};
 use rand::RngExt;
 
 use super::export::Exporter;
-use super::fast;
+use super::fast::{self, Shortcut};
 use super::onnx::Value;
 use super::params::{Init, Kind, ParamId, Params, Path, tensor};
 use crate::random::{Purpose, rng};
@@ -144,22 +144,22 @@ impl Conv2d {
 
     /// `[B, I, H, W] -> [B, O, H', W']`
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.compute(x, pass, false)
+        self.compute(x, None, pass, false)
     }
 
     /// The same and ReLU after it.
     pub fn forward_relu(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.compute(x, pass, true)
+        self.compute(x, None, pass, true)
     }
 
-    fn compute(&self, x: Tensor<4>, pass: &Pass, with_relu: bool) -> Tensor<4> {
+    fn compute(&self, x: Tensor<4>, shortcut: Option<&Shortcut>, pass: &Pass, with_relu: bool) -> Tensor<4> {
         if pass.packs(&x) {
             return self.compute_packed(x, None, None, with_relu, pass);
         }
         let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
         let weight = pass.params.get::<4>(self.weight);
         if pass.is_fast(&x) {
-            return fast::conv2d(x, weight, bias, self.stride, self.padding, with_relu);
+            return fast::conv2d(x, weight, bias, [self.stride, self.padding], with_relu, shortcut);
         }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
         let bias = bias.map(|bias| pass.lower(bias));
@@ -226,7 +226,7 @@ impl BatchNorm2d {
     }
 
     /// relu(norm(x) + residual), the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H, W]`.
-    fn compute(&self, x: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool, pass: &Pass) -> Tensor<4> {
+    fn compute(&self, x: Tensor<4>, residual: Option<Residual>, with_relu: bool, pass: &Pass) -> Tensor<4> {
         let [batch, _, height, width] = x.dims();
         let fixed = pass.train.is_none() || pass.params.entry(self.weight).frozen;
         let [weight, bias, mean, var] =
@@ -245,7 +245,7 @@ impl BatchNorm2d {
                 let normed = module::batch_norm_train(x, weight, bias, Self::EPSILON);
                 (normed.output, Some([normed.mean, normed.variance]))
             };
-            let y = if let Some(residual) = residual { y + residual } else { y };
+            let y = if let Some((residual, _)) = residual { y + residual } else { y };
             (if with_relu { relu(y) } else { y }, of_batch)
         };
         if let Some([batch_mean, batch_var]) = of_batch {
@@ -296,31 +296,32 @@ impl ConvUnit {
 
     /// `[B, I, H, W] -> [B, O, H', W']`
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.compute(x, None, false, pass)
+        self.compute(x, None, None, false, pass)
     }
 
     /// The same and ReLU after it.
     pub fn forward_relu(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.compute(x, None, true, pass)
+        self.compute(x, None, None, true, pass)
     }
 
-    /// The same with a shortcut, `[B, O, H', W']`, that is added before ReLU.
-    pub fn forward_add_relu(&self, x: Tensor<4>, shortcut: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.compute(x, Some(shortcut), true, pass)
-    }
-
-    fn compute(&self, x: Tensor<4>, residual: Option<Tensor<4>>, with_relu: bool, pass: &Pass) -> Tensor<4> {
+    fn compute(
+        &self,
+        x: Tensor<4>,
+        shortcut: Option<&Shortcut>,
+        residual: Option<Residual>,
+        with_relu: bool,
+        pass: &Pass,
+    ) -> Tensor<4> {
         if pass.packs(&x) {
+            let residual = residual.map(|(residual, _)| residual);
             return self.conv.compute_packed(x, self.norm.as_ref(), residual, with_relu, pass);
         }
-        match (&self.norm, residual) {
-            (Some(norm), residual) => norm.compute(self.conv.forward(x, pass), residual, with_relu, pass),
-            (None, None) => self.conv.compute(x, pass, with_relu),
-            (None, Some(residual)) => {
-                let y = self.conv.forward(x, pass) + residual;
-                if with_relu { relu(y) } else { y }
-            }
-        }
+        let Some(norm) = &self.norm else {
+            let Some((residual, _)) = residual else { return self.conv.compute(x, shortcut, pass, with_relu) };
+            let y = self.conv.compute(x, shortcut, pass, false) + residual;
+            return if with_relu { relu(y) } else { y };
+        };
+        norm.compute(self.conv.compute(x, shortcut, pass, false), residual, with_relu, pass)
     }
 
     /// The same in ONNX.
@@ -328,6 +329,24 @@ impl ConvUnit {
         let y = self.conv.onnx(x, to);
         if let Some(norm) = &self.norm { norm.onnx(&y, to) } else { y }
     }
+}
+
+/// What is added before ReLU, and who brings its gradient to where it comes from, if it is not the engine.
+type Residual = (Tensor<4>, Option<Shortcut>);
+
+/// A residual block, relu(units(x) + shortcut(x)), each unit but the last with ReLU; without a shortcut of its own x is added as it is:
+/// `[B, I, H, W] -> [B, O, H', W']`
+pub fn residual_block(units: &[ConvUnit], shortcut: Option<&ConvUnit>, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    let Some((last, others)) = units.split_last() else { return x };
+    // Only norms bring gradients to a shortcut, and only convolutions take them.
+    let carrier = (shortcut.is_none() && last.norm.is_some() && !others.is_empty()).then(Shortcut::default);
+    let carrier = carrier.filter(|_| pass.is_fast(&x));
+    let residual = shortcut.map_or_else(|| x.clone(), |unit| unit.forward(x.clone(), pass));
+    let mut y = x;
+    for (index, unit) in others.iter().enumerate() {
+        y = unit.compute(y, carrier.as_ref().filter(|_| index == 0), None, true, pass);
+    }
+    last.compute(y, None, Some((residual, carrier)), true, pass)
 }
 
 /// `torch.nn.Linear`.

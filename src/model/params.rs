@@ -133,11 +133,14 @@ impl Param {
     }
 }
 
+/// The weights of a convolution and of the batch norm that is folded into it.
+pub type Fused = (ParamId, Option<ParamId>);
+
 /// A model's numbers: an ordered table of named tensors on one device.
 pub struct Params {
     entries: Vec<Param>,
     /// Weights of convolutions packed for the CPU's kernels, alone or with a batch norm; forgotten as soon as anything may change.
-    packed: Mutex<HashMap<(ParamId, Option<ParamId>), Arc<Packed>>>,
+    packed: Mutex<HashMap<Fused, Arc<Packed>>>,
 }
 
 impl Clone for Params {
@@ -151,9 +154,8 @@ impl Params {
         Self { entries, packed: Mutex::default() }
     }
 
-    /// The weights of a convolution, and those of the batch norm that is folded into it, packed by `pack` once for all passes without
-    /// gradients.
-    pub fn packed(&self, of: (ParamId, Option<ParamId>), shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
+    /// A convolution's weights, packed by `pack` once for all passes without gradients.
+    pub fn packed(&self, of: Fused, shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = packed.get(&of).filter(|weights| weights.fits(shape)).cloned();
         known.unwrap_or_else(|| {

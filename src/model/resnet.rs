@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 
 use super::export::Exporter;
-use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool, max_pool2d};
+use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool, max_pool2d, residual_block};
 use super::onnx::Value;
 use super::params::Path;
 use super::{Backbone, ModelConfig};
@@ -84,12 +84,7 @@ impl Backbone for ResNet {
         let x = self.stem.forward_relu(images, pass); // [B, 3, S, S] -> [B, 64, S/2, S/2]
         let mut x = max_pool2d(x, 3, 2, 1, pass); // -> [B, 64, S/4, S/4]
         for Block { convolutions, downsample } in &self.blocks {
-            let shortcut = downsample.as_ref().map_or_else(|| x.clone(), |unit| unit.forward(x.clone(), pass));
-            let Some((last, first)) = convolutions.split_last() else { continue };
-            for unit in first {
-                x = unit.forward_relu(x, pass);
-            }
-            x = last.forward_add_relu(x, shortcut, pass);
+            x = residual_block(convolutions, downsample.as_ref(), x, pass);
         }
         x // [B, C, S/32, S/32]
     }

@@ -95,7 +95,7 @@ fn main() {
             with_level(*level, || {
                 ms[0] = least(|| conv_forward(&shape, &input, &weight, Some(&bias), true, &mut output));
                 if index > 0 {
-                    ms[1] = least(|| conv_input_gradient(&shape, &gradient, None, &weight, &mut by_input));
+                    ms[1] = least(|| conv_input_gradient(&shape, &gradient, None, &weight, None, &mut by_input));
                 }
                 ms[2] = least(|| conv_weight_gradient(&shape, &input, &gradient, None, &mut by_weight, Some(&mut by_bias)));
             });

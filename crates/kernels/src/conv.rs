@@ -183,7 +183,7 @@ pub fn conv_forward_packed(
 /// The gradient by the input, from that by the output.
 ///
 /// With `relu_output`, the output of a forward pass with ReLU, the gradient passes where that is not zero or less (also where it is
-/// not a number). input_gradient `[batch, in_channels, height, width]` is overwritten.
+/// not a number). input_gradient `[batch, in_channels, height, width]` is overwritten; a residual of its shape is added.
 ///
 /// # Panics
 /// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
@@ -192,22 +192,31 @@ pub fn conv_input_gradient(
     output_gradient: &[f32],
     relu_output: Option<&[f32]>,
     weight: &[f32],
+    residual: Option<&[f32]>,
     input_gradient: &mut [f32],
 ) {
     let name = "conv_input_gradient";
     check_backward(name, shape, output_gradient, relu_output);
     check_len(name, "weight", weight.len(), shape.weight_len());
     check_len(name, "input_gradient", input_gradient.len(), shape.input_len());
-    if shape.is_empty() {
-        return input_gradient.fill(0.0);
+    if let Some(residual) = residual {
+        check_len(name, "residual", residual.len(), shape.input_len());
     }
+    if shape.is_empty() {
+        match residual {
+            None => input_gradient.fill(0.0),
+            Some(residual) => input_gradient.copy_from_slice(residual),
+        }
+        return;
+    }
+    let epilogue = Epilogue { bias: None, residual, relu: false };
     let gradient = Source { values: output_gradient, gate: relu_output };
     if shape.winograd(shape.out_channels, (shape.height, shape.width)) {
         let tile = TileSize::for_outputs(shape.height, shape.width);
         let weights = Transformed::new(Level::current(), tile, weight, shape.in_channels, shape.out_channels, true);
-        winograd::correlate(&shape.turned(), gradient, &weights, Epilogue::NONE, input_gradient);
+        winograd::correlate(&shape.turned(), gradient, &weights, epilogue, input_gradient);
     } else {
-        direct::input_gradient(Level::current(), shape, gradient, weight, input_gradient);
+        direct::input_gradient(Level::current(), shape, gradient, weight, epilogue, input_gradient);
     }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! let gradient = vec![1.0; shape.output_len()]; // by the output, after its ReLU
 //! let (mut by_input, mut by_weight, mut by_bias) = (vec![0.0; input.len()], vec![0.0; weight.len()], vec![0.0; 32]);
-//! conv_input_gradient(&shape, &gradient, Some(&output), &weight, &mut by_input);
+//! conv_input_gradient(&shape, &gradient, Some(&output), &weight, None, &mut by_input);
 //! conv_weight_gradient(&shape, &input, &gradient, Some(&output), &mut by_weight, Some(&mut by_bias));
 //! ```
 //!

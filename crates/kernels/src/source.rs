@@ -20,7 +20,3 @@ pub(crate) struct Epilogue<'a> {
     /// Negative results become zero.
     pub(crate) relu: bool,
 }
-
-impl Epilogue<'_> {
-    pub(crate) const NONE: Epilogue<'static> = Epilogue { bias: None, residual: None, relu: false };
-}

@@ -6,6 +6,7 @@
 //! Shapes: B batch, I input and O output channels, H W height and width.
 
 mod norm;
+mod shortcut;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use mien_kernels::{ConvShape, LinearShape, PackedWeights, PoolShape};
 use rayon::prelude::*;
 
 pub use norm::batch_norm;
+pub use shortcut::Shortcut;
 
 /// Whether these kernels compute on `device`: the engine's own CPU.
 pub fn serves(device: &Device) -> bool {
@@ -28,14 +30,21 @@ pub fn serves(device: &Device) -> bool {
 }
 
 /// Convolution, bias and, where `relu` says so, ReLU in one pass: `[B, I, H, W] -> [B, O, H', W']`; weight `[O, I, k, k]`, bias `[O]`.
-/// The tensors are f32, on a device that is served.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: usize, padding: usize, relu: bool) -> Tensor<4> {
+/// The tensors are f32, on a device that is served. The gradient by x takes up what a shortcut from x brings past the layers between.
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    [stride, padding]: [usize; 2],
+    relu: bool,
+    shortcut: Option<&Shortcut>,
+) -> Tensor<4> {
     let ([batch, in_channels, height, width], [out_channels, _, kernel, _]) = (x.dims(), weight.dims());
     let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
     let layer = Layer { shape, relu, has_bias: bias.is_some() };
     let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
-    let y = <Dispatch as Kernels>::convolve(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), layer);
-    Tensor::from_dispatch(y)
+    let [x, weight] = [x, weight].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as Kernels>::convolve(x, weight, bias.into_dispatch(), layer, shortcut.cloned()))
 }
 
 /// The weights of a convolution, packed once for many passes without gradients, and its bias.
@@ -120,7 +129,13 @@ pub struct Layer {
 #[backend_extension(Flex, Autodiff)]
 pub trait Kernels: Backend {
     /// See [`conv2d`].
-    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, layer: Layer) -> FloatTensor<Self>;
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        layer: Layer,
+        shortcut: Option<Shortcut>,
+    ) -> FloatTensor<Self>;
     /// See [`conv2d_packed`]; `residual` counts where it `adds`.
     fn convolve_packed(
         x: FloatTensor<Self>,
@@ -168,7 +183,7 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
 }
 
 impl Kernels for Flex {
-    fn convolve(x: Primitive, weight: Primitive, bias: Primitive, layer: Layer) -> Primitive {
+    fn convolve(x: Primitive, weight: Primitive, bias: Primitive, layer: Layer, _: Option<Shortcut>) -> Primitive {
         let Layer { shape, relu, has_bias } = layer;
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
@@ -216,14 +231,20 @@ fn pooled(x: &Primitive, [batch, channels]: [usize; 2], shape: &PoolShape) -> (P
 }
 
 impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
-    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>, layer: Layer) -> FloatTensor<Self> {
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        layer: Layer,
+        shortcut: Option<Shortcut>,
+    ) -> FloatTensor<Self> {
         let prepared = Convolve.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.into_primitive().to_contiguous());
-        let output = Flex::convolve(x.clone(), weight.clone(), bias, layer);
+        let output = Flex::convolve(x.clone(), weight.clone(), bias, layer, None);
         match prepared {
             OpsKind::Tracked(prepared) => {
                 let gate = layer.relu.then(|| output.clone());
-                prepared.finish(Convolved { x, weight, gate, layer }, output)
+                prepared.finish(Convolved { x, weight, gate, layer, shortcut }, output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
@@ -284,6 +305,7 @@ struct Convolved {
     /// The output, where ReLU came after: the gradient passes where it is above 0.
     gate: Option<Primitive>,
     layer: Layer,
+    shortcut: Option<Shortcut>,
 }
 
 impl Backward<Flex, 3> for Convolve {
@@ -292,7 +314,7 @@ impl Backward<Flex, 3> for Convolve {
     fn backward(self, ops: Ops<Convolved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node, bias_node] = ops.parents;
         let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let Convolved { x, weight, gate, layer: Layer { shape, has_bias, .. } } = ops.state;
+        let Convolved { x, weight, gate, layer: Layer { shape, has_bias, .. }, shortcut } = ops.state;
         let (gradient, gate) = (values(&gradient), gate.as_ref().map(values));
         if let Some(node) = weight_node {
             let ConvShape { out_channels, in_channels, kernel, .. } = shape;
@@ -311,7 +333,8 @@ impl Backward<Flex, 3> for Convolve {
         }
         if let Some(node) = x_node {
             let mut of_x = buffer(shape.input_len());
-            kernels::conv_input_gradient(&shape, gradient, gate, values(&weight), &mut of_x);
+            let brought = shortcut.and_then(|shortcut| shortcut.take());
+            kernels::conv_input_gradient(&shape, gradient, gate, values(&weight), brought.as_deref(), &mut of_x);
             grads.register::<Flex>(node.id, tensor(of_x, [shape.batch, shape.in_channels, shape.height, shape.width]));
         }
     }

@@ -14,16 +14,17 @@ use burn::tensor::Tensor;
 use mien_kernels as kernels;
 use mien_kernels::{Norm, NormGradients, NormShape, Statistics};
 
-use super::{Primitive, buffer, tensor, values};
+use super::{Primitive, Shortcut, buffer, tensor, values};
 
 /// relu(norm(x) + residual) in one pass, the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H, W]`; weight and bias `[C]`.
 /// f32, on a device that is served.
 ///
-/// It normalises with `given` statistics, or else with the batch's own, which it returns.
+/// It normalises with `given` statistics, or else with the batch's own, which it returns. A residual's gradient goes to its shortcut, if
+/// it has one.
 pub fn batch_norm(
     x: Tensor<4>,
     [weight, bias]: [Tensor<1>; 2],
-    residual: Option<Tensor<4>>,
+    residual: Option<(Tensor<4>, Option<Shortcut>)>,
     given: Option<Statistics>,
     epsilon: f64,
     relu: bool,
@@ -32,10 +33,14 @@ pub fn batch_norm(
     let shape = NormShape { batch, channels, pixels: height * width };
     let layer = Layer { shape, dims: x.dims(), epsilon: epsilon as f32, relu, adds: residual.is_some(), fixed: given.is_some() };
     let statistics = Arc::new(given.map_or_else(OnceLock::new, OnceLock::from));
-    let residual = residual.unwrap_or_else(|| Tensor::empty([0; 4], &x.device()));
+    let (residual, shortcut) = match residual {
+        None => (Tensor::empty([0; 4], &x.device()), None),
+        Some((residual, None)) => (residual, None),
+        Some((residual, shortcut)) => (residual.detach(), shortcut),
+    };
     let [x, residual] = [x, residual].map(Tensor::into_dispatch);
     let [weight, bias] = [weight, bias].map(Tensor::into_dispatch);
-    let y = <Dispatch as Norms>::normalise(x, weight, bias, residual, layer, Arc::clone(&statistics));
+    let y = <Dispatch as Norms>::normalise(x, weight, bias, residual, layer, Arc::clone(&statistics), shortcut);
     (Tensor::from_dispatch(y), statistics)
 }
 
@@ -70,6 +75,7 @@ pub trait Norms: Backend {
         residual: FloatTensor<Self>,
         layer: Layer,
         statistics: Arc<OnceLock<Statistics>>,
+        shortcut: Option<Shortcut>,
     ) -> FloatTensor<Self>;
 }
 
@@ -81,6 +87,7 @@ impl Norms for Flex {
         residual: Primitive,
         layer: Layer,
         statistics: Arc<OnceLock<Statistics>>,
+        _: Option<Shortcut>,
     ) -> Primitive {
         let [x, weight, bias, residual] = [x, weight, bias, residual].map(|tensor| tensor.to_contiguous());
         let mut output = buffer(layer.shape.len());
@@ -104,16 +111,17 @@ impl<C: CheckpointStrategy> Norms for Autodiff<Flex, C> {
         residual: FloatTensor<Self>,
         layer: Layer,
         statistics: Arc<OnceLock<Statistics>>,
+        shortcut: Option<Shortcut>,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let prepared = Normalise.prepare::<C>(nodes).compute_bound().stateful();
         let [x, weight, bias, residual] = [x, weight, bias, residual].map(|tensor| tensor.into_primitive().to_contiguous());
-        let output = Flex::normalise(x.clone(), weight.clone(), bias.clone(), residual, layer, Arc::clone(&statistics));
+        let output = Flex::normalise(x.clone(), weight.clone(), bias.clone(), residual, layer, Arc::clone(&statistics), None);
         match prepared {
             OpsKind::Tracked(prepared) => {
                 // Where nothing was added, the kernel finds ReLU's gate from x.
                 let gate = (layer.relu && layer.adds).then(|| output.clone());
-                prepared.finish(Normalised { x, weight, bias, gate, layer, statistics }, output)
+                prepared.finish(Normalised { x, weight, bias, gate, layer, statistics, shortcut }, output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
@@ -133,6 +141,7 @@ struct Normalised {
     gate: Option<Primitive>,
     layer: Layer,
     statistics: Arc<OnceLock<Statistics>>,
+    shortcut: Option<Shortcut>,
 }
 
 impl Backward<Flex, 4> for Normalise {
@@ -141,10 +150,11 @@ impl Backward<Flex, 4> for Normalise {
     fn backward(self, ops: Ops<Normalised, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node, bias_node, residual_node] = ops.parents;
         let mut gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let Normalised { x, weight, bias, gate, layer, statistics } = ops.state;
+        let Normalised { x, weight, bias, gate, layer, statistics, shortcut } = ops.state;
         let Layer { shape, dims, fixed, .. } = layer;
         let Some(statistics) = statistics.get() else { return };
-        let mut of_residual = residual_node.as_ref().filter(|_| layer.adds).map(|_| buffer(shape.len()));
+        let is_wanted = layer.adds && (residual_node.is_some() || shortcut.is_some());
+        let mut of_residual = is_wanted.then(|| buffer(shape.len()));
         let [mut of_weight, mut of_bias] = [buffer(shape.channels), buffer(shape.channels)];
         let to = NormGradients {
             images: gradient.storage_mut::<f32>(),
@@ -162,8 +172,10 @@ impl Backward<Flex, 4> for Normalise {
                 grads.register::<Flex>(node.id, tensor(of_channels, [shape.channels]));
             }
         }
-        if let Some((node, of_residual)) = residual_node.zip(of_residual) {
-            grads.register::<Flex>(node.id, tensor(of_residual, dims));
+        match (of_residual, shortcut, residual_node) {
+            (Some(of_residual), Some(shortcut), _) => shortcut.put(of_residual),
+            (Some(of_residual), None, Some(node)) => grads.register::<Flex>(node.id, tensor(of_residual, dims)),
+            _ => {}
         }
     }
 }

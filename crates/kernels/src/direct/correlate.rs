@@ -90,7 +90,14 @@ pub(super) fn forward_grid(shape: &ConvShape) -> Grid {
 
 /// The gradient by the input. The input's pixels of one phase (row and column modulo the stride) meet the same taps, so that each phase
 /// is a convolution of stride 1 of the gradient by the output.
-pub(crate) fn input_gradient(level: Level, shape: &ConvShape, gradient: Source, weight: &[f32], input_gradient: &mut [f32]) {
+pub(crate) fn input_gradient(
+    level: Level,
+    shape: &ConvShape,
+    gradient: Source,
+    weight: &[f32],
+    epilogue: Epilogue,
+    input_gradient: &mut [f32],
+) {
     let &ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding } = shape;
     let (out_height, out_width) = shape.output();
     // The taps that a phase meets, and which pixel of the gradient, counted from the place in the phase, each of them is.
@@ -102,7 +109,11 @@ pub(crate) fn input_gradient(level: Level, shape: &ConvShape, gradient: Source, 
             .map(move |(tap, d)| (tap, d / stride as isize))
     };
     if stride > kernel {
-        zero(input_gradient); // some phases meet no tap
+        // Some phases meet no tap.
+        match epilogue.residual {
+            None => zero(input_gradient),
+            Some(residual) => input_gradient.copy_from_slice(residual),
+        }
     }
     for row in 0..stride.min(height) {
         for column in 0..stride.min(width) {
@@ -123,14 +134,7 @@ pub(crate) fn input_gradient(level: Level, shape: &ConvShape, gradient: Source, 
             let places: Vec<usize> = pairs.iter().map(|((ky, _), (kx, _))| ky * kernel + kx).collect();
             let area = kernel * kernel;
             let weights = Panels::pack(level, weight, (in_channels, area), (out_channels, in_channels * area), &places);
-            correlate(
-                grid,
-                gradient,
-                &weights,
-                Epilogue::NONE,
-                &Target { height, width, step: stride, row, column },
-                input_gradient,
-            );
+            correlate(grid, gradient, &weights, epilogue, &Target { height, width, step: stride, row, column }, input_gradient);
         }
     }
 }

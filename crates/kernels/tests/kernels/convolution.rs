@@ -41,8 +41,12 @@ fn check(shape: ConvShape, bound: f64) {
                 }
 
                 let mut gradient = vec![f32::NAN; shape.input_len()];
-                conv_input_gradient(&shape, &case.gradient, gate, &case.weight, &mut gradient);
+                conv_input_gradient(&shape, &case.gradient, gate, &case.weight, None, &mut gradient);
                 below("gradient by the input", error(&gradient, &case.input_gradient), bound);
+                let residual = random(shape.input_len(), 7);
+                let expected: Vec<f64> = case.input_gradient.iter().zip(&residual).map(|(g, r)| g + f64::from(*r)).collect();
+                conv_input_gradient(&shape, &case.gradient, gate, &case.weight, Some(&residual), &mut gradient);
+                below("gradient by the input and a residual", error(&gradient, &expected), bound);
 
                 let mut gradient = vec![f32::NAN; shape.weight_len()];
                 let mut bias = vec![f32::NAN; shape.out_channels];

@@ -33,7 +33,7 @@ fn everything(shape: &ConvShape) -> Vec<u32> {
     let (mut by_input, mut by_weight) = (vec![0.0; shape.input_len()], vec![0.0; shape.weight_len()]);
     let (mut by_bias, mut by_bias_alone) = (vec![0.0; shape.out_channels], vec![0.0; shape.out_channels]);
     conv_forward(shape, &input, &weight, Some(&bias), true, &mut output);
-    conv_input_gradient(shape, &gradient, Some(&output), &weight, &mut by_input);
+    conv_input_gradient(shape, &gradient, Some(&output), &weight, None, &mut by_input);
     conv_weight_gradient(shape, &input, &gradient, Some(&output), &mut by_weight, Some(&mut by_bias));
     bias_gradient(shape, &gradient, Some(&output), &mut by_bias_alone);
 
@@ -109,7 +109,7 @@ fn what_is_not_finite_does_not_vanish() {
                     conv_weight_gradient(&shape, &input, &gradient, None, &mut by_weight, None);
                     assert!(!lost(&by_weight), "gradient by the weights of {shape:?} at {level:?}: {bad} vanished");
                     gradient[0] = bad;
-                    conv_input_gradient(&shape, &gradient, None, &weight, &mut by_input);
+                    conv_input_gradient(&shape, &gradient, None, &weight, None, &mut by_input);
                     assert!(!lost(&by_input), "gradient by the input of {shape:?} at {level:?}: {bad} vanished");
                 });
             }
@@ -122,7 +122,7 @@ fn empty_batches_are_nothing() {
     let shape = conv(0, (3, 4), 8, 3, 1);
     let (mut by_weight, mut by_bias) = (vec![1.0; shape.weight_len()], vec![1.0; 4]);
     conv_forward(&shape, &[], &[0.0; 108], None, true, &mut []);
-    conv_input_gradient(&shape, &[], None, &[0.0; 108], &mut []);
+    conv_input_gradient(&shape, &[], None, &[0.0; 108], None, &mut []);
     conv_weight_gradient(&shape, &[], &[], None, &mut by_weight, Some(&mut by_bias));
     assert!(by_weight.iter().chain(&by_bias).all(|value| *value == 0.0));
 }
