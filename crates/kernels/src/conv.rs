@@ -118,15 +118,19 @@ impl PackedWeights {
     }
 }
 
+/// The level for Winograd's convolution, whose strips are a vector wide: half of a long one would be idle in a narrow map.
+fn strip_level(width: usize) -> Level {
+    if width > 8 { Level::current() } else { Level::current().min(Level::Avx2) }
+}
+
 impl Packed {
     fn new(shape: &ConvShape, weight: &[f32]) -> Self {
         let (height, width) = shape.output();
-        let level = Level::current();
         if shape.winograd(shape.in_channels, (height, width)) {
             let tile = TileSize::for_outputs(height, width);
-            Self::Winograd(Transformed::new(level, tile, weight, shape.out_channels, shape.in_channels, false))
+            Self::Winograd(Transformed::new(strip_level(width), tile, weight, shape.out_channels, shape.in_channels, false))
         } else {
-            Self::Direct(Panels::new(level, shape, weight))
+            Self::Direct(Panels::new(Level::current(), shape, weight))
         }
     }
 
@@ -213,7 +217,7 @@ pub fn conv_input_gradient(
     let gradient = Source { values: output_gradient, gate: relu_output };
     if shape.winograd(shape.out_channels, (shape.height, shape.width)) {
         let tile = TileSize::for_outputs(shape.height, shape.width);
-        let weights = Transformed::new(Level::current(), tile, weight, shape.in_channels, shape.out_channels, true);
+        let weights = Transformed::new(strip_level(shape.width), tile, weight, shape.in_channels, shape.out_channels, true);
         winograd::correlate(&shape.turned(), gradient, &weights, epilogue, input_gradient);
     } else {
         direct::input_gradient(Level::current(), shape, gradient, weight, epilogue, input_gradient);

@@ -14,8 +14,3 @@ pub(crate) fn for_each(tasks: usize, work: f64, task: impl Fn(usize) + Send + Sy
         (0..tasks).into_par_iter().with_min_len(tasks / shares.min(tasks)).with_max_len(1).for_each(task);
     }
 }
-
-/// Fills a slice with zeros.
-pub(crate) fn zero(values: &mut [f32]) {
-    values.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
-}

@@ -59,7 +59,7 @@ pub(crate) unsafe fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
 }
 
 /// Floats of a line of the cache.
-const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
 
 #[inline(always)]
 unsafe fn add_term<S: Simd, const ROWS: usize, const VECTORS: usize>(

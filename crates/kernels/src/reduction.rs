@@ -12,7 +12,7 @@ use crate::scratch::{Pointer, Shared, with_local};
 const LARGE_SUMS: usize = 6 << 20;
 const LARGE_BLOCK: usize = 14 << 20;
 /// Groups, at most, and what their results may take up in all (bytes).
-const GROUPS: usize = 32;
+const GROUPS: usize = 16;
 const PARTIAL: usize = 32 << 20;
 
 /// The scratch of a block, with lengths of [`Lengths`].
@@ -46,6 +46,10 @@ pub(crate) trait Blocks: Sync {
     /// Operations of a block.
     fn work(&self) -> f64;
     fn out_channels(&self) -> usize;
+    /// Whether the sums lie as the weights do, and need no finish.
+    fn plain(&self) -> bool {
+        false
+    }
 
     /// Packs a part of a block; adds to the bias's sums or, with `first`, begins them.
     ///
@@ -119,6 +123,7 @@ fn sum_groups(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
             let sums = gradients.add(lengths.gradients);
             let packing = sums.add(lengths.sums);
             let result = to.get().add(group * result);
+            let sums = if of.plain() { result } else { sums };
             let [inputs, gradients, sums, bias] = [inputs, gradients, sums, result.add(weight.len())].map(Pointer::new);
             let places = Places { inputs, gradients, sums, bias };
             let blocks = of.blocks() * group / groups..of.blocks() * (group + 1) / groups;
@@ -127,7 +132,9 @@ fn sum_groups(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
                 (0..packings).for_each(|task| of.pack(&places, task, block, first, packing));
                 (0..products).for_each(|task| of.multiply(&places, task, block, first));
             }
-            (0..of.out_channels()).for_each(|k| of.finish(&places, k, result));
+            if !of.plain() {
+                (0..of.out_channels()).for_each(|k| of.finish(&places, k, result));
+            }
         });
     });
     // SAFETY: all groups have written their results.

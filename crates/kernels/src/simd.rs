@@ -72,6 +72,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn zip_blocks(even: Self::V, odd: Self::V) -> [Self::V; 2];
     /// Every second lane of `a`, then of `b`, in order.
     unsafe fn evens(a: Self::V, b: Self::V) -> Self::V;
+    /// The lower lanes of `a` and `b`, one of each in turn.
+    unsafe fn zip(a: Self::V, b: Self::V) -> Self::V;
     /// Transposes the first `LANES` vectors.
     unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
 

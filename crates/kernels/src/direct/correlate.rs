@@ -1,17 +1,19 @@
 //! The convolution, and its gradient by the input.
 
+use std::ops::Range;
+
 use crate::Level;
 use crate::conv::ConvShape;
-use crate::parallel::{for_each, zero};
-use crate::product::Sink;
+use crate::parallel::for_each;
+use crate::product::{LINE, Store};
 use crate::scratch::{Pointer, Shared, with_local};
 use crate::simd::{MAX_LANES, Simd, Widths};
 use crate::source::{Epilogue, STREAM, Source};
 
-use super::grid::{Grid, MAX_PIXELS, Run, pack_row};
+use super::grid::{Grid, Run, pack, runs};
 
 /// Bytes of packed pixels that a task aims at.
-const PACKED: usize = 128 << 10;
+const PACKED: usize = 256 << 10;
 
 /// Packed weights: `[k/ROWS][row of the product][ROWS]`.
 pub(crate) struct Panels {
@@ -24,58 +26,106 @@ pub(crate) struct Panels {
 impl Panels {
     /// The weights of the forward pass.
     pub(crate) fn new(level: Level, shape: &ConvShape, weight: &[f32]) -> Self {
-        let area = shape.kernel * shape.kernel;
-        let taps: Vec<usize> = (0..area).collect();
-        Self::pack(level, weight, (shape.out_channels, shape.in_channels * area), (shape.in_channels, area), &taps)
+        let len = shape.in_channels * shape.kernel * shape.kernel;
+        Self::pack(level, weight, shape, (shape.out_channels, len), Order::Rows)
     }
 
-    /// `[output][channel][tap]` of weights that lie strides apart: (outputs, stride), (channels, stride), places of the taps.
-    fn pack(
-        level: Level,
-        weight: &[f32],
-        (outputs, output_stride): (usize, usize),
-        (channels, channel_stride): (usize, usize),
-        taps: &[usize],
-    ) -> Self {
-        let rows = Widths::of(level).rows;
-        let (groups, len) = (outputs.div_ceil(rows), channels * taps.len());
-        let values = Shared::take(groups * rows * len);
-        let to = values.pointer();
-        for_each(groups, (groups * rows * len * 4) as f64, |group| {
-            // SAFETY: the buffer has room for all groups, and each task fills its own.
-            let panel = unsafe { std::slice::from_raw_parts_mut(to.get().add(group * rows * len), rows * len) };
-            let present = rows.min(outputs - group * rows);
-            for channel in 0..channels {
-                for (t, tap) in taps.iter().enumerate() {
-                    let from = &weight[group * rows * output_stride + channel * channel_stride + tap..];
-                    let terms = &mut panel[(channel * taps.len() + t) * rows..][..rows];
-                    for (term, value) in terms[..present].iter_mut().zip(from.iter().step_by(output_stride)) {
-                        *term = *value;
-                    }
-                    terms[present..].fill(0.0);
-                }
-            }
+    /// The weights of the gradient by the input, of some taps.
+    fn turned(level: Level, shape: &ConvShape, weight: &[f32], taps: &[usize]) -> Self {
+        Self::pack(level, weight, shape, (shape.in_channels, shape.out_channels * taps.len()), Order::Turned(taps))
+    }
+
+    fn pack(level: Level, weight: &[f32], shape: &ConvShape, (outputs, len): (usize, usize), order: Order) -> Self {
+        let lanes = Widths::of(level).lanes;
+        let vectors = outputs.div_ceil(lanes);
+        let values = Shared::take(vectors * lanes * len);
+        let job = Weights { weight, shape, outputs, len, order, to: values.pointer() };
+        for_each(vectors, (vectors * lanes * len * 4) as f64, |vector| {
+            // SAFETY: the buffer has room for all outputs, and each task fills its own part; the level is that of the caller.
+            unsafe { pack_weights(level, &job, vector) }
         });
         Self { values, level, len, outputs }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.outputs.next_multiple_of(Widths::of(self.level).rows) * self.len * size_of::<f32>()
+        self.outputs.next_multiple_of(Widths::of(self.level).lanes) * self.len * size_of::<f32>()
     }
 }
 
+/// How the rows of the product follow each other among the weights of an output.
+enum Order<'a> {
+    /// One after another.
+    Rows,
+    /// These taps of each kernel, with the input's channels as outputs.
+    Turned(&'a [usize]),
+}
+
+struct Weights<'a> {
+    weight: &'a [f32],
+    shape: &'a ConvShape,
+    outputs: usize,
+    len: usize,
+    order: Order<'a>,
+    to: Pointer,
+}
+
+vectorized!(fn pack_weights(job: &Weights, vector: usize) = pack_weights_of);
+
+/// As many outputs as there are lanes.
+#[inline(always)]
+unsafe fn pack_weights_of<S: Simd>(job: &Weights, vector: usize) {
+    let &Weights { shape, outputs, len, .. } = job;
+    let first = vector * S::LANES;
+    let (present, to) = (S::LANES.min(outputs - first), job.to.get().add(first * len));
+    let put = |row: usize, v: S::V| S::store_halves(to.add(row * S::ROWS), len * S::ROWS, v);
+    match job.order {
+        Order::Rows => {
+            let from = job.weight.as_ptr().add(first * len);
+            for i in (0..len).step_by(S::LANES) {
+                let mask = S::mask(0, len - i);
+                let mut lanes = [S::splat(0.0); MAX_LANES];
+                for (row, lane) in lanes.iter_mut().enumerate().take(present) {
+                    *lane = S::load_masked(from.add(row * len + i), mask);
+                }
+                S::transpose(&mut lanes);
+                for (j, lane) in lanes.iter().enumerate().take(S::LANES.min(len - i)) {
+                    put(i + j, *lane);
+                }
+            }
+        }
+        Order::Turned(taps) => {
+            let area = shape.kernel * shape.kernel;
+            for channel in 0..shape.out_channels {
+                let from = job.weight.as_ptr().add((channel * outputs + first) * area);
+                for line in (0..present * area).step_by(LINE) {
+                    S::prefetch(from.wrapping_add(WEIGHTS_AHEAD * outputs * area + line));
+                }
+                for (t, tap) in taps.iter().enumerate() {
+                    let v = if area == 1 {
+                        S::load_masked(from, S::mask(0, present))
+                    } else {
+                        let mut values = [0.0; MAX_LANES];
+                        for (lane, value) in values.iter_mut().enumerate().take(present) {
+                            *value = *from.add(lane * area + tap);
+                        }
+                        S::load(values.as_ptr())
+                    };
+                    put(channel * taps.len() + t, v);
+                }
+            }
+        }
+    }
+}
+
+/// Channels ahead of the packing of turned weights that are asked for.
+const WEIGHTS_AHEAD: usize = 8;
+
 /// output = convolution of the input, and the epilogue.
 pub(crate) fn forward(shape: &ConvShape, input: &[f32], weights: &Panels, epilogue: Epilogue, output: &mut [f32]) {
-    let (rows, columns) = shape.output();
+    let (height, width) = shape.output();
+    let target = Target { height, width, row: 0 };
     let source = Source { values: input, gate: None };
-    correlate(
-        forward_grid(shape),
-        source,
-        weights,
-        epilogue,
-        &Target { height: rows, width: columns, step: 1, row: 0, column: 0 },
-        output,
-    );
+    correlate(vec![(forward_grid(shape), weights)], source, epilogue, target, output);
 }
 
 /// The pixels that the outputs are made of.
@@ -89,7 +139,7 @@ pub(super) fn forward_grid(shape: &ConvShape) -> Grid {
 }
 
 /// The gradient by the input. The input's pixels of one phase (row and column modulo the stride) meet the same taps, so that each phase
-/// is a convolution of stride 1 of the gradient by the output.
+/// is a convolution of stride 1 of the gradient by the output. All phases of a row are computed together.
 pub(crate) fn input_gradient(
     level: Level,
     shape: &ConvShape,
@@ -98,7 +148,7 @@ pub(crate) fn input_gradient(
     epilogue: Epilogue,
     input_gradient: &mut [f32],
 ) {
-    let &ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding } = shape;
+    let &ConvShape { batch, out_channels: channels, height, width, kernel, stride, padding, .. } = shape;
     let (out_height, out_width) = shape.output();
     // The taps that a phase meets, and which pixel of the gradient, counted from the place in the phase, each of them is.
     let taps = |phase: usize| {
@@ -108,105 +158,118 @@ pub(crate) fn input_gradient(
             .map(move |tap| (tap, (phase + padding) as isize - tap as isize))
             .map(move |(tap, d)| (tap, d / stride as isize))
     };
-    if stride > kernel {
-        // Some phases meet no tap.
-        match epilogue.residual {
-            None => zero(input_gradient),
-            Some(residual) => input_gradient.copy_from_slice(residual),
-        }
-    }
     for row in 0..stride.min(height) {
-        for column in 0..stride.min(width) {
+        let (rows, columns) = ((height - row).div_ceil(stride), width.div_ceil(stride));
+        let phase = |column: usize| {
             let pairs: Vec<_> = taps(row).flat_map(|y| taps(column).map(move |x| (y, x))).collect();
-            if pairs.is_empty() {
-                continue;
-            }
-            let grid = Grid {
-                batch,
-                channels: out_channels,
-                height: out_height,
-                width: out_width,
-                rows: (height - row).div_ceil(stride),
-                columns: (width - column).div_ceil(stride),
-                step: 1,
-                taps: pairs.iter().map(|((_, dy), (_, dx))| (*dy, *dx)).collect(),
-            };
             let places: Vec<usize> = pairs.iter().map(|((ky, _), (kx, _))| ky * kernel + kx).collect();
-            let area = kernel * kernel;
-            let weights = Panels::pack(level, weight, (in_channels, area), (out_channels, in_channels * area), &places);
-            correlate(grid, gradient, &weights, epilogue, &Target { height, width, step: stride, row, column }, input_gradient);
-        }
+            let taps = pairs.iter().map(|((_, dy), (_, dx))| (*dy, *dx)).collect();
+            let grid = Grid { batch, channels, height: out_height, width: out_width, rows, columns, step: 1, taps };
+            (grid, Panels::turned(level, shape, weight, &places))
+        };
+        let phases: Vec<_> = (0..stride).map(phase).collect();
+        let phases = phases.iter().map(|(grid, weights)| (grid.clone(), weights)).collect();
+        correlate(phases, gradient, epilogue, Target { height, width, row }, input_gradient);
     }
 }
 
-/// Where the pixel (y, x) of the grid is written: (y · step + row, x · step + column) of planes of this size.
+/// The planes of the output. With n phases, the pixel (y, x) of the grid of phase p is written to (y · n + row, x · n + p).
 struct Target {
     height: usize,
     width: usize,
-    step: usize,
     row: usize,
-    column: usize,
 }
 
 struct Job<'a> {
-    grid: Grid,
+    phases: Vec<(Grid, &'a Panels)>,
+    /// The grid's rows and columns where they are written.
+    grid: (usize, usize),
     source: Source<'a>,
-    weights: &'a Panels,
     epilogue: Epilogue<'a>,
-    target: &'a Target,
-    /// Pixels of the target's planes are the grid's, one after another.
-    in_order: bool,
+    target: Target,
+    outputs: usize,
     output: Pointer,
     stream: bool,
-    /// Panels of pixels, and output channels, of a task.
-    panels: usize,
+    /// Pixels of a panel and of a task, and output channels of a task.
+    panel: usize,
+    pixels: usize,
     part: usize,
 }
 
-fn correlate(grid: Grid, source: Source, weights: &Panels, epilogue: Epilogue, target: &Target, output: &mut [f32]) {
-    let widths = Widths::of(weights.level);
+impl Job<'_> {
+    fn pixels(&self, task: usize) -> Range<usize> {
+        let all = self.phases[0].0.pixels();
+        (task * self.pixels).min(all)..((task + 1) * self.pixels).min(all)
+    }
+
+    /// Floats from one packed panel of a phase to the next.
+    fn stride(&self, phase: usize) -> usize {
+        self.phases[phase].0.len() * self.panel + MAX_LANES
+    }
+}
+
+fn correlate(phases: Vec<(Grid, &Panels)>, source: Source, epilogue: Epilogue, mut target: Target, output: &mut [f32]) {
+    let mut grid = (phases[0].0.rows, phases[0].0.columns);
+    if phases.len() == 1 {
+        // Pixels that follow each other in the output, too.
+        grid = (1, target.height * target.width);
+        target = Target { height: 1, width: grid.1, row: 0 };
+    }
+    let phases: Vec<_> = phases.into_iter().map(|(grid, weights)| (grid.flattened(), weights)).collect();
+    let (level, outputs) = (phases[0].1.level, phases[0].1.outputs);
+    let widths = Widths::of(level);
     let panel = widths.vectors * widths.lanes;
-    let in_order = target.step == 1;
-    let grid = if in_order { grid.flattened() } else { grid };
-    let (pixels, len) = (grid.pixels(), grid.len());
+    let pixels = phases[0].0.pixels();
+    let len: usize = phases.iter().map(|(grid, _)| grid.len()).sum();
     let threads = rayon::current_num_threads();
     // As in Winograd's, no sum depends on how the outputs are cut up.
     let all = pixels.div_ceil(panel);
-    let panels = (PACKED / (len * panel * size_of::<f32>())).clamp(1, 16).min(all.div_ceil(threads)).max(1);
+    let panels = (PACKED / (len.max(1) * panel * size_of::<f32>())).clamp(1, 16).min(all.div_ceil(threads)).max(1);
     let tasks = all.div_ceil(panels);
-    let parts = if tasks < threads { threads.min(weights.outputs.div_ceil(32)).max(1) } else { 1 };
-    let part = weights.outputs.div_ceil(parts).next_multiple_of(widths.rows);
+    let parts = if tasks < threads { threads.min(outputs.div_ceil(32)).max(1) } else { 1 };
+    let part = outputs.div_ceil(parts).next_multiple_of(widths.rows);
     let stream = size_of_val(output) > STREAM;
-    let job = Job { grid, source, weights, epilogue, target, in_order, output: Pointer::to(output), stream, panels, part };
-    for_each(tasks * parts, 2.0 * pixels as f64 * (len + 8) as f64 * (weights.outputs + 8) as f64, |task| {
-        with_local(panels * panel * len + MAX_LANES, |packed| {
-            // SAFETY: the scratch has room for the packed pixels, the tasks write different outputs, the weights have the caller's level.
-            unsafe { correlate_pixels(weights.level, &job, task / parts * panels * panel, task % parts, packed) }
+    let output = Pointer::to(output);
+    let job = Job { phases, grid, source, epilogue, target, outputs, output, stream, panel, pixels: panels * panel, part };
+    let packed: usize = (0..job.phases.len()).map(|phase| job.stride(phase) * panels).sum();
+    for_each(tasks * parts, 2.0 * pixels as f64 * (len + 8) as f64 * (outputs + 8) as f64, |task| {
+        with_local(packed + job.phases.len() * widths.rows * job.pixels + MAX_LANES, |packed| {
+            // SAFETY: the scratch has room for the packed pixels and the sums, the tasks write different outputs, the weights have the
+            // caller's level.
+            unsafe { correlate_pixels(level, &job, task / parts, task % parts, packed) }
         });
     });
 }
 
-vectorized!(fn correlate_pixels(job: &Job, first: usize, part: usize, packed: *mut f32) = correlate_pixels_of);
+vectorized!(fn correlate_pixels(job: &Job, task: usize, part: usize, packed: *mut f32) = correlate_pixels_of);
 
 #[inline(always)]
-unsafe fn correlate_pixels_of<S: Simd>(job: &Job, first: usize, part: usize, packed: *mut f32) {
-    let (len, panel) = (job.grid.len(), S::WIDTHS.vectors * S::LANES);
-    let end = job.grid.pixels().min(first + job.panels * panel);
-    for (i, from) in (first..end).step_by(panel).enumerate() {
-        let runs = job.grid.runs(from, end.min(from + panel));
-        let to = packed.add(i * panel * len);
+unsafe fn correlate_pixels_of<S: Simd>(job: &Job, task: usize, part: usize, packed: *mut f32) {
+    let pixels = job.pixels(task);
+    let mut sums = packed;
+    for (p, (grid, _)) in job.phases.iter().enumerate() {
         if job.source.gate.is_some() {
-            pack_panel::<S, true>(job, &runs, to, panel);
+            pack::<S, true>(grid, &job.source, pixels.clone(), sums, (job.panel, job.stride(p)));
         } else {
-            pack_panel::<S, false>(job, &runs, to, panel);
+            pack::<S, false>(grid, &job.source, pixels.clone(), sums, (job.panel, job.stride(p)));
         }
+        sums = sums.add(job.stride(p) * (job.pixels / job.panel));
     }
-    let last = ((part + 1) * job.part).min(job.weights.outputs);
+    let runs: Vec<Run> = runs(job.grid, pixels.clone()).collect();
+    let last = ((part + 1) * job.part).min(job.outputs);
     for k in (part * job.part..last).step_by(S::ROWS) {
-        let weights = job.weights.values.pointer().get().add(k * len);
-        for (i, from) in (first..end).step_by(panel).enumerate() {
-            let pixels = Pixels::<S>::new(job, from, end.min(from + panel), k, last);
-            S::product(S::WIDTHS.vectors, len, packed.add(i * panel * len), weights, std::ptr::null(), pixels);
+        let mut v = packed;
+        for (p, (_, weights)) in job.phases.iter().enumerate() {
+            let u = weights.values.pointer().get().add(k * weights.len);
+            for (i, first) in (0..pixels.len()).step_by(job.panel).enumerate() {
+                let to = sums.add(p * S::ROWS * job.pixels + first);
+                let sums = Store { to, row_stride: job.pixels, vector_stride: S::LANES, add: false };
+                S::product(S::WIDTHS.vectors, weights.len, v.add(i * job.stride(p)), u, std::ptr::null(), sums);
+            }
+            v = v.add(job.stride(p) * (job.pixels / job.panel));
+        }
+        for row in 0..S::ROWS.min(last - k) {
+            write_channel::<S>(job, &runs, k + row, sums.add(row * job.pixels));
         }
     }
     if job.stream {
@@ -214,109 +277,43 @@ unsafe fn correlate_pixels_of<S: Simd>(job: &Job, first: usize, part: usize, pac
     }
 }
 
-/// [row of the product][panel]
+/// Finishes the sums of a channel, `[phase][ROWS][pixel]`, and writes them run by run, in whole lines of the cache.
 #[inline(always)]
-unsafe fn pack_panel<S: Simd, const GATED: bool>(job: &Job, runs: &[Run], to: *mut f32, panel: usize) {
-    let mut to = to;
-    for channel in 0..job.grid.channels {
-        for tap in &job.grid.taps {
-            // What a row writes past its end, the next one overwrites.
-            pack_row::<S, GATED>(&job.grid, &job.source, runs, channel, *tap, to);
-            to = to.add(panel);
-        }
-    }
-}
-
-/// Finishes the sums of a panel of pixels and writes them.
-struct Pixels<'a, S: Simd> {
-    job: &'a Job<'a>,
-    /// Pixels to write.
-    pixels: usize,
-    channel: usize,
-    /// Channels to write.
-    rows: usize,
-    /// The pixels' places in the first channel, and whether they lie one after another.
-    places: [usize; MAX_PANEL],
-    in_order: bool,
-    floor: S::V,
-}
-
-/// The most pixels of a panel.
-const MAX_PANEL: usize = 3 * MAX_LANES;
-
-impl<'a, S: Simd> Pixels<'a, S> {
-    #[inline(always)]
-    unsafe fn new(job: &'a Job, first: usize, end: usize, channel: usize, last: usize) -> Self {
-        let &Job { ref grid, target, weights, .. } = job;
-        let (line, mut x) = (first / grid.columns, first % grid.columns);
-        let (mut image, mut y) = (line / grid.rows, line % grid.rows);
-        let in_order = job.in_order && (end - 1) / (grid.rows * grid.columns) == image;
-        let mut places = [0; MAX_PANEL];
-        for place in places.iter_mut().take(if in_order { 1 } else { end - first }) {
-            let plane = image * weights.outputs + channel;
-            *place = if job.in_order {
-                (plane * grid.rows + y) * grid.columns + x // the grid may be flattened
-            } else {
-                (plane * target.height + y * target.step + target.row) * target.width + x * target.step + target.column
+unsafe fn write_channel<S: Simd>(job: &Job, runs: &[Run], channel: usize, sums: *const f32) {
+    let &Job { ref target, outputs, output, stream, .. } = job;
+    let (step, phase) = (job.phases.len(), S::ROWS * job.pixels);
+    let bias = S::splat(job.epilogue.bias.map_or(0.0, |bias| bias[channel]));
+    let floor = S::splat(if job.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
+    for run in runs {
+        let row = ((run.image * outputs + channel) * target.height + run.y * step + target.row) * target.width;
+        let (start, from) = (row + run.x * step, sums.add(run.at));
+        let (mut i, count) = (0, (run.len * step).min(target.width - run.x * step));
+        while i < count {
+            let to = output.get().add(start + i);
+            let to_line = S::LANES - to as usize / size_of::<f32>() % S::LANES;
+            let lanes = if step == 1 { to_line.min(count - i) } else { count - i };
+            let mut value = match step {
+                1 => S::load(from.add(i)),
+                2 => S::zip(S::load(from.add(i / 2)), S::load(from.add(phase + i / 2))),
+                _ => {
+                    let mut values = [0.0; MAX_LANES];
+                    for (lane, value) in values.iter_mut().enumerate().take(S::LANES.min(count - i)) {
+                        *value = *from.add((i + lane) % step * phase + (i + lane) / step);
+                    }
+                    S::load(values.as_ptr())
+                }
             };
-            x += 1;
-            if x == grid.columns {
-                (x, y) = (0, y + 1);
+            value = S::add(value, bias);
+            if let Some(residual) = job.epilogue.residual {
+                value = S::add(value, S::load_masked(residual.as_ptr().add(start + i), S::mask(0, lanes)));
             }
-            if y == grid.rows {
-                (y, image) = (0, image + 1);
-            }
-        }
-        let floor = S::splat(if job.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
-        Self { job, pixels: end - first, channel, rows: S::ROWS.min(last - channel), places, in_order, floor }
-    }
-
-    /// The values at the places from `first` on.
-    #[inline(always)]
-    unsafe fn load(&self, channel: *const f32, first: usize) -> S::V {
-        let pixels = self.pixels - first;
-        if self.in_order {
-            return S::load_masked(channel.add(self.places[0] + first), S::mask(0, pixels));
-        }
-        let mut values = [0.0; MAX_LANES];
-        for (value, place) in values.iter_mut().zip(&self.places[first..]).take(pixels.min(S::LANES)) {
-            *value = *channel.add(*place);
-        }
-        S::load(values.as_ptr())
-    }
-}
-
-impl<S: Simd> Sink<S> for Pixels<'_, S> {
-    #[inline(always)]
-    unsafe fn put(&mut self, row: usize, vector: usize, sum: S::V) {
-        let first = vector * S::LANES;
-        if row >= self.rows || first >= self.pixels {
-            return;
-        }
-        let bias = self.job.epilogue.bias.map_or(0.0, |bias| bias[self.channel + row]);
-        let (target, pixels) = (self.job.target, self.pixels - first);
-        let channel = row * target.height * target.width;
-        let mut value = S::add(sum, S::splat(bias));
-        if let Some(residual) = self.job.epilogue.residual {
-            value = S::add(value, self.load(residual.as_ptr().add(channel), first));
-        }
-        let value = S::at_least(self.floor, value);
-        let channel = self.job.output.get().add(channel);
-        if self.in_order {
-            let to = channel.add(self.places[0] + first);
-            match (pixels >= S::LANES, self.job.stream) {
+            let value = S::at_least(floor, value);
+            match (lanes >= S::LANES, stream) {
                 (true, true) => S::stream(to, value),
                 (true, false) => S::store(to, value),
-                (false, _) => S::store_masked(to, S::mask(0, pixels), value),
+                (false, _) => S::store_masked(to, S::mask(0, lanes), value),
             }
-        } else {
-            let mut values = [0.0; MAX_LANES];
-            S::store(values.as_mut_ptr(), value);
-            for (place, value) in self.places[first..].iter().zip(values).take(pixels.min(S::LANES)) {
-                *channel.add(*place) = value;
-            }
+            i += lanes.min(S::LANES);
         }
     }
 }
-
-const _: () = assert!(MAX_PIXELS >= MAX_PANEL, "a panel of pixels has room among the runs");

@@ -16,6 +16,9 @@ use crate::source::Source;
 use super::correlate::forward_grid;
 use super::grid::{Grid, MAX_PIXELS, pack_row};
 
+/// Output channels of a task of multiplying.
+const PART: usize = 128;
+
 struct Job<'a> {
     level: Level,
     widths: Widths,
@@ -24,9 +27,8 @@ struct Job<'a> {
     gradients: Grid,
     input: Source<'a>,
     gradient: Source<'a>,
-    /// Rows of the product, rounded up to whole panels; vectors of a panel; output channels, rounded up to whole vectors.
+    /// Rows of the product, and output channels, rounded up to whole vectors.
     rows: usize,
-    vectors: usize,
     outputs: usize,
 }
 
@@ -45,12 +47,10 @@ pub(crate) fn weight_gradient(
     let taps = vec![(0, 0)];
     let gradients =
         Grid { batch: shape.batch, channels: shape.out_channels, height, width, rows: height, columns: width, step: 1, taps };
-    let vectors = widths.panel_for(inputs.len());
     let job = Job {
         level,
         widths,
-        rows: inputs.len().next_multiple_of(vectors * widths.lanes),
-        vectors,
+        rows: inputs.len().next_multiple_of(widths.lanes),
         outputs: shape.out_channels.next_multiple_of(widths.lanes),
         inputs: inputs.flattened(),
         gradients: gradients.flattened(),
@@ -61,6 +61,12 @@ pub(crate) fn weight_gradient(
 }
 
 impl Job<'_> {
+    /// The first vector of the panel of X, and how many it has: the last one may have fewer than the others.
+    fn panel(&self, panel: usize) -> (usize, usize) {
+        let first = panel * self.widths.vectors;
+        (first, self.widths.vectors.min(self.rows / self.widths.lanes - first))
+    }
+
     fn pixels(&self, block: usize) -> std::ops::Range<usize> {
         block * MAX_PIXELS..((block + 1) * MAX_PIXELS).min(self.inputs.pixels())
     }
@@ -82,7 +88,10 @@ impl Blocks for Job<'_> {
     }
 
     fn tasks(&self) -> (usize, usize) {
-        ((self.rows + self.outputs) / self.widths.lanes, self.rows / (self.vectors * self.widths.lanes))
+        (
+            (self.rows + self.outputs) / self.widths.lanes,
+            (self.rows / self.widths.lanes).div_ceil(self.widths.vectors) * self.outputs.div_ceil(PART),
+        )
     }
 
     fn work(&self) -> f64 {
@@ -93,6 +102,10 @@ impl Blocks for Job<'_> {
         self.gradients.channels
     }
 
+    fn plain(&self) -> bool {
+        self.rows == self.inputs.len() && self.outputs == self.gradients.channels
+    }
+
     unsafe fn pack(&self, places: &Places, task: usize, block: usize, first: bool, packing: *mut f32) {
         match task.checked_sub(self.rows / self.widths.lanes) {
             None => pack_inputs(self.level, self, places, task, block, packing),
@@ -100,8 +113,8 @@ impl Blocks for Job<'_> {
         }
     }
 
-    unsafe fn multiply(&self, places: &Places, panel: usize, block: usize, first: bool) {
-        multiply(self.level, self, places, panel, block, !first);
+    unsafe fn multiply(&self, places: &Places, task: usize, block: usize, first: bool) {
+        multiply(self.level, self, places, task, block, !first);
     }
 
     unsafe fn finish(&self, places: &Places, k: usize, to: *mut f32) {
@@ -112,15 +125,16 @@ impl Blocks for Job<'_> {
 
 vectorized!(fn pack_inputs(job: &Job, places: &Places, vector: usize, block: usize, packing: *mut f32) = pack_inputs_of);
 vectorized!(fn pack_gradients(job: &Job, places: &Places, vector: usize, block: usize, add: bool, packing: *mut f32) = pack_gradients_of);
-vectorized!(fn multiply(job: &Job, places: &Places, panel: usize, block: usize, add: bool) = multiply_of);
+vectorized!(fn multiply(job: &Job, places: &Places, task: usize, block: usize, add: bool) = multiply_of);
 
 /// As many rows of the product as there are lanes: input → X.
 #[inline(always)]
 unsafe fn pack_inputs_of<S: Simd>(job: &Job, places: &Places, vector: usize, block: usize, packing: *mut f32) {
     let pixels = job.pixels(block);
     let rows = pack_rows::<S, false>(&job.inputs, &job.input, vector, &pixels, packing);
-    let panel = job.vectors * S::LANES;
-    let to = places.inputs.get().add(vector / job.vectors * panel * MAX_PIXELS + vector % job.vectors * S::LANES);
+    let (start, vectors) = job.panel(vector / S::WIDTHS.vectors);
+    let panel = vectors * S::LANES;
+    let to = places.inputs.get().add((start * MAX_PIXELS + vector - start) * S::LANES);
     for x in (0..pixels.len()).step_by(S::LANES) {
         let lanes = transposed::<S>(packing, rows, x);
         for (i, lane) in lanes.iter().enumerate().take(S::LANES) {
@@ -162,7 +176,7 @@ unsafe fn pack_rows<S: Simd, const GATED: bool>(
     pixels: &std::ops::Range<usize>,
     to: *mut f32,
 ) -> usize {
-    let runs = grid.runs(pixels.start, pixels.end);
+    let runs: Vec<_> = grid.runs(pixels.clone()).collect();
     let first = vector * S::LANES;
     let rows = grid.len().saturating_sub(first).min(S::LANES);
     for row in 0..rows {
@@ -185,15 +199,21 @@ unsafe fn transposed<S: Simd>(from: *const f32, rows: usize, x: usize) -> [S::V;
     lanes
 }
 
-/// One panel of X with all of D.
+/// One panel of X with a part of D.
 #[inline(always)]
-unsafe fn multiply_of<S: Simd>(job: &Job, places: &Places, panel: usize, block: usize, add: bool) {
-    let (len, lanes) = (job.pixels(block).len(), job.vectors * S::LANES);
-    let x = places.inputs.get().add(panel * lanes * MAX_PIXELS);
-    for k in (0..job.gradients.channels).step_by(S::ROWS) {
+unsafe fn multiply_of<S: Simd>(job: &Job, places: &Places, task: usize, block: usize, add: bool) {
+    let (parts, len) = (job.outputs.div_ceil(PART), job.pixels(block).len());
+    let (start, vectors) = job.panel(task / parts);
+    let first = task % parts * PART;
+    let x = places.inputs.get().add(start * S::LANES * MAX_PIXELS);
+    for k in (first..job.gradients.channels.min(first + PART)).step_by(S::ROWS) {
         let d = places.gradients.get().add(k * MAX_PIXELS);
-        let sums =
-            Store { to: places.sums.get().add(k * job.rows + panel * lanes), row_stride: job.rows, vector_stride: S::LANES, add };
-        S::product(job.vectors, len, x, d, std::ptr::null(), sums);
+        let sums = Store {
+            to: places.sums.get().add(k * job.rows + start * S::LANES),
+            row_stride: job.rows,
+            vector_stride: S::LANES,
+            add,
+        };
+        S::product(vectors, len, x, d, std::ptr::null(), sums);
     }
 }

@@ -120,6 +120,10 @@ impl Simd for Avx2 {
         _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(blocks))
     }
     #[inline(always)]
+    unsafe fn zip(a: __m256, b: __m256) -> __m256 {
+        _mm256_permute2f128_ps::<0x20>(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+    }
+    #[inline(always)]
     unsafe fn transpose(rows: &mut [__m256; MAX_LANES]) {
         for i in 0..2 {
             let v = Self::transpose_blocks([rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]]);

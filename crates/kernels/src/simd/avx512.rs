@@ -119,6 +119,11 @@ impl Simd for Avx512 {
         _mm512_permutex2var_ps(a, places, b)
     }
     #[inline(always)]
+    unsafe fn zip(a: __m512, b: __m512) -> __m512 {
+        let places = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        _mm512_permutex2var_ps(a, places, b)
+    }
+    #[inline(always)]
     unsafe fn transpose(rows: &mut [__m512; MAX_LANES]) {
         // Single lanes inside the blocks, then the 4×4 matrix of blocks.
         for i in 0..4 {

@@ -120,6 +120,10 @@ impl Simd for Pair {
         [quad::unzip(a[0], a[1])[0], quad::unzip(b[0], b[1])[0]]
     }
     #[inline(always)]
+    unsafe fn zip(a: V, b: V) -> V {
+        quad::zip(a[0], b[0])
+    }
+    #[inline(always)]
     unsafe fn transpose(rows: &mut [V; MAX_LANES]) {
         let low = Self::transpose_blocks([rows[0], rows[1], rows[2], rows[3]]);
         let high = Self::transpose_blocks([rows[4], rows[5], rows[6], rows[7]]);
