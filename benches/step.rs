@@ -26,6 +26,9 @@ use mien::error::Result;
 use mien::report::events::{Event, Sink};
 use mien::run::prepare;
 
+#[global_allocator]
+static ALLOCATOR: mien::memory::LineAligned = mien::memory::LineAligned;
+
 /// VGG-16 as a user of Burn writes it.
 #[derive(Module, Debug)]
 struct BareVgg {
@@ -110,7 +113,7 @@ fn peak_memory() -> String {
 }
 
 fn main() {
-    mien::cli::keep_memory();
+    mien::memory::keep_pages();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let number = |place: usize, default: usize| arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default);
     let name = arguments.first().cloned().unwrap_or_else(|| "vgg16".into());

@@ -24,10 +24,13 @@ use mien::train::config::TrainConfig;
 use mien::train::fit::{Job, train_step};
 use rand::RngExt;
 
+#[global_allocator]
+static ALLOCATOR: mien::memory::LineAligned = mien::memory::LineAligned;
+
 const CLASSES: usize = 7;
 
 fn main() {
-    mien::cli::keep_memory();
+    mien::memory::keep_pages();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let argument = |place: usize, default: &str| arguments.get(place).cloned().unwrap_or_else(|| default.to_owned());
     let (name, size): (String, usize) = (argument(0, "vgg16"), argument(1, "256").parse().expect("a size"));

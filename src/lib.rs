@@ -34,6 +34,7 @@ pub mod error;
 pub mod eval;
 pub mod explain;
 pub mod fsutil;
+pub mod memory;
 pub mod model;
 pub mod plot;
 pub mod random;

@@ -2,8 +2,13 @@
 
 use std::process::ExitCode;
 
+use mien::memory::{self, LineAligned};
+
+#[global_allocator]
+static ALLOCATOR: LineAligned = LineAligned;
+
 fn main() -> ExitCode {
-    mien::cli::keep_memory();
+    memory::keep_pages();
     match mien::cli::main(std::env::args_os()) {
         Ok(code) => code,
         Err(error) => {

@@ -90,18 +90,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     }
 }
 
-/// Lets the allocator keep the pages of freed buffers: a training step frees and takes gigabytes, and giving them back to the kernel
-/// means that each page is faulted in and cleared again at every step.
-pub fn keep_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets parameters of the allocator; it is called before any other thread exists.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
 /// How much is said.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Verbosity {
