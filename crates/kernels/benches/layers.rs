@@ -1,4 +1,5 @@
-//! Milliseconds of the convolutions of VGG-16 or ResNet-50: forward, gradient by the input, gradients by weights and bias.
+//! Milliseconds of the convolutions of VGG-16 or ResNet-50: forward, gradient by the input, gradients by weights and bias; then of
+//! ResNet-50's batch norms with ReLU, forward and backward.
 //!
 //! `cargo bench --bench layers -- [vgg16|resnet50] [BATCH] [SIZE] [LEVEL,…] [LAYER,…]` (vgg16 8 256, all levels and layers; `-` for all;
 //! a layer is its place in the list). The threads are rayon's: `RAYON_NUM_THREADS=2`. The least of several runs is printed, as other
@@ -6,7 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use mien_kernels::{ConvShape, Level, conv_forward, conv_input_gradient, conv_weight_gradient, with_level};
+use std::collections::BTreeMap;
+
+use mien_kernels::{
+    ConvShape, Level, Norm, NormGradients, NormShape, conv_forward, conv_input_gradient, conv_weight_gradient, norm_backward,
+    norm_forward, with_level,
+};
 
 /// Input and output channels, side of the input, kernel, stride, how many times.
 type Layer = (usize, usize, usize, usize, usize, usize);
@@ -114,5 +120,40 @@ fn main() {
             level.name(),
             forward + dx + dw
         );
+    }
+    if model == "resnet50" && among(4, "norm") {
+        norms(batch, size, &levels);
+    }
+}
+
+/// The batch norms, one after each convolution.
+fn norms(batch: usize, size: usize, levels: &[Level]) {
+    let mut times = BTreeMap::new();
+    for (_, channels, side, _, stride, count) in layers("resnet50", size) {
+        *times.entry((side / stride, channels)).or_insert(0) += count;
+    }
+    let mut totals = vec![[0.0; 2]; levels.len()];
+    for ((side, channels), times) in times.into_iter().rev() {
+        let shape = NormShape { batch, channels, pixels: side * side };
+        let (input, mut output, mut images) = (random(shape.len(), 1), vec![0.0; shape.len()], random(shape.len(), 2));
+        let (scale, shift) = (vec![1.0; channels], vec![0.0; channels]);
+        let (mut weight, mut bias) = (vec![0.0; channels], vec![0.0; channels]);
+        let norm = Norm { shape, weight: &scale, bias: &shift, epsilon: 1e-5, relu: true };
+        for (level, total) in levels.iter().zip(&mut totals) {
+            let mut ms = [0.0; 2];
+            with_level(*level, || {
+                ms[0] = least(|| drop(norm_forward(&norm, &input, None, &mut output)));
+                let statistics = norm_forward(&norm, &input, None, &mut output);
+                ms[1] = least(|| {
+                    let to = NormGradients { images: &mut images, residual: None, weight: &mut weight, bias: &mut bias };
+                    norm_backward(&norm, &statistics, false, &input, None, to);
+                });
+            });
+            println!("norm {channels:>4} {side}² ×{times:<15} {:<9} {:>8.2}       {:>8.2}", level.name(), ms[0], ms[1]);
+            ms.iter().zip(total).for_each(|(ms, total)| *total += ms * times as f64);
+        }
+    }
+    for (level, [forward, backward]) in levels.iter().zip(&totals) {
+        println!("total {:<9} norms forward {forward:.0} ms, backward {backward:.0} ms", level.name());
     }
 }

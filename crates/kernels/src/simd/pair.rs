@@ -12,7 +12,8 @@ type V = [quad::Q; 2];
 impl Simd for Pair {
     type V = V;
     type Mask = (usize, usize);
-    const WIDTHS: Widths = Widths { lanes: 8, rows: 4, vectors: 1 };
+    // A block's sums stay in registers: SSE2 has 16 of a quad, AArch64 32.
+    const WIDTHS: Widths = Widths { lanes: 8, rows: 4, vectors: if cfg!(target_arch = "aarch64") { 3 } else { 1 } };
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> V {
@@ -133,7 +134,7 @@ impl Simd for Pair {
         }
     }
 
-    products!(4: 1);
+    products!(4: 1 2 3);
 }
 
 /// Four lanes.
