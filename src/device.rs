@@ -8,6 +8,7 @@ use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::model::fast;
 use crate::model::layers::ComputeType;
 
 /// What the user says about the machine.
@@ -124,6 +125,15 @@ pub struct OpenDevice {
     pub name: String,
     /// In what the expensive products are computed.
     pub compute: ComputeType,
+}
+
+impl fmt::Display for OpenDevice {
+    /// Where and in what it computes: `cpu (2 threads), f32`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.name, self.compute)?;
+        let is_half = matches!(self.compute, ComputeType::Bf16 | ComputeType::F16);
+        if is_half && fast::serves(&self.device) { f.write_str(" (emulated on the CPU, where f32 is faster)") } else { Ok(()) }
+    }
 }
 
 /// Opens the device that `config` names; `auto` takes the first that works of CUDA, Metal, ROCm, Vulkan, WebGPU and the CPU.
@@ -250,6 +260,13 @@ mod tests {
         let open = open(&config("cpu")).unwrap();
         assert!(open.name.starts_with("cpu ("));
         assert_eq!(open.compute, ComputeType::F32);
+    }
+
+    #[test]
+    fn half_formats_on_the_cpu_are_said_to_be_emulated() {
+        let said = |precision| open(&DeviceConfig { precision, ..config("cpu") }).unwrap().to_string();
+        assert!(said(Precision::F32).ends_with(", f32"), "{}", said(Precision::F32));
+        assert!(said(Precision::Bf16).ends_with(", bf16 (emulated on the CPU, where f32 is faster)"));
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl Prepared {
                 ),
             ),
             ("weights", self.start.clone()),
-            ("device", format!("{}, {}", self.device.name, self.device.compute)),
+            ("device", self.device.to_string()),
         ];
         if !dataset.leaks.is_empty() {
             lines.push((
