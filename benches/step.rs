@@ -113,7 +113,8 @@ fn peak_memory() -> String {
 }
 
 fn main() {
-    mien::memory::keep_pages();
+    // SAFETY: there is no other thread yet.
+    unsafe { mien::memory::keep_pages() };
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let number = |place: usize, default: usize| arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default);
     let name = arguments.first().cloned().unwrap_or_else(|| "vgg16".into());

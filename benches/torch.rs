@@ -30,7 +30,8 @@ static ALLOCATOR: mien::memory::LineAligned = mien::memory::LineAligned;
 const CLASSES: usize = 7;
 
 fn main() {
-    mien::memory::keep_pages();
+    // SAFETY: there is no other thread yet.
+    unsafe { mien::memory::keep_pages() };
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let argument = |place: usize, default: &str| arguments.get(place).cloned().unwrap_or_else(|| default.to_owned());
     let (name, size): (String, usize) = (argument(0, "vgg16"), argument(1, "256").parse().expect("a size"));

@@ -8,7 +8,8 @@ use mien::memory::{self, LineAligned};
 static ALLOCATOR: LineAligned = LineAligned;
 
 fn main() -> ExitCode {
-    memory::keep_pages();
+    // SAFETY: there is no other thread yet.
+    unsafe { memory::keep_pages() };
     match mien::cli::main(std::env::args_os()) {
         Ok(code) => code,
         Err(error) => {

@@ -4,9 +4,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 /// Lets the allocator keep the pages of freed buffers: a training step frees and takes gigabytes, and giving them back to the kernel
 /// means that each page is faulted in and cleared again at every step.
-pub fn keep_pages() {
+///
+/// # Safety
+/// No other thread may be running: it belongs first in `main`.
+pub unsafe fn keep_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets parameters of the allocator; it is called before any other thread exists.
+    // SAFETY: mallopt only sets parameters of the allocator; the caller promises that no other thread uses it meanwhile.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);

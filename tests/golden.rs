@@ -128,6 +128,16 @@ fn sketches_difference(found: &Sketches, expected: &Sketches, zero: f64) -> (f64
     sketches_differences(found, expected, zero).pop().unwrap()
 }
 
+/// What three of four tensors of each kind (weights, biases, running means, running variances) stay below.
+fn usual_difference(differences: &[(f64, String)]) -> f64 {
+    let kind = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let kinds: std::collections::BTreeSet<_> = differences.iter().map(|(_, name)| kind(name)).collect();
+    worst(kinds.into_iter().map(|one| {
+        let of_kind: Vec<f64> = differences.iter().filter(|(_, name)| kind(name) == one).map(|(error, _)| *error).collect();
+        of_kind[of_kind.len() * 3 / 4]
+    }))
+}
+
 /// In units of the largest expected value.
 fn difference(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
@@ -598,7 +608,7 @@ fn batch(size: usize, rule: &StepRule, step: usize, turn: usize, count: usize) -
 ///
 /// Ten steps carry rounding errors on: PyTorch's own f32 tells how far. The fixtures are such that PyTorch's f32 and the engine's stay
 /// on the side of f64 at every ReLU and maximum, which no other order of sums can promise: in these small networks a single value on
-/// the other side moves a gradient by thousandths and one small tensor by a tenth. So the fast kernels are held by three of four tensors.
+/// the other side moves a gradient by thousandths and one small tensor by a tenth. So the fast kernels are held by three of four tensors of each kind.
 fn compare(found: &Stepped, expected: &Steps, fast_conv: bool) -> Vec<(&'static str, f64, f64)> {
     let of_losses = if fast_conv { 5e-3 } else { 1e-4 };
     let mut parts = vec![
@@ -611,7 +621,7 @@ fn compare(found: &Stepped, expected: &Steps, fast_conv: bool) -> Vec<(&'static 
         let tolerance = expected.torch_f32.get(kind).map_or(least, |noise| least.max(5.0 * noise));
         parts.push((kind, differences[differences.len() - 1].0, tolerance));
         if fast_conv {
-            parts.push((kind, differences[differences.len() * 3 / 4].0, 2e-2));
+            parts.push((kind, usual_difference(&differences), 3e-2));
         }
     };
     add("weights", &found.weights, &expected.weights);

@@ -451,3 +451,91 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels])
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::model::params::host_values;
+
+    /// A block of a ResNet-50 and all of its gradients, those by x last; summed over two passes.
+    struct Block {
+        units: Vec<ConvUnit>,
+        params: Params,
+    }
+
+    impl Block {
+        fn new(frozen: fn(&str) -> bool) -> Self {
+            let path = Path::root();
+            let shapes = [(16, 8, 1), (8, 8, 3), (8, 16, 1)].into_iter().enumerate();
+            let unit = |(n, (input, output, kernel))| {
+                let config = Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false };
+                let norm = BatchNorm2d::new(&(&path / format!("bn{n}")), output);
+                ConvUnit::new(Conv2d::new(&(&path / format!("conv{n}")), config), Some(norm))
+            };
+            let units = shapes.map(unit).collect();
+            let mut params = Params::init(&path.into_specs(), 3, false, &Device::flex());
+            params.freeze(frozen);
+            Self { units, params: params.for_training() }
+        }
+
+        fn gradients(&self, compute: ComputeType, is_x_tracked: bool, is_x_used_elsewhere: bool) -> Vec<Vec<f32>> {
+            let values = |seed: u64, len: usize| -> Vec<f32> {
+                let mut random = rng(seed, Purpose::Sample, 0, 0);
+                (0..len).map(|_| random.random::<f32>() * 2.0 - 1.0).collect()
+            };
+            let mut sums: Vec<Vec<f32>> = Vec::new();
+            for seed in [1, 2] {
+                let shape = [2, 16, 9, 7];
+                let data = |seed| TensorData::new(values(seed, shape.iter().product()), shape);
+                let device = Device::flex().autodiff();
+                let x = Tensor::<4>::from_data(data(seed), &device);
+                let x = if is_x_tracked { x.require_grad() } else { x };
+                let pass = Pass::train(&self.params, 0, 0).with_compute(compute);
+                let mut y = residual_block(&self.units, None, x.clone(), &pass);
+                if is_x_used_elsewhere {
+                    y = y + x.clone() * 0.5;
+                }
+                let loss = (y * Tensor::from_data(data(seed + 10), &device)).sum();
+                let mut gradients = loss.backward();
+                let entries = self.params.iter().map(|entry| entry.value.grad_remove(&mut gradients));
+                let mut all: Vec<Vec<f32>> = entries.flatten().map(|gradient| host_values(gradient).unwrap()).collect();
+                all.extend(x.grad_remove(&mut gradients).map(|gradient| host_values(gradient).unwrap()));
+                if sums.is_empty() {
+                    sums = all;
+                } else {
+                    sums.iter_mut().zip(all).for_each(|(sum, one)| sum.iter_mut().zip(one).for_each(|(s, v)| *s += v));
+                }
+            }
+            sums
+        }
+    }
+
+    #[test]
+    fn a_residual_block_has_the_engines_gradients_whatever_is_frozen() {
+        /// What is frozen, whether x has a gradient, how many gradients there are.
+        type Case = (fn(&str) -> bool, bool, usize);
+        let cases: [Case; 5] = [
+            (|_| false, true, 10),
+            (|_| false, false, 9),
+            (|name| name.starts_with("conv0"), true, 9),
+            (|name| name.starts_with("conv0") || name.starts_with("bn0"), false, 6),
+            (|_| true, true, 1),
+        ];
+        for (place, (frozen, is_x_tracked, count)) in cases.into_iter().enumerate() {
+            let block = Block::new(frozen);
+            for elsewhere in [false, true] {
+                let [fast, engine] =
+                    [ComputeType::F32, ComputeType::EngineF32].map(|compute| block.gradients(compute, is_x_tracked, elsewhere));
+                assert_eq!((fast.len(), engine.len()), (count, count), "case {place}");
+                for (fast, engine) in fast.iter().zip(&engine) {
+                    let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>();
+                    let difference = squares(&mut fast.iter().zip(engine).map(|(a, b)| a - b));
+                    let error = (difference / squares(&mut engine.iter().copied())).sqrt();
+                    assert!(error < 1e-4, "case {place}, x elsewhere {elsewhere}: {error:.1e}");
+                }
+            }
+        }
+    }
+}

@@ -156,11 +156,12 @@ impl Params {
 
     /// A convolution's weights, packed by `pack` once for all passes without gradients.
     pub fn packed(&self, of: Fused, shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = packed.get(&of).filter(|weights| weights.fits(shape)).cloned();
+        let packed = || self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = packed().get(&of).filter(|weights| weights.fits(shape)).cloned();
         known.unwrap_or_else(|| {
+            // Not under the lock: packing waits for other threads, which may come here, too.
             let weights = Arc::new(pack());
-            packed.insert(of, Arc::clone(&weights));
+            packed().insert(of, Arc::clone(&weights));
             weights
         })
     }

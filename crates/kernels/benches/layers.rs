@@ -5,9 +5,8 @@
 //! a layer is its place in the list). The threads are rayon's: `RAYON_NUM_THREADS=2`. The least of several runs is printed, as other
 //! work on the machine only adds to it; the levels take turns, layer by layer.
 
-use std::time::{Duration, Instant};
-
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use mien_kernels::{
     ConvShape, Level, Norm, NormGradients, NormShape, conv_forward, conv_input_gradient, conv_weight_gradient, norm_backward,
@@ -138,7 +137,7 @@ fn norms(batch: usize, size: usize, levels: &[Level]) {
         let (input, mut output, mut images) = (random(shape.len(), 1), vec![0.0; shape.len()], random(shape.len(), 2));
         let (scale, shift) = (vec![1.0; channels], vec![0.0; channels]);
         let (mut weight, mut bias) = (vec![0.0; channels], vec![0.0; channels]);
-        let norm = Norm { shape, weight: &scale, bias: &shift, epsilon: 1e-5, relu: true };
+        let norm = Norm { shape, weight: &scale, bias: &shift, epsilon: 1e-5, adds: false, relu: true };
         for (level, total) in levels.iter().zip(&mut totals) {
             let mut ms = [0.0; 2];
             with_level(*level, || {

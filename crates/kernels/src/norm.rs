@@ -1,7 +1,7 @@
 //! Batch norm with what follows it in residual networks: the shortcut's sum and ReLU.
 //!
-//! One task works on one channel of all images, so that what is read for the statistics is still in the cache when it is normalised:
-//! each number comes from memory once and goes there once.
+//! One task works on one channel of all images, so that what is read for the statistics is still in the cache when it is normalised: as
+//! long as a channel fits there, each number comes from memory once and goes there once.
 
 use crate::Level;
 use crate::conv::check_len;
@@ -41,7 +41,7 @@ impl NormShape {
     }
 }
 
-/// A batch norm: y = (x - mean) / √(variance + epsilon) · weight + bias, then ReLU if `relu`.
+/// A batch norm: y = (x - mean) / √(variance + epsilon) · weight + bias, a residual if it `adds` one, then ReLU if `relu`.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
     /// The images.
@@ -52,6 +52,8 @@ pub struct Norm<'a> {
     pub bias: &'a [f32],
     /// Keeps the root from zero.
     pub epsilon: f32,
+    /// Whether a residual is added.
+    pub adds: bool,
     /// Whether ReLU comes last.
     pub relu: bool,
 }
@@ -78,14 +80,15 @@ pub struct NormGradients<'a> {
     pub bias: &'a mut [f32],
 }
 
-/// Normalises with the batch's own statistics, which it returns; `residual`, if there is one, is added before ReLU.
+/// Normalises with the batch's own statistics, which it returns.
 ///
 /// input, residual and output `[batch, channels, pixels]`; output is overwritten.
 ///
 /// # Panics
-/// If a slice has another length than the shape says.
+/// If a slice has another length than the shape says, or a residual is there and not added, or the reverse.
 pub fn norm_forward(norm: &Norm, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) -> Statistics {
     check("norm_forward", norm, &[("input", input), ("output", output)], residual);
+    check_residual("norm_forward", norm, residual.is_some());
     let channels = norm.shape.channels;
     let mut statistics = Statistics { mean: vec![0.0; channels], variance: vec![0.0; channels] };
     let (means, variances) = (Pointer::to(&mut statistics.mean), Pointer::to(&mut statistics.variance));
@@ -109,6 +112,7 @@ pub fn norm_forward(norm: &Norm, input: &[f32], residual: Option<&[f32]>, output
 /// As [`norm_forward`].
 pub fn norm_apply(norm: &Norm, statistics: &Statistics, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
     check("norm_apply", norm, &[("input", input), ("output", output)], residual);
+    check_residual("norm_apply", norm, residual.is_some());
     check_statistics("norm_apply", norm, statistics);
     let (level, to) = (Level::current(), Pointer::to(output));
     for_each(norm.shape.channels, 2.0 * input.len() as f64, |channel| {
@@ -121,11 +125,12 @@ pub fn norm_apply(norm: &Norm, statistics: &Statistics, input: &[f32], residual:
 /// All gradients, from that by the output, which becomes that by the input in place.
 ///
 /// `fixed`: the statistics were given ([`norm_apply`]), and do not depend on the input. `relu_output`: the output of the forward pass;
-/// it may be missing where there is no ReLU, or where nothing was added before it. As in PyTorch, the gradient passes where the output
+/// it may be missing where there is no ReLU, or where nothing is added before it. As in PyTorch, the gradient passes where the output
 /// is not a number.
 ///
 /// # Panics
-/// As [`norm_forward`], and if `relu_output` is missing where it is needed.
+/// If a slice has another length than the shape says, `relu_output` is missing where it is needed, or a gradient by a residual is asked
+/// for that is not added.
 pub fn norm_backward(
     norm: &Norm,
     statistics: &Statistics,
@@ -141,8 +146,9 @@ pub fn norm_backward(
     check_len(name, "bias_gradient", to.bias.len(), norm.shape.channels);
     if let Some(residual) = &to.residual {
         check_len(name, "the gradient by the residual", residual.len(), norm.shape.len());
-        assert!(!norm.relu || relu_output.is_some(), "{name}: ReLU after a sum needs the output");
+        check_residual(name, norm, true);
     }
+    assert!(!(norm.relu && norm.adds) || relu_output.is_some(), "{name}: ReLU after a sum needs relu_output");
     if norm.shape.is_empty() {
         to.weight.fill(0.0);
         return to.bias.fill(0.0);
@@ -152,8 +158,8 @@ pub fn norm_backward(
     let by_residual = to.residual.map(Pointer::to);
     for_each(norm.shape.channels, 8.0 * input.len() as f64, |channel| {
         let line = Line::new(norm, channel, statistics.mean[channel], statistics.variance[channel]);
-        let Norm { shape, relu, .. } = norm;
-        let job = Backward { shape, relu: *relu, line, input, gate: relu_output, images, by_residual };
+        let &Norm { ref shape, relu, .. } = norm;
+        let job = Backward { shape, relu, fixed, line, input, gate: relu_output, images, by_residual };
         let mut sums = [0.0; 2];
         // SAFETY: as in `norm_forward`.
         unsafe {
@@ -162,9 +168,8 @@ pub fn norm_backward(
             *by_weight.get().add(channel) = (sums[1] * inverse) as f32;
             *by_bias.get().add(channel) = sums[0] as f32;
             let scale = f64::from(line.scale);
-            let of_statistics = [-scale * inverse * inverse * sums[1] / n, -scale * sums[0] / n];
-            let [slope, shift] = if fixed { [0.0; 2] } else { of_statistics.map(|value| value as f32) };
-            spread(level, &job, slope, shift);
+            let (slope, shift) = (-scale * inverse * inverse * sums[1] / n, -scale * sums[0] / n);
+            spread(level, &job, slope as f32, shift as f32);
         }
     });
 }
@@ -314,6 +319,7 @@ unsafe fn on_line<S: Simd>(line: &Line, x: S::V) -> S::V {
 struct Backward<'a> {
     shape: &'a NormShape,
     relu: bool,
+    fixed: bool,
     line: Line,
     input: &'a [f32],
     gate: Option<&'a [f32]>,
@@ -328,7 +334,7 @@ const GATED: u8 = 1;
 /// By the output, which is computed again, to the same bits.
 const AGAIN: u8 = 2;
 
-/// The gradient before ReLU, and x - mean (or less than it, where masked: the gradient is zero there).
+/// The gradient before ReLU, and x - mean (-mean where masked: the gradient is zero there).
 #[inline(always)]
 unsafe fn passed<S: Simd, const GATE: u8>(job: &Backward, at: usize, mask: Option<S::Mask>) -> [S::V; 2] {
     let x = load::<S>(job.input.as_ptr().add(at), mask);
@@ -368,39 +374,42 @@ unsafe fn sum_passed<S: Simd, const GATE: u8>(job: &Backward, sums: &mut [f64; 2
     }
 }
 
-/// images = g · scale + (x - mean) · slope + shift; by_residual = g
+/// images = g · scale + (x - mean) · slope + shift, or g · scale with fixed statistics; by_residual = g
 #[inline(always)]
 unsafe fn spread_of<S: Simd>(job: &Backward, slope: f32, shift: f32) {
-    match (job.relu, job.gate) {
-        (false, _) => spread_passed::<S, OPEN>(job, slope, shift),
-        (true, Some(_)) => spread_passed::<S, GATED>(job, slope, shift),
-        (true, None) => spread_passed::<S, AGAIN>(job, slope, shift),
+    match (job.relu, job.gate, job.fixed) {
+        (false, _, false) => spread_passed::<S, OPEN, false>(job, slope, shift),
+        (true, Some(_), false) => spread_passed::<S, GATED, false>(job, slope, shift),
+        (true, None, false) => spread_passed::<S, AGAIN, false>(job, slope, shift),
+        (false, _, true) => spread_passed::<S, OPEN, true>(job, slope, shift),
+        (true, Some(_), true) => spread_passed::<S, GATED, true>(job, slope, shift),
+        (true, None, true) => spread_passed::<S, AGAIN, true>(job, slope, shift),
     }
 }
 
 #[inline(always)]
-unsafe fn spread_passed<S: Simd, const GATE: u8>(job: &Backward, slope: f32, shift: f32) {
+unsafe fn spread_passed<S: Simd, const GATE: u8, const FIXED: bool>(job: &Backward, slope: f32, shift: f32) {
     let (scale, slope, shift) = (S::splat(job.line.scale), S::splat(slope), S::splat(shift));
     for image in 0..job.shape.batch {
         let plane = job.shape.plane(image, job.line.channel);
         let to = job.images.get().add(plane);
-        match job.by_residual {
-            None => {
-                vectors!(S, job.shape.pixels, |x, _LANE, mask| {
-                    let [gradient, difference] = passed::<S, GATE>(job, plane + x, mask);
-                    store::<S>(to.add(x), mask, S::fma(gradient, scale, S::fma(difference, slope, shift)));
-                });
+        vectors!(S, job.shape.pixels, |x, _LANE, mask| {
+            let [gradient, difference] = passed::<S, GATE>(job, plane + x, mask);
+            let by_input = if FIXED {
+                S::mul(gradient, scale) // x may be infinite
+            } else {
+                S::fma(gradient, scale, S::fma(difference, slope, shift))
+            };
+            store::<S>(to.add(x), mask, by_input);
+            if let Some(residual) = job.by_residual {
+                store::<S>(residual.get().add(plane + x), mask, gradient);
             }
-            Some(residual) => {
-                let residual = residual.get().add(plane);
-                vectors!(S, job.shape.pixels, |x, _LANE, mask| {
-                    let [gradient, difference] = passed::<S, GATE>(job, plane + x, mask);
-                    store::<S>(to.add(x), mask, S::fma(gradient, scale, S::fma(difference, slope, shift)));
-                    store::<S>(residual.add(x), mask, gradient);
-                });
-            }
-        }
+        });
     }
+}
+
+fn check_residual(name: &str, norm: &Norm, is_there: bool) {
+    assert!(norm.adds == is_there, "{name}: the norm {} a residual", if norm.adds { "lacks" } else { "does not add" });
 }
 
 fn check(name: &str, norm: &Norm, images: &[(&str, &[f32])], other: Option<&[f32]>) {

@@ -59,8 +59,8 @@ pub struct Layer {
 
 impl Layer {
     fn norm<'a>(&self, weight: &'a Primitive, bias: &'a Primitive) -> Norm<'a> {
-        let &Self { shape, epsilon, relu, .. } = self;
-        Norm { shape, weight: values(weight), bias: values(bias), epsilon, relu }
+        let &Self { shape, epsilon, relu, adds, .. } = self;
+        Norm { shape, weight: values(weight), bias: values(bias), epsilon, adds, relu }
     }
 }
 

@@ -37,7 +37,7 @@ impl Panels {
 
     fn pack(level: Level, weight: &[f32], shape: &ConvShape, (outputs, len): (usize, usize), order: Order) -> Self {
         let lanes = Widths::of(level).lanes;
-        let vectors = outputs.div_ceil(lanes);
+        let vectors = if len == 0 { 0 } else { outputs.div_ceil(lanes) }; // a phase may meet no tap
         let values = Shared::take(vectors * lanes * len);
         let job = Weights { weight, shape, outputs, len, order, to: values.pointer() };
         for_each(vectors, (vectors * lanes * len * 4) as f64, |vector| {
@@ -277,7 +277,7 @@ unsafe fn correlate_pixels_of<S: Simd>(job: &Job, task: usize, part: usize, pack
     }
 }
 
-/// Finishes the sums of a channel, `[phase][ROWS][pixel]`, and writes them run by run, in whole lines of the cache.
+/// Finishes the sums of a channel, `[phase][ROWS][pixel]`, and writes them run by run; of one phase, in whole lines of the cache.
 #[inline(always)]
 unsafe fn write_channel<S: Simd>(job: &Job, runs: &[Run], channel: usize, sums: *const f32) {
     let &Job { ref target, outputs, output, stream, .. } = job;

@@ -185,7 +185,8 @@ unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, bl
         }
         for padded in loaded..top + SIDE {
             let inside = (padding..height + padding).contains(&padded);
-            let at = ((image * inputs + vector * S::LANES) * height + padded.wrapping_sub(padding)).wrapping_mul(width);
+            let row = ((image * inputs + vector * S::LANES) * height).wrapping_add(padded.wrapping_sub(padding));
+            let at = row.wrapping_mul(width); // outside where `inside` says so
             let slot = ring.add(padded % SIDE * pitch + padding * S::LANES);
             row_to_lanes::<S, false>(&source, at, height * width, lanes, width, inside, slot);
         }

@@ -90,7 +90,14 @@ impl Case {
     }
 
     fn norm(&self) -> Norm<'_> {
-        Norm { shape: self.shape, weight: &self.weight, bias: &self.bias, epsilon: EPSILON, relu: self.relu }
+        Norm {
+            shape: self.shape,
+            weight: &self.weight,
+            bias: &self.bias,
+            epsilon: EPSILON,
+            adds: self.residual.is_some(),
+            relu: self.relu,
+        }
     }
 
     fn forward(&self) -> (Statistics, Vec<f32>) {
@@ -155,7 +162,7 @@ fn as_defined() {
 #[test]
 fn no_variance_gives_the_bias() {
     let shape = NormShape { batch: 1, channels: 2, pixels: 40 };
-    let norm = Norm { shape, weight: &[2.0, 3.0], bias: &[0.5, -0.5], epsilon: EPSILON, relu: false };
+    let norm = Norm { shape, weight: &[2.0, 3.0], bias: &[0.5, -0.5], epsilon: EPSILON, adds: false, relu: false };
     let input = [[7.25; 40], [-3.0; 40]].concat();
     let mut output = vec![f32::NAN; 80];
     let statistics = norm_forward(&norm, &input, None, &mut output);
@@ -180,7 +187,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 #[test]
 fn what_is_not_a_number_does_not_vanish() {
     let shape = NormShape { batch: 2, channels: 2, pixels: 37 };
-    let norm = Norm { shape, weight: &[1.0; 2], bias: &[0.0; 2], epsilon: EPSILON, relu: true };
+    let norm = Norm { shape, weight: &[1.0; 2], bias: &[0.0; 2], epsilon: EPSILON, adds: false, relu: true };
     for level in Level::available() {
         let mut input = random(shape.len(), 1);
         input[40] = f32::NAN; // the second channel
@@ -191,10 +198,34 @@ fn what_is_not_a_number_does_not_vanish() {
     }
 }
 
+/// With fixed statistics the gradient depends on x through ReLU alone.
+#[test]
+fn fixed_statistics_let_the_gradient_of_an_infinite_input_be() {
+    let shape = NormShape { batch: 1, channels: 1, pixels: 3 };
+    let norm = Norm { shape, weight: &[2.0], bias: &[0.0], epsilon: 0.0, adds: false, relu: true };
+    let statistics = Statistics { mean: vec![0.0], variance: vec![1.0] };
+    for level in Level::available() {
+        let (mut images, mut weight, mut bias) = ([1.0; 3], [0.0], [0.0]);
+        let to = NormGradients { images: &mut images, residual: None, weight: &mut weight, bias: &mut bias };
+        with_level(level, || norm_backward(&norm, &statistics, true, &[1.0, f32::NEG_INFINITY, 2.0], None, to));
+        assert_eq!((images, bias), ([2.0, 0.0, 2.0], [2.0]), "{level:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "norm_backward: ReLU after a sum needs relu_output")]
+fn a_gate_that_cannot_be_found_again_is_asked_for() {
+    let shape = NormShape { batch: 1, channels: 1, pixels: 1 };
+    let norm = Norm { shape, weight: &[1.0], bias: &[0.0], epsilon: EPSILON, adds: true, relu: true };
+    let statistics = Statistics { mean: vec![0.0], variance: vec![1.0] };
+    let to = NormGradients { images: &mut [1.0], residual: None, weight: &mut [0.0], bias: &mut [0.0] };
+    norm_backward(&norm, &statistics, false, &[1.0], None, to);
+}
+
 #[test]
 #[should_panic(expected = "norm_forward: input has 7 elements, the shape says 8")]
 fn wrong_lengths_are_named() {
     let shape = NormShape { batch: 2, channels: 2, pixels: 2 };
-    let norm = Norm { shape, weight: &[1.0; 2], bias: &[0.0; 2], epsilon: EPSILON, relu: false };
+    let norm = Norm { shape, weight: &[1.0; 2], bias: &[0.0; 2], epsilon: EPSILON, adds: false, relu: false };
     norm_forward(&norm, &[0.0; 7], None, &mut [0.0; 8]);
 }
