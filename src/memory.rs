@@ -17,7 +17,7 @@ pub unsafe fn keep_pages() {
     }
 }
 
-/// The system's allocator, with blocks of [`LARGE`] bytes and more at the start of a line of the cache: a vector that straddles two lines
+/// The system's allocator, with blocks of a page (4 KiB) and more at the start of a line of the cache: a vector that straddles two lines
 /// takes two loads, and cannot be written past the cache.
 ///
 /// It asks for a line more than is wanted and keeps the block's true start before what it gives out. glibc's own aligned blocks do not
