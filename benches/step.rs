@@ -4,7 +4,7 @@
 //!
 //! The two take turns, so that a machine that drifts drifts for both; medians are printed. The bare loop has Burn's own modules of
 //! VGG-16, its SGD with momentum and weight decay, one batch made once, and reads the loss; mien decodes, transforms, mixes, logs,
-//! averages nothing (`ema = false`).
+//! averages nothing (`ema = false`). Single layers: `cargo bench -p mien-kernels --bench layers`; against PyTorch: `benches/torch.rs`.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
