@@ -196,8 +196,7 @@ fn in_place(
     }
     let (first, second) = known.map_or((None, None), |memory| (Some(memory.first), memory.second));
     let (mut first, mut second) = (old(first), old(second));
-    let step = step as i32;
-    let (correction_1, correction_2) = (1.0 - BETA_1.powi(step), 1.0 - BETA_2.powi(step));
+    let [correction_1, correction_2] = corrections(step);
     let (step_size, root) = ((learning_rate / correction_1) as f32, correction_2.sqrt() as f32);
     let (in_gradient, shrink) = match rule.kind {
         OptimizerKind::Adamw => (0.0, (1.0 - learning_rate * rule.weight_decay) as f32),
@@ -234,6 +233,11 @@ fn sgd(weight: Tensor<1>, gradient: Tensor<1>, memory: &mut Option<Memory>, rule
     weight - direction * learning_rate
 }
 
+/// What the moments are divided by after so many steps, as they began at 0.
+fn corrections(step: u64) -> [f64; 2] {
+    [BETA_1, BETA_2].map(|beta| 1.0 - beta.powi(step as i32))
+}
+
 /// Bias-corrected moments; the weight decay goes into the gradient (Adam) or straight onto the weights (AdamW).
 fn adam(
     weight: Tensor<1>,
@@ -257,8 +261,7 @@ fn adam(
         _ => (gradient * (1.0 - BETA_1), squared),
     };
     *memory = Some(Memory { first: first.clone(), second: Some(second.clone()) });
-    let step = step as i32;
-    let (correction_1, correction_2) = (1.0 - BETA_1.powi(step), 1.0 - BETA_2.powi(step));
+    let [correction_1, correction_2] = corrections(step);
     let denominator = second.sqrt() / correction_2.sqrt() + EPSILON;
     weight - first / denominator * (learning_rate / correction_1)
 }

@@ -4,7 +4,7 @@ use crate::Level;
 use crate::direct::{self, Panels};
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
-use crate::simd::{MAX_LANES, Simd};
+use crate::simd::{Simd, sum_vectors};
 use crate::source::{Epilogue, Source};
 use crate::winograd::{self, Correlation, TileSize, Transformed};
 
@@ -300,9 +300,7 @@ unsafe fn add_plane_of<S: Simd>(source: &Source, start: usize, len: usize, sum: 
             }
             sums[i % 4] = S::add(sums[i % 4], v);
         }
-        let mut lanes = [0.0; MAX_LANES];
-        S::store(lanes.as_mut_ptr(), S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
-        *sum += f64::from(lanes[..S::LANES].iter().sum::<f32>());
+        *sum += sum_vectors::<S>(sums);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::conv::check_len;
 use crate::parallel::for_each;
 use crate::product::Store;
 use crate::scratch::{Pointer, with_local};
-use crate::simd::{MAX_LANES, Simd, Widths};
+use crate::simd::{MAX_LANES, Simd, Widths, sum_lanes};
 
 /// A linear layer: input `[rows, inputs]`, weight `[outputs, inputs]`, output `[rows, outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -224,9 +224,7 @@ unsafe fn dots_of<S: Simd>(
             }
             for (i, sums) in sums.iter().enumerate().take(rows) {
                 for (j, sum) in sums.iter().enumerate().take(ks) {
-                    let mut lanes = [0.0; MAX_LANES];
-                    S::store(lanes.as_mut_ptr(), *sum);
-                    let sum = lanes[..S::LANES].iter().sum::<f32>() + bias.map_or(0.0, |bias| bias[k + j]);
+                    let sum = sum_lanes::<S>(*sum) + bias.map_or(0.0, |bias| bias[k + j]);
                     *to.add((row + i) * shape.outputs + k + j) = if relu && sum < 0.0 { 0.0 } else { sum };
                 }
             }

@@ -7,7 +7,7 @@ use crate::Level;
 use crate::conv::check_len;
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
-use crate::simd::{MAX_LANES, Simd};
+use crate::simd::{MAX_LANES, Simd, sum_vectors};
 
 /// The images that a batch norm works on, `[batch, channels, pixels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,14 +259,6 @@ unsafe fn store<S: Simd>(to: *mut f32, mask: Option<S::Mask>, v: S::V) {
     }
 }
 
-/// The sum of all lanes of four vectors.
-#[inline(always)]
-unsafe fn total<S: Simd>(sums: [S::V; 4]) -> f64 {
-    let mut lanes = [0.0; MAX_LANES];
-    S::store(lanes.as_mut_ptr(), S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
-    f64::from(lanes[..S::LANES].iter().sum::<f32>())
-}
-
 #[inline(always)]
 unsafe fn measure_of<S: Simd>(shape: &NormShape, input: &[f32], channel: usize, moments: &mut Moments) {
     for image in 0..shape.batch {
@@ -276,13 +268,13 @@ unsafe fn measure_of<S: Simd>(shape: &NormShape, input: &[f32], channel: usize, 
             vectors!(S, len, |x, LANE, mask| {
                 sums[LANE] = S::add(sums[LANE], load::<S>(from.add(x), mask));
             });
-            let mean = total::<S>(sums) / len as f64;
+            let mean = sum_vectors::<S>(sums) / len as f64;
             let (middle, mut squares) = ([mean as f32; MAX_LANES], [S::splat(0.0); 4]);
             vectors!(S, len, |x, LANE, mask| {
                 let difference = S::sub(load::<S>(from.add(x), mask), load::<S>(middle.as_ptr(), mask));
                 squares[LANE] = S::fma(difference, difference, squares[LANE]);
             });
-            moments.merge(Moments { count: len as f64, mean, squares: total::<S>(squares) });
+            moments.merge(Moments { count: len as f64, mean, squares: sum_vectors::<S>(squares) });
         }
     }
 }
@@ -368,8 +360,8 @@ unsafe fn sum_passed<S: Simd, const GATE: u8>(job: &Backward, sums: &mut [f64; 2
                 plain[LANE] = S::add(plain[LANE], gradient);
                 weighted[LANE] = S::fma(gradient, difference, weighted[LANE]);
             });
-            sums[0] += total::<S>(plain);
-            sums[1] += total::<S>(weighted);
+            sums[0] += sum_vectors::<S>(plain);
+            sums[1] += sum_vectors::<S>(weighted);
         }
     }
 }

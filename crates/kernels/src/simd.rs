@@ -111,6 +111,20 @@ impl Widths {
     }
 }
 
+/// The sum of a vector's lanes, in their order.
+#[inline(always)]
+pub(crate) unsafe fn sum_lanes<S: Simd>(v: S::V) -> f32 {
+    let mut lanes = [0.0; MAX_LANES];
+    S::store(lanes.as_mut_ptr(), v);
+    lanes[..S::LANES].iter().sum()
+}
+
+/// The sum of all lanes of four vectors.
+#[inline(always)]
+pub(crate) unsafe fn sum_vectors<S: Simd>(v: [S::V; 4]) -> f64 {
+    f64::from(sum_lanes::<S>(S::add(S::add(v[0], v[1]), S::add(v[2], v[3]))))
+}
+
 /// Every `step`-th of the pixels of a row from `x` on, `lanes` of them at least; zero outside the row and, if `GATED`, where the gates
 /// are zero or less.
 #[inline(always)]

@@ -41,9 +41,9 @@ pub fn conv2d(
 ) -> Tensor<4> {
     let ([batch, in_channels, height, width], [out_channels, _, kernel, _]) = (x.dims(), weight.dims());
     let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
-    let layer = Layer { shape, relu, has_bias: bias.is_some() };
     let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
     let [x, weight] = [x, weight].map(Tensor::into_dispatch);
+    let layer = Layer { shape, relu };
     Tensor::from_dispatch(<Dispatch as Kernels>::convolve(x, weight, bias.into_dispatch(), layer, shortcut.cloned()))
 }
 
@@ -78,16 +78,9 @@ impl Packed {
 
 /// relu(convolution + bias + residual) without a gradient, the sum and ReLU where they are wanted.
 pub fn conv2d_packed(x: Tensor<4>, packed: Arc<Packed>, residual: Option<Tensor<4>>, shape: ConvShape, relu: bool) -> Tensor<4> {
-    let layer = Layer { shape, relu, has_bias: packed.bias.is_some() };
-    let adds = residual.is_some();
     let residual = residual.unwrap_or_else(|| Tensor::empty([0; 4], &x.device()));
-    Tensor::from_dispatch(<Dispatch as Kernels>::convolve_packed(
-        x.into_dispatch(),
-        residual.into_dispatch(),
-        adds,
-        layer,
-        packed,
-    ))
+    let [x, residual] = [x, residual].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as Kernels>::convolve_packed(x, residual, Layer { shape, relu }, packed))
 }
 
 /// A tensor's numbers on the host, without a copy where nobody else holds them.
@@ -121,11 +114,10 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> T
 pub struct Layer {
     shape: ConvShape,
     relu: bool,
-    /// Without one the bias is empty; packed weights have their own.
-    has_bias: bool,
 }
 
-/// The operations as the engine dispatches them; call the functions of this module instead.
+/// The operations as the engine dispatches them; call the functions of this module instead. A bias or residual that is not there is
+/// empty.
 #[backend_extension(Flex, Autodiff)]
 pub trait Kernels: Backend {
     /// See [`conv2d`].
@@ -136,14 +128,9 @@ pub trait Kernels: Backend {
         layer: Layer,
         shortcut: Option<Shortcut>,
     ) -> FloatTensor<Self>;
-    /// See [`conv2d_packed`]; `residual` counts where it `adds`.
-    fn convolve_packed(
-        x: FloatTensor<Self>,
-        residual: FloatTensor<Self>,
-        adds: bool,
-        layer: Layer,
-        packed: Arc<Packed>,
-    ) -> FloatTensor<Self>;
+    /// See [`conv2d_packed`].
+    fn convolve_packed(x: FloatTensor<Self>, residual: FloatTensor<Self>, layer: Layer, packed: Arc<Packed>)
+    -> FloatTensor<Self>;
     /// See [`blend`].
     fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self>;
     /// See [`max_pool2d`]; `outer` is batch and channels.
@@ -165,6 +152,11 @@ fn values(tensor: &Primitive) -> &[f32] {
     tensor.as_slice::<f32>().expect("the layers give contiguous f32 tensors")
 }
 
+/// The numbers of a tensor that is empty where there is none.
+fn present(tensor: &Primitive) -> Option<&[f32]> {
+    Some(values(tensor)).filter(|values| !values.is_empty())
+}
+
 /// Numbers in a piece of work of one thread.
 pub const BLOCK: usize = 1 << 15;
 
@@ -184,20 +176,20 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
 
 impl Kernels for Flex {
     fn convolve(x: Primitive, weight: Primitive, bias: Primitive, layer: Layer, _: Option<Shortcut>) -> Primitive {
-        let Layer { shape, relu, has_bias } = layer;
+        let Layer { shape, relu } = layer;
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
         let mut output = buffer(shape.output_len());
-        kernels::conv_forward(&shape, values(&x), values(&weight), has_bias.then(|| values(&bias)), relu, &mut output);
+        kernels::conv_forward(&shape, values(&x), values(&weight), present(&bias), relu, &mut output);
         tensor(output, [shape.batch, shape.out_channels, height, width])
     }
 
-    fn convolve_packed(x: Primitive, residual: Primitive, adds: bool, layer: Layer, packed: Arc<Packed>) -> Primitive {
-        let Layer { shape, relu, .. } = layer;
+    fn convolve_packed(x: Primitive, residual: Primitive, layer: Layer, packed: Arc<Packed>) -> Primitive {
+        let Layer { shape, relu } = layer;
         let [x, residual] = [x, residual].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
         let mut output = buffer(shape.output_len());
-        let (bias, residual) = (packed.bias.as_deref(), adds.then(|| values(&residual)));
+        let (bias, residual) = (packed.bias.as_deref(), present(&residual));
         kernels::conv_forward_packed(&shape, values(&x), &packed.weights, bias, residual, relu, &mut output);
         tensor(output, [shape.batch, shape.out_channels, height, width])
     }
@@ -253,11 +245,10 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
     fn convolve_packed(
         x: FloatTensor<Self>,
         residual: FloatTensor<Self>,
-        adds: bool,
         layer: Layer,
         packed: Arc<Packed>,
     ) -> FloatTensor<Self> {
-        FloatTensor::<Self>::new(Flex::convolve_packed(x.into_primitive(), residual.into_primitive(), adds, layer, packed))
+        FloatTensor::<Self>::new(Flex::convolve_packed(x.into_primitive(), residual.into_primitive(), layer, packed))
     }
 
     fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
@@ -314,22 +305,20 @@ impl Backward<Flex, 3> for Convolve {
     fn backward(self, ops: Ops<Convolved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node, bias_node] = ops.parents;
         let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let Convolved { x, weight, gate, layer: Layer { shape, has_bias, .. }, shortcut } = ops.state;
+        let Convolved { x, weight, gate, layer: Layer { shape, .. }, shortcut } = ops.state;
         let (gradient, gate) = (values(&gradient), gate.as_ref().map(values));
+        let ConvShape { out_channels, in_channels, kernel, .. } = shape;
+        let mut of_bias = bias_node.map(|node| (node, buffer(out_channels))); // an empty one has no node
+        let wanted = of_bias.as_mut().map(|(_, of_bias)| of_bias.as_mut_slice());
         if let Some(node) = weight_node {
-            let ConvShape { out_channels, in_channels, kernel, .. } = shape;
             let mut of_weight = buffer(shape.weight_len());
-            let mut of_bias = buffer(out_channels);
-            let wanted = bias_node.as_ref().filter(|_| has_bias).map(|_| of_bias.as_mut_slice());
             kernels::conv_weight_gradient(&shape, values(&x), gradient, gate, &mut of_weight, wanted);
             grads.register::<Flex>(node.id, tensor(of_weight, [out_channels, in_channels, kernel, kernel]));
-            if let Some(node) = bias_node.filter(|_| has_bias) {
-                grads.register::<Flex>(node.id, tensor(of_bias, [out_channels]));
-            }
-        } else if let Some(node) = bias_node.filter(|_| has_bias) {
-            let mut of_bias = buffer(shape.out_channels);
-            kernels::bias_gradient(&shape, gradient, gate, &mut of_bias);
-            grads.register::<Flex>(node.id, tensor(of_bias, [shape.out_channels]));
+        } else if let Some(wanted) = wanted {
+            kernels::bias_gradient(&shape, gradient, gate, wanted);
+        }
+        if let Some((node, of_bias)) = of_bias {
+            grads.register::<Flex>(node.id, tensor(of_bias, [out_channels]));
         }
         if let Some(node) = x_node {
             let mut of_x = buffer(shape.input_len());

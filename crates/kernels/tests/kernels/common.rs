@@ -14,6 +14,11 @@ pub fn random(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| (uniform() + uniform() + uniform() + uniform()) * 3f32.sqrt()).collect()
 }
 
+/// Runs `work` on a pool of so many threads.
+pub fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(work)
+}
+
 /// The relative error in the L2 norm; infinite if something is not a number.
 pub fn error(found: &[f32], expected: &[f64]) -> f64 {
     error_of_sums(found, expected, expected.iter().map(|v| v * v).sum())

@@ -1,6 +1,6 @@
 //! Batch norm against the definition in f64, at every level of this processor.
 
-use crate::common::{error, error_of_sums, random};
+use crate::common::{error, error_of_sums, random, with_threads};
 use mien_kernels::{Level, Norm, NormGradients, NormShape, Statistics, norm_apply, norm_backward, norm_forward, with_level};
 
 const EPSILON: f32 = 1e-5;
@@ -179,9 +179,8 @@ fn any_number_of_threads_gives_the_same_bits() {
         let gradients = case.backward(&statistics, Some(&output)).concat();
         [statistics.mean, statistics.variance, output, gradients].concat()
     };
-    let with_threads =
-        |threads: usize| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(all);
-    assert!(with_threads(1) == with_threads(2) && with_threads(1) == with_threads(3));
+    let one = with_threads(1, all);
+    assert!(one == with_threads(2, all) && one == with_threads(3, all));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What holds for all kernels: the same bits for any number of threads, numbers that are not finite, packed weights, messages.
 
-use crate::common::random;
+use crate::common::{random, with_threads};
 use mien_kernels::{
     ConvShape, Level, LinearShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed, conv_input_gradient,
     conv_weight_gradient, linear_forward, linear_input_gradient, linear_weight_gradient, release_scratch, with_level,
@@ -51,15 +51,12 @@ fn everything(shape: &ConvShape) -> Vec<u32> {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let with_threads = |threads: usize, work: &(dyn Fn() -> Vec<u32> + Sync)| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(work)
-    };
     for shape in shapes() {
         for level in Level::available() {
             let all = || with_level(level, || everything(&shape));
-            let one = with_threads(1, &all);
+            let one = with_threads(1, all);
             for threads in [2, 3] {
-                assert!(one == with_threads(threads, &all), "{shape:?} at {level:?}: {threads} threads give other bits than one");
+                assert!(one == with_threads(threads, all), "{shape:?} at {level:?}: {threads} threads give other bits than one");
             }
         }
     }
