@@ -23,7 +23,7 @@ fn main() {
     let all = TransformConfig::default();
     let without_contrast = TransformConfig { contrast: 0.0, ..all.clone() };
     let geometry_only = TransformConfig { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, ..all.clone() };
-    for (name, image) in pictures() {
+    for (name, image) in images() {
         let normalization = Normalization::default();
         let mut scratch = Scratch::default();
         let mut out = vec![0.0; 3 * SIZE * SIZE];
@@ -42,26 +42,26 @@ fn main() {
     }
     for (name, file) in files() {
         report(&format!("{name}: decode"), seconds, |_| {
-            black_box(decode(black_box(&file))).expect("the bench's own pictures decode");
+            black_box(decode(black_box(&file))).expect("the bench's own images decode");
         });
     }
 }
 
 /// Noise over a slope, grey and in colour, in the sizes that matter.
-fn pictures() -> Vec<(String, RgbImage)> {
-    let mut pictures = Vec::new();
+fn images() -> Vec<(String, RgbImage)> {
+    let mut images = Vec::new();
     for side in [48, 256] {
         let mut random = rng(7, Purpose::Draw, side as u64, 0);
         let mut noisy = |index: usize| ((index * 160 / (side * side)) as u64 + random.next_u64() % 96) as u8;
         let grey: Vec<u8> = (0..side * side).map(&mut noisy).collect();
-        pictures.push((format!("{side}x{side} grey"), RgbImage::from_grey(side, side, &grey)));
+        images.push((format!("{side}x{side} grey"), RgbImage::from_grey(side, side, &grey)));
         let colour = (0..side * side * 3).map(|index| noisy(index / 3)).collect();
-        pictures.push((format!("{side}x{side} colour"), RgbImage::new(side, side, colour)));
+        images.push((format!("{side}x{side} colour"), RgbImage::new(side, side, colour)));
     }
-    pictures
+    images
 }
 
-/// Small pictures as files.
+/// Small images as files.
 fn files() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transform");
     let mut files: Vec<(String, Vec<u8>)> = ["grey", "color"]
@@ -69,7 +69,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
         .into_iter()
         .filter_map(|(name, file)| file.ok().map(|file| (name, file))) // a published package has no fixtures
         .collect();
-    files.extend(pictures().iter().take(2).map(|(name, image)| (format!("{name} PNG"), encode_png(image))));
+    files.extend(images().iter().take(2).map(|(name, image)| (format!("{name} PNG"), encode_png(image))));
     files
 }
 

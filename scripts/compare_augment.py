@@ -9,7 +9,7 @@ last line of the output is JSON: what was written, the seconds it took (without 
 peak memory. As in most such scripts the generators are seeded once a process, so that with more than one process the copies
 differ from run to run.
 
-OpenCV runs on one thread in every process: for pictures of a few hundred pixels its own threads cost more than they save.
+OpenCV runs on one thread in every process: for images of a few hundred pixels its own threads cost more than they save.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def start_worker(seed):
     start_process(seed + os.getpid())
 
 
-# Pillow: a picture in, a picture out.
+# Pillow: an image in, an image out.
 
 
 def brightness(image):
@@ -106,7 +106,7 @@ WITH_OPENCV = [flip, blur, rotate_and_scale, noise, perspective]
 
 
 def augment(image, array, path, quality):
-    """Writes one copy; `array` makes OpenCV's view of the picture when it is first needed."""
+    """Writes one copy; `array` makes OpenCV's view of the image when it is first needed."""
     is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     if rng.random() < 0.5:
         result = rng.choice(WITH_PILLOW)(image)
@@ -146,17 +146,17 @@ def process(job):
 
 
 def find_jobs(source, output, copies, quality):
-    """One job a picture; makes the folders it will write to."""
+    """One job an image; makes the folders it will write to."""
     jobs = []
     is_split = any((source / name).is_dir() for name in SPLITS)
     for folder, folders, names in os.walk(source):
         folders.sort()
         relative = Path(folder).relative_to(source)
         wanted = copies if not is_split or relative.parts[:1] == ("train",) else 0
-        pictures = sorted(name for name in names if os.path.splitext(name)[1].lower() in ENDINGS)
-        if pictures:
+        images = sorted(name for name in names if os.path.splitext(name)[1].lower() in ENDINGS)
+        if images:
             (output / relative).mkdir(parents=True, exist_ok=True)
-        for name in pictures:
+        for name in images:
             jobs.append((os.path.join(folder, name), str(output / relative / name), wanted, quality))
     return jobs
 

@@ -6,7 +6,7 @@
 tests/golden.rs reads them. Metrics, resizing and colour jitter have fixtures of their own: metrics_fixtures.py (scikit-learn),
 transform_fixtures.py and decode_fixtures.py (Pillow, torchvision).
 
-No weight and no picture is stored: both sides compute them from (name of the tensor, index) by `uniform` and `fill` below, equal
+No weight and no image is stored: both sides compute them from (name of the tensor, index) by `uniform` and `fill` below, equal
 to the bit, which a checksum proves. The start is the same f32 number on both sides; from there PyTorch computes in f64, so that
 the fixtures hold what is right and not what one order of f32 sums gives. What PyTorch itself loses in f32 is measured with the
 same yardstick and written beside each result (`torch_f32`): a difference of that size is rounding.
@@ -73,8 +73,8 @@ def fill(name, shape, gain=1.0):
 fill_exactly = fill
 
 
-def pictures(name, batch, size):
-    """Noise with a tint of its own for each picture and channel, f32 [B, 3, S, S]."""
+def pixels_of(name, batch, size):
+    """Noise with a tint of its own for each image and channel, f32 [B, 3, S, S]."""
     tint = uniform(f"{name}.tint", batch * 3).reshape(batch, 3, 1, 1)
     return (1.5 * uniform(name, batch * 3 * size * size).reshape(batch, 3, size, size) + tint).astype(np.float32)
 
@@ -296,7 +296,7 @@ MODELS = [
 
 def passes(dtype, case):
     """One pass in evaluation mode, and one in training mode with its loss, gradients and running statistics."""
-    images = torch.from_numpy(pictures("images", BATCH, case["size"])).to(dtype)
+    images = torch.from_numpy(pixels_of("images", BATCH, case["size"])).to(dtype)
     targets = torch.from_numpy(labels("images", BATCH))
     model = filled(case, dtype).eval()
     with torch.no_grad():
@@ -319,7 +319,7 @@ def models():
     out = []
     for case in MODELS:
         start = [fill(name, value.shape, case["gain"]) for name, value in tensors(filled(case, torch.float32)).items()]
-        checksums = {"weights": checksum(start), "images": checksum([pictures("images", BATCH, case["size"])])}
+        checksums = {"weights": checksum(start), "images": checksum([pixels_of("images", BATCH, case["size"])])}
         out.append({**case, **checksums, **twice(passes, case)})
     return out
 
@@ -371,7 +371,7 @@ def losses():
     """torch's cross entropy with smoothing and class weights, for plain and mixed labels.
 
     The rule for mixed labels with class weights is lambda * L(own) + (1 - lambda) * L(partner's), each L divided by the weights of its
-    own true classes, as everyone writes MixUp with index labels. Soft labels in one call would divide by the number of pictures.
+    own true classes, as everyone writes MixUp with index labels. Soft labels in one call would divide by the number of images.
     """
     logits = torch.from_numpy(3.0 * uniform("losses", 6 * CLASSES).astype(np.float32).reshape(6, CLASSES)).double().requires_grad_()
     own = torch.from_numpy(labels("losses", 6))
@@ -406,9 +406,9 @@ def cutmix_box(size, lam, x, y):
 
 
 def mixes():
-    """torchvision's MixUp and CutMix: the partner is the picture before."""
+    """torchvision's MixUp and CutMix: the partner is the image before."""
     size, out = 24, []
-    images = torch.from_numpy(pictures("mixes", BATCH, size))
+    images = torch.from_numpy(pixels_of("mixes", BATCH, size))
     own = torch.from_numpy(labels("mixes", BATCH))
     for lam in (0.0, 0.3, 0.75, 1.0):
         mix = v2.MixUp(num_classes=CLASSES)
@@ -484,7 +484,7 @@ def optimizer_of(case, parameters):
 
 
 def mixed(images, size, mix):
-    """The pictures of a batch mixed as `mix` says, and the share of their own labels."""
+    """The images of a batch mixed as `mix` says, and the share of their own labels."""
     others = images[mix["partner"]]
     if mix["kind"] == "mixup":
         return mix["lambda"] * images + (1 - mix["lambda"]) * others, mix["lambda"]
@@ -519,7 +519,7 @@ def steps(dtype, case):
         total, loss_sum = sum(case["accumulation"]), 0.0
         for turn, count in enumerate(case["accumulation"]):
             name = f"batch.{case['seed']}.{step % 2}.{turn}"
-            images = torch.from_numpy(pictures(name, count, case["size"])).to(dtype)
+            images = torch.from_numpy(pixels_of(name, count, case["size"])).to(dtype)
             own = torch.from_numpy(labels(name, count))
             if case["mix"]:
                 mix = case["mix"][step]
@@ -635,7 +635,7 @@ def main():
     write("schedules", schedules())
     stepped = [{**case, **twice(steps, case)} for case in STEP_CASES]
     for case in stepped:
-        # Otherwise: another seed of the pictures, or a smaller learning rate.
+        # Otherwise: another seed of the images, or a smaller learning rate.
         assert case["torch_f32"]["losses"] < 3e-5, (case["name"], case["torch_f32"])
     write("steps", stepped)
     write("initial", initial())

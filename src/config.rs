@@ -25,7 +25,7 @@ pub struct RunConfig {
     pub input: InputConfig,
     /// Which model.
     pub model: ModelConfig,
-    /// How training pictures are varied.
+    /// How training images are varied.
     pub augment: AugmentConfig,
     /// How to train.
     pub train: TrainConfig,
@@ -39,7 +39,7 @@ pub struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputConfig {
-    /// Pictures are resized to a square of this side, aspect not kept.
+    /// Images are resized to a square of this side, aspect not kept.
     pub size: usize,
     /// Mean and standard deviation of each channel.
     pub normalization: Normalization,
@@ -51,13 +51,13 @@ impl Default for InputConfig {
     }
 }
 
-/// How training pictures are varied.
+/// How training images are varied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentConfig {
-    /// Each picture.
+    /// Each image.
     pub transform: TransformConfig,
-    /// Two pictures of a batch into one.
+    /// Two images of a batch into one.
     pub mix: MixConfig,
 }
 

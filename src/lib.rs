@@ -1,7 +1,7 @@
 //! mien trains, explains and compares facial-emotion classifiers.
 //!
 //! The modules in the order in which data pass through them:
-//! [`data`] finds, groups, splits and decodes pictures; [`augment`] varies them; [`model`] holds the networks; [`train`] the loop;
+//! [`data`] finds, groups, splits and decodes images; [`augment`] varies them; [`model`] holds the networks; [`train`] the loop;
 //! [`eval`] the metrics; [`report`] what is shown. [`config`] composes the parts' settings, and [`run`] ties all of it to a run folder.
 //!
 //! ```no_run

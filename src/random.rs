@@ -36,13 +36,13 @@ pub enum Purpose {
     Folds = 12,
     /// Where an iterative decomposition begins.
     Start = 13,
-    /// Which pictures an audit's probe looks at.
+    /// Which images an audit's probe looks at.
     Probe = 14,
 }
 
 /// The generator for one (seed, purpose, a, b).
 ///
-/// `a` and `b` are what the draw is about: (epoch, sample index), (step, 0), (person, picture)…
+/// `a` and `b` are what the draw is about: (epoch, sample index), (step, 0), (person, image)…
 pub fn rng(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     for (part, value) in key.chunks_exact_mut(8).zip([seed, purpose as u64, a, b]) {

@@ -43,16 +43,16 @@ pub const CONFIG: &str = "config.toml";
 pub const DATA: &str = "data.json";
 /// Everything that happened.
 pub const EVENTS: &str = "events.jsonl";
-/// Hashes and groups of the pictures that were trained on.
+/// Hashes and groups of the images that were trained on.
 pub const TRAINED: &str = "trained.tsv";
 /// Held by the program that trains.
 pub const LOCK: &str = ".lock";
 /// The folder of evaluations.
 pub const EVAL: &str = "eval";
-/// Of so many pictures at most an evaluation keeps the features.
+/// Of so many images at most an evaluation keeps the features.
 const MOST_EMBEDDINGS: usize = 2_000;
 
-/// Called with pictures read and pictures in all, from any thread.
+/// Called with images read and images in all, from any thread.
 pub type LoadProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Data, model and device, ready to train.
@@ -95,7 +95,7 @@ fn prepare_data(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
     let train = dataset.indices(Split::Train).len();
     if config.train.batch_size > train {
         return Err(Error::input("train.batch_size", format!("found {}", config.train.batch_size))
-            .expected(format!("at most {train}, the number of training pictures"))
+            .expected(format!("at most {train}, the number of training images"))
             .hint("Choose a smaller --batch-size"));
     }
     let model = Model::new(&config.model, dataset.classes.len(), config.input.size)?;
@@ -195,13 +195,13 @@ impl Prepared {
         let mut lines = vec![
             (
                 "data",
-                format!("{} ({} pictures, {} classes)", config.data.root.display(), dataset.samples.len(), dataset.classes.len()),
+                format!("{} ({} images, {} classes)", config.data.root.display(), dataset.samples.len(), dataset.classes.len()),
             ),
             ("classes", dataset.classes.join(", ")),
             (
                 "splits",
                 format!(
-                    "train {}, valid {}, test {} pictures; {}, {}, {} groups",
+                    "train {}, valid {}, test {} images; {}, {}, {} groups",
                     sum(Split::Train),
                     sum(Split::Valid),
                     sum(Split::Test),
@@ -305,7 +305,7 @@ impl Prepared {
         page::write(folder, &page::Options::default()).map(|_| ())
     }
 
-    /// The splits with pictures whose evaluation is not in the folder yet.
+    /// The splits with images whose evaluation is not in the folder yet.
     fn unevaluated(&self, folder: &Path) -> Vec<Split> {
         let wanted = |split: &Split| {
             let done = folder.join(EVAL).join(format!("{split}.json")).exists();
@@ -364,7 +364,7 @@ fn lock(folder: &Path) -> Result<File> {
         .ok_or_else(|| Error::at(folder, "another mien is training in this folder").hint("Wait for it, or stop it first"))
 }
 
-/// Writes what was trained on, so that a later evaluation can tell whether it sees the same pictures or groups: a line per picture with
+/// Writes what was trained on, so that a later evaluation can tell whether it sees the same images or groups: a line per image with
 /// the hash of its content and its group.
 fn write_trained(path: &Path, dataset: &Dataset) -> Result<()> {
     let mut lines: Vec<String> = dataset
@@ -460,7 +460,7 @@ pub enum Samples {
 pub struct Results {
     /// One per model, then "majority vote" and "mean probability" where there are several.
     pub evaluations: Vec<(Evaluation, Vec<Prediction>)>,
-    /// Features of some of the pictures, where there is one model.
+    /// Features of some of the images, where there is one model.
     pub embeddings: Embeddings,
 }
 
@@ -486,7 +486,7 @@ impl Results {
 /// Evaluates models on samples that they all know the classes of.
 ///
 /// # Errors
-/// The models differ in classes; there are no samples; a picture cannot be read any more; the device fails.
+/// The models differ in classes; there are no samples; an image cannot be read any more; the device fails.
 pub fn evaluate_split(
     subjects: &[Subject],
     source: &Arc<BatchSource>,
@@ -506,7 +506,7 @@ pub fn evaluate_split(
     judge(subjects, &source.dataset, &chosen, leakage, &logits, embeddings)
 }
 
-/// The pictures of an evaluation.
+/// The images of an evaluation.
 struct Chosen {
     samples: Samples,
     /// What they are called: a split, or `all`.
@@ -514,7 +514,7 @@ struct Chosen {
     indices: Vec<usize>,
 }
 
-/// Evaluation never sees an augmented picture.
+/// Evaluation never sees an augmented image.
 fn choose(dataset: &Dataset, samples: Samples) -> Result<Chosen> {
     let (mut indices, name) = match samples {
         Samples::Of(split) => (dataset.indices(split), split.name()),
@@ -522,13 +522,13 @@ fn choose(dataset: &Dataset, samples: Samples) -> Result<Chosen> {
     };
     indices.retain(|&index| !dataset.samples[index].augmented);
     if indices.is_empty() {
-        return Err(Error::at(&dataset.config.root, format!("there are no pictures in the {name} split"))
+        return Err(Error::at(&dataset.config.root, format!("there are no images in the {name} split"))
             .hint("Choose another with --split, or --split all"));
     }
     Ok(Chosen { samples, name, indices })
 }
 
-/// Whether any of the models was trained on a leaking split, or on some of these pictures or their groups, which is told.
+/// Whether any of the models was trained on a leaking split, or on some of these images or their groups, which is told.
 fn tell_leakage(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, sink: &mut dyn Sink) -> Result<bool> {
     let mut leakage = subjects.iter().any(|subject| subject.loaded.card.provenance.get("leakage").is_some_and(|is| is == "true"));
     for Subject { name, run, .. } in subjects {
@@ -540,7 +540,7 @@ fn tell_leakage(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, sink: 
         if seen > 0 {
             leakage = true;
             let text =
-                format!("LEAKAGE: {name} was trained on {seen} of these {} pictures or their groups", chosen.indices.len());
+                format!("LEAKAGE: {name} was trained on {seen} of these {} images or their groups", chosen.indices.len());
             sink.event(&Event::Notice { text })?;
         }
     }
@@ -553,7 +553,7 @@ fn evenly(count: usize, most: usize) -> Vec<usize> {
     (0..taken).map(|place| place * count / taken).collect()
 }
 
-/// A model's logits for some pictures, `[N][K]`, which it sees in its own size and normalisation, and the features of some of them.
+/// A model's logits for some images, `[N][K]`, which it sees in its own size and normalisation, and the features of some of them.
 fn logits_of(
     loaded: &LoadedModel,
     source: &BatchSource,
@@ -640,7 +640,7 @@ fn judge(
 /// What calibration did on one split.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct CalibrationChange {
-    /// Pictures.
+    /// Images.
     pub n: u64,
     /// Expected calibration error, before and after.
     pub ece: [f64; 2],
@@ -751,7 +751,7 @@ pub fn evaluation_data(
             }
         }
         (None, None) => {
-            return Err(Error::input("DATA", "there is nothing to evaluate on").hint("Give a folder of pictures after the model"));
+            return Err(Error::input("DATA", "there is nothing to evaluate on").hint("Give a folder of images after the model"));
         }
     };
     let (dataset, store) = match before {

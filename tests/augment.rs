@@ -83,14 +83,14 @@ fn save(folder: &Path, name: &str, bytes: &[u8]) {
     fs::write(folder.join(name), bytes).unwrap();
 }
 
-/// A picture of slopes, different for each seed.
-fn picture(width: usize, height: usize, seed: usize) -> RgbImage {
+/// An image of slopes, different for each seed.
+fn image(width: usize, height: usize, seed: usize) -> RgbImage {
     let level = |i: usize| ((i * 7 + i / (width * 3) * (seed + 3) + seed * 40) % 200 + 20) as u8;
     RgbImage::new(width, height, (0..width * height * 3).map(level).collect())
 }
 
 fn png(seed: usize) -> Vec<u8> {
-    encode_png(&picture(20, 18, seed))
+    encode_png(&image(20, 18, seed))
 }
 
 fn mien(arguments: &[&str]) -> Command {
@@ -134,11 +134,11 @@ fn any_number_of_threads_writes_the_same_bytes() {
     let other = place.path("other-seed");
     make(&Request { seed: 43, ..request(&faces, &other) }).unwrap();
     assert!(tree(&other) != trees[0]);
-    assert_eq!(lines(&other.join(MANIFEST)).len(), trees[0].len() - 2, "a line for every picture");
+    assert_eq!(lines(&other.join(MANIFEST)).len(), trees[0].len() - 2, "a line for every image");
 }
 
 #[test]
-fn a_picture_gets_the_same_copies_whatever_lies_beside_it() {
+fn an_image_gets_the_same_copies_whatever_lies_beside_it() {
     let place = Place::new();
     for (root, names) in [("one", &["b.png"][..]), ("three", &["a.png", "b.png", "c.png"])] {
         for name in names {
@@ -269,7 +269,7 @@ fn every_copy_is_what_its_line_says_for_every_kind_of_file() {
     assert!(kinds > 40);
     let mut profile = Profile::safe();
     profile.operations_per_copy = [1, 3];
-    // These pictures are tiny, and some are blank or all white: what is looked at here is the bytes.
+    // These images are tiny, and some are blank or all white: what is looked at here is the bytes.
     (profile.limits.similarity, profile.limits.saturated, profile.limits.border) = (-1.0, 1.0, 1.0);
     profile.limits.distinct = false;
     let (source, output) = (place.path("all"), place.path("out"));
@@ -350,8 +350,8 @@ fn a_flat_folder_keeps_its_shape() {
     }
     let output = place.path("out");
     make(&Request { copies: 1, ..request(&place.path("flat"), &output) }).unwrap();
-    let pictures: Vec<String> = tree(&output).into_keys().filter(|name| name.ends_with("png")).collect();
-    assert_eq!(pictures, ["a.png", "a_aug_1.png", "b.png", "b_aug_1.png"]);
+    let images: Vec<String> = tree(&output).into_keys().filter(|name| name.ends_with("png")).collect();
+    assert_eq!(images, ["a.png", "a_aug_1.png", "b.png", "b_aug_1.png"]);
     fails(&[text(&place.path("flat")), text(&place.path("no")), "--emotion", "happy"], &["no class folders"]);
 }
 
@@ -430,7 +430,7 @@ fn a_finished_output_is_neither_written_over_nor_augmented_again() {
     resume(&["--profile", "reference"], &["--profile"]);
     resume(&["--emotion", "sad"], &["--emotion not given", "sad"]);
     save(&faces.join("train/sad"), "new.png", &png(5));
-    resume(&[], &["a source of 21 pictures", "22"]);
+    resume(&[], &["a source of 21 images", "22"]);
     fs::remove_file(faces.join("train/sad/new.png")).unwrap();
     assert!(tree(&out) == before);
     // Somebody has worked on a copy: it is not touched, and said.
@@ -547,7 +547,7 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     bomb[29..33].copy_from_slice(&sum.to_be_bytes());
     save(&happy, "bomb.png", &bomb);
     save(&happy, &format!("{}.png", "n".repeat(251)), &png(4));
-    save(&happy, "notes.txt", b"no picture");
+    save(&happy, "notes.txt", b"no image");
     save(&happy, ".hidden.png", &good);
     let mut unusable = vec!["bomb.jpg", "bomb.png", "cut.jpg", "cut.png", "empty.png", "page.jpg", "zeros.jpg"];
     #[cfg(unix)]
@@ -570,9 +570,9 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     let output_said = run(&[text(&source), text(&output), "-n", "2"]);
     let said = String::from_utf8_lossy(&output_said.stdout).into_owned();
     assert_eq!(output_said.status.code(), Some(3), "{}", String::from_utf8_lossy(&output_said.stderr));
-    assert!(said.contains(&format!("{} pictures could not be used", unusable.len())), "{said}");
+    assert!(said.contains(&format!("{} images could not be used", unusable.len())), "{said}");
     assert!(
-        said.contains("1 file in the class folders is no picture") || said.contains("2 files in the class folders"),
+        said.contains("1 file in the class folders is no image") || said.contains("2 files in the class folders"),
         "{said}"
     );
     #[cfg(unix)]
@@ -614,7 +614,7 @@ fn a_full_disk_stops_it_with_one_line_and_a_resume_completes_it() {
     let faces = place.faces(10);
     let (whole, full) = (place.path("whole"), place.path("full"));
     make(&Request { copies: 5, ..request(&faces, &whole) }).unwrap();
-    // No file may grow beyond 8 KiB, which the journal does and the pictures do not.
+    // No file may grow beyond 8 KiB, which the journal does and the images do not.
     let script = format!(
         "trap '' XFSZ; ulimit -f 16; exec '{}' augment '{}' '{}' -n 5 --quiet",
         env!("CARGO_BIN_EXE_mien"),
@@ -678,7 +678,7 @@ fn a_dry_run_writes_nothing_and_comes_close() {
 }
 
 #[test]
-fn a_preview_is_one_picture_and_overwrites_nothing() {
+fn a_preview_is_one_image_and_overwrites_nothing() {
     let place = Place::new();
     let faces = place.faces(4);
     let sheet = place.path("preview.png");

@@ -247,10 +247,10 @@ fn bad_data_is_told_in_one_line() {
     check(&faces, &["hungry", "--classes"]);
     fs::remove_dir_all(place.path("faces/train/hungry")).unwrap();
 
-    // Unreadable, truncated, and a text that calls itself a picture: named, with the reason.
+    // Unreadable, truncated, and a text that calls itself an image: named, with the reason.
     let whole = fs::read(first(&format!("{faces}/train/sad"))).unwrap();
     fs::write(place.path("faces/train/sad/cut.png"), &whole[..whole.len() / 2]).unwrap();
-    fs::write(place.path("faces/train/sad/note.jpg"), "this is a note and no picture").unwrap();
+    fs::write(place.path("faces/train/sad/note.jpg"), "this is a note and no image").unwrap();
     fs::write(place.path("faces/train/sad/zero.jpg"), "").unwrap();
     check(&faces, &["cut.png", "note.jpg", "zero.jpg"]);
     // A tenth of the files may be unreadable, if the user says so; they are listed then.
@@ -339,7 +339,7 @@ fn an_image_that_cannot_be_read_is_named_and_the_others_are_predicted() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     ok(&train(&faces, &run, &["--quiet", "--epochs", "1"]));
-    fs::write(place.path("bad.jpg"), "no picture").unwrap();
+    fs::write(place.path("bad.jpg"), "no image").unwrap();
     let good = first(&format!("{faces}/test/sad")).display().to_string();
     let output = output(&["predict", &run, &place.text("bad.jpg"), &good]);
     assert!(!output.status.success());
@@ -398,9 +398,9 @@ fn the_demo_runs_from_nothing() {
     assert!(place.path("demo/run/eval/test.json").is_file());
 }
 
-/// Two runs that split the same pictures differently: each has trained on what the other tests on.
+/// Two runs that split the same images differently: each has trained on what the other tests on.
 #[test]
-fn an_ensemble_that_has_seen_the_test_pictures_is_stamped() {
+fn an_ensemble_that_has_seen_the_test_images_is_stamped() {
     let place = Place::new();
     let (faces, one, two) = (format!("{}/train", place.faces()), place.text("one"), place.text("two"));
     for (run, seed) in [(&one, "1"), (&two, "2")] {

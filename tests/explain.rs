@@ -143,7 +143,7 @@ fn a_page_is_made_again_the_same_and_without_the_data_too() {
     let said = ok(&["report", &run]);
     assert!(said.contains("report.html"), "{said}");
     assert!(fs::read(&page).unwrap() == first, "the page differs");
-    // The pictures it shows are kept in the run folder.
+    // The images it shows are kept in the run folder.
     let config = temp.path().join("run/config.toml");
     let moved = fs::read_to_string(&config).unwrap().replace(&MADE.text("faces"), "/nowhere/faces");
     fs::write(&config, moved).unwrap();
@@ -196,7 +196,7 @@ fn a_run_is_explained_with_every_method_and_the_methods_are_judged() {
         let curve = row["deletion"].as_array().unwrap();
         assert_eq!((curve.len(), curve[0][0].as_f64(), curve[16][0].as_f64()), (17, Some(0.0), Some(1.0)));
         let insertion = row["insertion"].as_array().unwrap();
-        // Deletion begins with what insertion ends with: the whole picture.
+        // Deletion begins with what insertion ends with: the whole image.
         assert!((curve[0][1].as_f64().unwrap() - insertion[16][1].as_f64().unwrap()).abs() < 1e-6);
         let area = row["deletion_auc"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&area), "{row}");
@@ -210,14 +210,14 @@ fn a_run_is_explained_with_every_method_and_the_methods_are_judged() {
 }
 
 #[test]
-fn pictures_are_explained_and_bad_ones_named() {
+fn images_are_explained_and_bad_ones_named() {
     let temp = TempDir::new().unwrap();
     let run = MADE.text("run");
     let place = |name: &str| temp.path().join(name).display().to_string();
     let faces: Vec<PathBuf> = walk(&MADE.path("faces/test"));
     fs::create_dir(temp.path().join("in")).unwrap();
     fs::copy(&faces[0], temp.path().join("in/a photo.png")).unwrap();
-    fs::write(temp.path().join("in/broken.jpg"), b"no picture").unwrap();
+    fs::write(temp.path().join("in/broken.jpg"), b"no image").unwrap();
     let found =
         output(&["explain", &run, &place("in"), "--out", &place("maps"), "--class", "HAPPY", "--method", "layer-cam,grad-cam++"]);
     let error = text(&found.stderr);
@@ -228,13 +228,13 @@ fn pictures_are_explained_and_bad_ones_named() {
     assert_eq!(index["maps"][0]["true"], Value::Null);
     assert!(temp.path().join("maps/all.png").exists());
 
-    let picture = faces[0].display().to_string();
-    fails(&["explain", &run, &picture, "--out", &place("maps")], &["maps", "is there already"]);
-    fails(&["explain", &run, &picture, "--class", "bored", "--out", &place("x")], &["--class", "bored", "happy"]);
-    fails(&["explain", &run, &picture, "--method", "cam", "--out", &place("x")], &["--method", "score-cam"]);
-    fails(&["explain", &run, &picture, "--judge", "3", "--out", &place("x")], &["no labels"]);
+    let image = faces[0].display().to_string();
+    fails(&["explain", &run, &image, "--out", &place("maps")], &["maps", "is there already"]);
+    fails(&["explain", &run, &image, "--class", "bored", "--out", &place("x")], &["--class", "bored", "happy"]);
+    fails(&["explain", &run, &image, "--method", "cam", "--out", &place("x")], &["--method", "score-cam"]);
+    fails(&["explain", &run, &image, "--judge", "3", "--out", &place("x")], &["no labels"]);
     fails(&["explain", &run, &place("in/broken.jpg"), "--out", &place("x")], &["nothing to explain"]);
-    fails(&["explain", &place("in"), &picture], &["neither a run folder nor a model file"]);
+    fails(&["explain", &place("in"), &image], &["neither a run folder nor a model file"]);
     assert!(
         !temp.path().join("x").exists() && names(temp.path()).iter().all(|name| !name.contains(".part")),
         "something was left behind"

@@ -1,6 +1,6 @@
 //! Models, losses, optimizers, averages, schedules and start weights against PyTorch and torchvision.
 //!
-//! `scripts/golden.py` has written the fixtures; its header says how. Weights and pictures are computed from names by the same formula
+//! `scripts/golden.py` has written the fixtures; its header says how. Weights and images are computed from names by the same formula
 //! here and there. PyTorch's numbers are of f64; ours are f32, and so each tolerance is above the error of PyTorch's own f32, which
 //! stands in the fixtures as `torch_f32`.
 
@@ -62,7 +62,7 @@ fn fill(name: &str, shape: &[usize], gain: f64) -> Vec<f32> {
 }
 
 /// `[B, 3, S, S]`
-fn pictures(name: &str, batch: usize, size: usize) -> Vec<f32> {
+fn pixels_of(name: &str, batch: usize, size: usize) -> Vec<f32> {
     let tint = uniform(&format!("{name}.tint"), batch * 3);
     let noise = uniform(name, batch * 3 * size * size);
     noise.iter().enumerate().map(|(index, u)| (1.5 * u + tint[index / (size * size)]) as f32).collect()
@@ -225,12 +225,12 @@ fn compute_every_model(compute: ComputeType) {
         let what = |part: &str| format!("{} {:?} {}: {part}", case.model, case.head, case.size);
         let model = case.build();
         let params = filled(model.specs(), case.gain, &device);
-        let pixels = pictures("images", BATCH, case.size);
+        let pixels = pixels_of("images", BATCH, case.size);
         // In torch's order of names, which is not ours.
         let torch_order = torch_order(&params);
         let all: Vec<f32> = torch_order.iter().flat_map(|&place| params.values(place).unwrap()).collect();
         assert_eq!(checksum(&all), expected.weights, "{}", what("weights"));
-        assert_eq!(checksum(&pixels), expected.images, "{}", what("pictures"));
+        assert_eq!(checksum(&pixels), expected.images, "{}", what("images"));
 
         let pass = Pass::eval(&params).with_compute(compute);
         let features = model.features(images(pixels.clone(), case.size, &device), &pass);
@@ -428,11 +428,11 @@ struct MixCase {
 #[test]
 fn mixing_is_torchvisions() {
     let Mixes { size, cases } = layers(2);
-    // torchvision's partner is the picture before.
+    // torchvision's partner is the image before.
     let partner: Vec<usize> = (0..BATCH).map(|i| (i + BATCH - 1) % BATCH).collect();
     assert_eq!(cases.len(), 11);
     for case in cases {
-        let mut pixels = pictures("mixes", BATCH, size);
+        let mut pixels = pixels_of("mixes", BATCH, size);
         if case.kind == "mixup" {
             mixup(&mut pixels, case.lambda as f32, &partner);
         } else {
@@ -488,13 +488,13 @@ struct StepRule {
     class_weights: Option<Vec<f32>>,
     /// For each step; empty without mixing.
     mix: Vec<MixStep>,
-    /// Pictures in each batch of an update.
+    /// Images in each batch of an update.
     accumulation: Vec<usize>,
     /// Updates.
     warmup: usize,
     /// Prefixes of what is trained, with commas; empty trains all.
     frozen: String,
-    /// Of the pictures.
+    /// Of the images.
     seed: u64,
 }
 
@@ -507,7 +507,7 @@ struct Stepped {
     averages: Sketches,
 }
 
-/// A small data set that the loop can ask for its classes and its number of train pictures; no picture of it is used.
+/// A small data set that the loop can ask for its classes and its number of train images; no image of it is used.
 static DATA: LazyLock<(Arc<Dataset>, Arc<ImageStore>)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let drawn = DrawConfig { per_class: 10, size: 32, seed: 5, style: Style::Photo };
@@ -589,7 +589,7 @@ fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: boo
 
 fn batch(size: usize, rule: &StepRule, step: usize, turn: usize, count: usize) -> Batch {
     let name = format!("batch.{}.{}.{turn}", rule.seed, step % 2);
-    let mut pixels = pictures(&name, count, size);
+    let mut pixels = pixels_of(&name, count, size);
     let mixed = rule.mix.get(step).map(|MixStep { kind, lambda, partner, x, y }| {
         let lambda = if kind == "mixup" {
             mixup(&mut pixels, *lambda as f32, partner);
@@ -820,7 +820,7 @@ fn class_activation_maps_are_their_papers() {
         let case = &expected.case;
         let model = case.build();
         let params = filled(model.specs(), case.gain, &device);
-        let pixels = pictures("explained", expected.classes.len(), case.size);
+        let pixels = pixels_of("explained", expected.classes.len(), case.size);
         let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 5);
         assert_eq!(explainer.activations(&pixels).unwrap().shape, expected.shape);
         assert_eq!(expected.maps.len(), Method::ALL.len());
@@ -846,12 +846,12 @@ fn class_activation_maps_are_their_papers() {
 }
 
 #[test]
-fn smoothing_makes_maps_that_mirror_with_the_picture() {
+fn smoothing_makes_maps_that_mirror_with_the_image() {
     let device = Device::flex();
     let case = ModelCase { model: ModelName::Resnet18, head: Head::Fc, width: 0.0625, gain: 1.0, size: 96 };
     let model = case.build();
     let params = filled(model.specs(), case.gain, &device);
-    let pixels = pictures("explained", 1, case.size);
+    let pixels = pixels_of("explained", 1, case.size);
     let mirrored: Vec<f32> = pixels.chunks_exact(case.size).flat_map(|row| row.iter().rev().copied()).collect();
     let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 4);
     let maps = [&pixels, &mirrored].map(|pixels| explainer.smooth_maps(Method::LayerCam, pixels, &[3]).unwrap().remove(0));

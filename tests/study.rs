@@ -35,7 +35,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// The pictures of a folder, sorted.
+/// The images of a folder, sorted.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -47,10 +47,10 @@ fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
     let place = Place::new();
     let faces = place.draw("faces", "20", "photo", "1");
     let happy = files(&place.path("faces/train/happy"));
-    // The same picture in two splits, under two labels, a file that is none, and one that shows nothing.
+    // The same image in two splits, under two labels, a file that is none, and one that shows nothing.
     fs::copy(&happy[0], place.path("faces/test/happy/other-name.png")).unwrap();
     fs::copy(&happy[1], place.path("faces/train/sad/mislabelled.png")).unwrap();
-    fs::write(place.path("faces/train/sad/broken.jpg"), b"no picture").unwrap();
+    fs::write(place.path("faces/train/sad/broken.jpg"), b"no image").unwrap();
 
     let out = place.text("audit");
     let list = place.text("clean.csv");
@@ -121,7 +121,7 @@ fn a_study_compares_on_one_test_set_and_goes_on_where_it_was_stopped() {
     assert!(!page.contains("src=\"http") && !page.contains("href=\"http"));
     assert!(fs::read_to_string(place.path("out/study.csv")).unwrap().lines().count() == 6);
 
-    // All runs have the same test pictures, and a larger dose is the real training set with so many more.
+    // All runs have the same test images, and a larger dose is the real training set with so many more.
     let tested = |run: &str| -> Vec<String> {
         let table = fs::read_to_string(place.path(&format!("out/runs/{run}/eval/test_predictions.csv"))).unwrap();
         table.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect()

@@ -251,18 +251,18 @@ fn features_of_a_frozen_network_are_computed_once_and_change_nothing() {
     };
     let kept = run(still.clone(), "kept");
     assert!(
-        kept.notices.iter().any(|text| text.contains("of 63 training and validation pictures are kept")),
+        kept.notices.iter().any(|text| text.contains("of 63 training and validation images are kept")),
         "{:?}",
         kept.notices
     );
     let drawn = run(random, "drawn");
-    assert!(drawn.notices.iter().any(|text| text.contains("of 7 validation pictures are kept")), "{:?}", drawn.notices);
+    assert!(drawn.notices.iter().any(|text| text.contains("of 7 validation images are kept")), "{:?}", drawn.notices);
 
     // The same numbers where nothing is kept: with a rotation by nothing, which is random in name.
     let mut anew = still;
     anew.augment.transform.rotation = 1e-30;
     let anew = run(anew, "anew");
-    assert!(anew.notices.iter().any(|text| text.contains("of 7 validation pictures are kept")));
+    assert!(anew.notices.iter().any(|text| text.contains("of 7 validation images are kept")));
     for (a, b) in kept.losses.iter().chain(&kept.validation).zip(anew.losses.iter().chain(&anew.validation)) {
         assert!((a - b).abs() <= 1e-5 * a.abs(), "{a} {b}");
     }
@@ -352,7 +352,7 @@ fn half_precision_stays_near_full_precision() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_names_step_and_pictures_and_keeps_the_checkpoint() {
+fn a_loss_that_is_not_finite_names_step_and_images_and_keeps_the_checkpoint() {
     let temp = TempDir::new().unwrap();
     let faces = faces(temp.path());
     let run = temp.path().join("run");

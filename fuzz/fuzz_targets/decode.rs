@@ -1,4 +1,4 @@
-//! Any bytes become a picture within the limits or an error of one line.
+//! Any bytes become an image within the limits or an error of one line.
 //!
 //! A dependency's panic that `decode` catches is no finding; memory beyond the limits, a hang and a panic elsewhere are.
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::weigh::connected;
-use super::{Audit, Picture};
+use super::{Audit, Image};
 use crate::data::Origin;
 use crate::error::{Error, Result};
 use crate::fsutil::{write_atomic, write_json};
@@ -17,7 +17,7 @@ use crate::fsutil::{write_atomic, write_json};
 /// - `pairs.csv`: kind, relation, same_label, hash_distance, correlation, and root, path, split, label and group of a and of b;
 /// - `odd.csv`: what, root, path, reason; unreadable, blank, tiny and mis-sized files;
 /// - `labels.csv`, where runs were given: path, split, label, suggested, self_confidence, margin, doubtful; the least believed first;
-/// - `audit.json`: the [`Audit`] without its pictures and pairs; written last.
+/// - `audit.json`: the [`Audit`] without its images and pairs; written last.
 ///
 /// Returns the paths. Files of the same names are replaced.
 ///
@@ -42,45 +42,45 @@ pub fn write(folder: &Path, audit: &Audit) -> Result<Vec<PathBuf>> {
 /// What a clean list holds and lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanList {
-    /// Pictures in it.
+    /// Images in it.
     pub kept: usize,
-    /// Pictures left out, by reason.
+    /// Images left out, by reason.
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// Writes a CSV list with path, label, group and, where the root has splits, split: every readable picture that shows something, but
+/// Writes a CSV list with path, label, group and, where the root has splits, split: every readable image that shows something, but
 ///
 /// - no augmented copies;
 /// - none of several exact duplicates whose labels differ: nobody knows which is right;
 /// - one of each set of duplicates, exact or near, with one label: that of the most decisive split (test before valid before train),
 ///   of these the largest, of these the first by name;
-/// - of a group or a chain of near duplicates that crosses splits only the pictures in its most decisive split.
+/// - of a group or a chain of near duplicates that crosses splits only the images in its most decisive split.
 ///
-/// Near duplicates share a group in the list, so that splitting anew does not part them. Pictures are named as from the list's folder
+/// Near duplicates share a group in the list, so that splitting anew does not part them. Images are named as from the list's folder
 /// where they lie below it, and by their whole path elsewhere.
 ///
 /// # Errors
-/// [`Error::Input`] for more than one root and for a root whose pictures are rows of a table; [`Error::Io`].
+/// [`Error::Input`] for more than one root and for a root whose images are rows of a table; [`Error::Io`].
 pub fn write_list(path: &Path, audit: &Audit) -> Result<CleanList> {
     let [root] = audit.roots.as_slice() else {
         return Err(Error::input("--write-list", format!("found {} data roots", audit.roots.len())).expected("one"));
     };
-    if let Some(picture) = audit.pictures.iter().find(|picture| picture.origin.path().is_none()) {
-        return Err(Error::at(&root.path, format!("{} is a row of a table", picture.name))
-            .expected("pictures in files, which a list can name"));
+    if let Some(image) = audit.images.iter().find(|image| image.origin.path().is_none()) {
+        return Err(Error::at(&root.path, format!("{} is a row of a table", image.name))
+            .expected("images in files, which a list can name"));
     }
     let (kept, left_out) = choose(audit);
     let list = CleanList { kept: kept.len(), left_out };
-    let with_splits = kept.iter().any(|(index, _)| audit.pictures[*index].split.is_some());
+    let with_splits = kept.iter().any(|(index, _)| audit.images[*index].split.is_some());
     let mut header = vec!["path", "label", "group"];
     header.extend(with_splits.then_some("split"));
     let absolute = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
     let folder = absolute.parent().unwrap_or(Path::new(""));
     let mut records = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for (index, group) in kept {
-        let picture = &audit.pictures[index];
-        let mut record = vec![listed_path(picture, folder)?, audit.classes[picture.class].clone(), group];
-        record.extend(picture.split.filter(|_| with_splits).map(|split| split.name().to_owned()));
+        let image = &audit.images[index];
+        let mut record = vec![listed_path(image, folder)?, audit.classes[image.class].clone(), group];
+        record.extend(image.split.filter(|_| with_splits).map(|split| split.name().to_owned()));
         records.push(record);
     }
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -90,17 +90,17 @@ pub fn write_list(path: &Path, audit: &Audit) -> Result<CleanList> {
     Ok(list)
 }
 
-/// The pictures of a clean list with their groups, in order, and how many are left out why.
+/// The images of a clean list with their groups, in order, and how many are left out why.
 fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
-    let pictures = &audit.pictures;
-    let n = pictures.len();
+    let images = &audit.images;
+    let n = images.len();
     let side = audit.options.smallest_side;
-    let mut reasons: Vec<Option<&str>> = pictures
+    let mut reasons: Vec<Option<&str>> = images
         .iter()
-        .map(|picture| match picture {
-            Picture { copy: true, .. } => Some("augmented copy"),
-            Picture { blank: true, .. } => Some("nothing to be seen"),
-            Picture { width, height, .. } if *width.min(height) < side => Some("too small"),
+        .map(|image| match image {
+            Image { copy: true, .. } => Some("augmented copy"),
+            Image { blank: true, .. } => Some("nothing to be seen"),
+            Image { width, height, .. } if *width.min(height) < side => Some("too small"),
             _ => None,
         })
         .collect();
@@ -112,7 +112,7 @@ fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
     exact().filter(|pair| !pair.same_label).for_each(|pair| torn[same[pair.a]] = true);
     for (reason, &first) in reasons.iter_mut().zip(&same) {
         if torn[first] {
-            reason.get_or_insert("the same picture has two labels");
+            reason.get_or_insert("the same image has two labels");
         }
     }
 
@@ -121,8 +121,8 @@ fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
     let alike: Vec<&super::Pair> = audit.pairs.iter().filter(usable).collect();
     let sets = connected(n, alike.iter().filter(|pair| pair.same_label).map(|pair| (pair.a, pair.b)));
     let rank = |index: usize| {
-        let picture = &pictures[index];
-        (picture.split, picture.width * picture.height, std::cmp::Reverse(&picture.name))
+        let image = &images[index];
+        (image.split, image.width * image.height, std::cmp::Reverse(&image.name))
     };
     let mut best: HashMap<usize, usize> = HashMap::new();
     for index in (0..n).filter(|&index| reasons[index].is_none()) {
@@ -140,19 +140,19 @@ fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
 
     // Groups and chains of near duplicates in one split.
     let mut by_group: HashMap<&str, usize> = HashMap::new();
-    let in_group = |(index, picture): (usize, &Picture)| (index, picture.group.clone());
+    let in_group = |(index, image): (usize, &Image)| (index, image.group.clone());
     let mut all_links = links;
-    for (index, picture) in pictures.iter().enumerate() {
-        all_links.push((*by_group.entry(&picture.group).or_insert(index), index));
+    for (index, image) in images.iter().enumerate() {
+        all_links.push((*by_group.entry(&image.group).or_insert(index), index));
     }
     let joined = connected(n, all_links.into_iter());
     let mut last: HashMap<usize, Option<crate::data::Split>> = HashMap::new();
     for index in (0..n).filter(|&index| reasons[index].is_none()) {
         let split = last.entry(joined[index]).or_default();
-        *split = (*split).max(pictures[index].split);
+        *split = (*split).max(images[index].split);
     }
     for index in 0..n {
-        if reasons[index].is_none() && pictures[index].split < last[&joined[index]] {
+        if reasons[index].is_none() && images[index].split < last[&joined[index]] {
             reasons[index] = Some("its group is in a more decisive split");
         }
     }
@@ -161,14 +161,14 @@ fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
     if !audit.unreadable.is_empty() {
         left_out.insert("unreadable".into(), audit.unreadable.len());
     }
-    let names: Vec<String> = pictures.iter().enumerate().map(in_group).map(|(_, group)| group).collect();
+    let names: Vec<String> = images.iter().enumerate().map(in_group).map(|(_, group)| group).collect();
     let kept = (0..n).filter(|&index| reasons[index].is_none()).map(|index| (index, names[joined[index]].clone())).collect();
     (kept, left_out)
 }
 
-fn listed_path(picture: &Picture, folder: &Path) -> Result<String> {
-    let Origin::File(file) = &picture.origin else {
-        return Err(Error::input(&picture.name, "is a row of a table"));
+fn listed_path(image: &Image, folder: &Path) -> Result<String> {
+    let Origin::File(file) = &image.origin else {
+        return Err(Error::input(&image.name, "is a row of a table"));
     };
     let file = std::path::absolute(file).map_err(|error| Error::io("find", file, error))?;
     let shown = file.strip_prefix(folder).unwrap_or(&file);
@@ -224,10 +224,10 @@ fn pair_records(audit: &Audit) -> impl Iterator<Item = Record> {
             format!("{:.4}", pair.correlation),
         ];
         for index in [pair.a, pair.b] {
-            let picture = &audit.pictures[index];
-            let split = picture.split.map_or(String::new(), |split| split.name().to_owned());
-            let root = audit.roots[picture.root].path.display().to_string();
-            record.extend([root, picture.name.clone(), split, audit.classes[picture.class].clone(), picture.group.clone()]);
+            let image = &audit.images[index];
+            let split = image.split.map_or(String::new(), |split| split.name().to_owned());
+            let root = audit.roots[image.root].path.display().to_string();
+            record.extend([root, image.name.clone(), split, audit.classes[image.class].clone(), image.group.clone()]);
         }
         record
     }))

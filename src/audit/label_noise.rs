@@ -1,4 +1,4 @@
-//! Doubtful labels: pictures whose label a run's model, or the models of several runs, do not believe.
+//! Doubtful labels: images whose label a run's model, or the models of several runs, do not believe.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,29 +18,29 @@ pub struct LabelNoise {
     pub runs: Vec<PathBuf>,
     /// The K classes.
     pub classes: Vec<String>,
-    /// Labelled pictures that were judged.
-    pub pictures: usize,
-    /// Predictions that were left out because the model was trained on the picture: it believes what it was told.
+    /// Labelled images that were judged.
+    pub images: usize,
+    /// Predictions that were left out because the model was trained on the image: it believes what it was told.
     pub trained_on: usize,
     /// The estimated share of wrong labels.
     pub noise: f64,
-    /// `[K, K]`: the estimated share of pictures with the label of the row whose true class is that of the column.
+    /// `[K, K]`: the estimated share of images with the label of the row whose true class is that of the column.
     pub joint: Vec<Vec<f64>>,
     /// How many labels are doubtful: another class is believed as firmly as it is where it is the label.
     pub doubtful: usize,
-    /// Pictures, the least believed label first, at most [`LabelNoise::SHOWN`].
+    /// Images, the least believed label first, at most [`LabelNoise::SHOWN`].
     pub issues: Vec<Issue>,
 }
 
 impl LabelNoise {
-    /// How many pictures are ranked.
+    /// How many images are ranked.
     pub const SHOWN: usize = 5000;
 }
 
 /// One doubtful label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Issue {
-    /// The picture, as its data set names it.
+    /// The image, as its data set names it.
     pub name: String,
     /// Its split.
     pub split: String,
@@ -56,11 +56,11 @@ pub struct Issue {
     pub doubtful: bool,
 }
 
-/// Judges labels by the predictions in `RUN/eval` of each run. A picture that several runs predict (folds that overlap, seeds) is judged
+/// Judges labels by the predictions in `RUN/eval` of each run. An image that several runs predict (folds that overlap, seeds) is judged
 /// by the mean of their probabilities. `None` without runs.
 ///
 /// # Errors
-/// [`Error::Input`] for a run without predictions of labelled pictures that it was not trained on, and for runs of different classes.
+/// [`Error::Input`] for a run without predictions of labelled images that it was not trained on, and for runs of different classes.
 pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
     let Some(first) = runs.first() else { return Ok(None) };
     let (mut classes, mut trained_on): (Option<Vec<String>>, usize) = (None, 0);
@@ -95,24 +95,24 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
             }
         }
         if used == 0 {
-            return Err(Error::at(run, "has no predictions of labelled pictures that it was not trained on")
+            return Err(Error::at(run, "has no predictions of labelled images that it was not trained on")
                 .expected("eval/*_predictions.csv of valid or test")
                 .hint("Evaluate it first: mien eval"));
         }
     }
     let classes = classes.ok_or_else(|| Error::at(first, "has no predictions"))?;
-    let pictures: Vec<&Prediction> = judged.values().map(|(prediction, ..)| prediction).collect();
+    let images: Vec<&Prediction> = judged.values().map(|(prediction, ..)| prediction).collect();
     let given = |prediction: &&Prediction| {
         let label = prediction.truth.as_deref().unwrap_or_default();
         classes.iter().position(|class| class == label).unwrap_or_default() // read_predictions checks it
     };
-    let labels: Vec<usize> = pictures.iter().map(given).collect();
+    let labels: Vec<usize> = images.iter().map(given).collect();
     let means: Vec<Vec<f32>> =
         judged.values().map(|(_, sums, count)| sums.iter().map(|sum| (sum / *count as f64) as f32).collect()).collect();
     let found = confident_learning(&means, &labels)?;
     let issue = |issue: &crate::stats::label_noise::LabelIssue| Issue {
-        name: pictures[issue.row].path.clone(),
-        split: pictures[issue.row].split.clone(),
+        name: images[issue.row].path.clone(),
+        split: images[issue.row].split.clone(),
         label: classes[issue.given].clone(),
         suggested: classes[issue.suggested].clone(),
         self_confidence: issue.self_confidence,
@@ -121,7 +121,7 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
     };
     Ok(Some(LabelNoise {
         runs: runs.to_vec(),
-        pictures: pictures.len(),
+        images: images.len(),
         trained_on,
         noise: found.noise,
         joint: found.joint,
@@ -175,7 +175,7 @@ mod tests {
         all.push(prediction("seen", "train", "happy", 0.01));
         let run = run(folder.path(), "a", &all);
         let found = from_runs(std::slice::from_ref(&run)).unwrap().unwrap();
-        assert_eq!((found.pictures, found.trained_on, found.doubtful), (21, 1, 1));
+        assert_eq!((found.images, found.trained_on, found.doubtful), (21, 1, 1));
         assert_eq!((found.issues[0].name.as_str(), found.issues[0].suggested.as_str()), ("wrong", "sad"));
         assert!(found.issues[0].doubtful && !found.issues[1].doubtful);
         assert!((found.noise - 1.0 / 21.0).abs() < 0.01, "{}", found.noise);

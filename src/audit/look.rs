@@ -1,4 +1,4 @@
-//! What reading a picture once tells about it.
+//! What reading an image once tells about it.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::data::decode::{Format, decode, format, is_grey};
 use crate::data::image::RgbImage;
 use crate::data::store::{expand, hash_pixels};
 
-/// Numbers of a picture that say nothing of a face: [`COLOUR`] of its colours, then [`JPEG`] of its file.
+/// Numbers of an image that say nothing of a face: [`COLOUR`] of its colours, then [`JPEG`] of its file.
 pub(super) type Features = [f32; COLOUR + JPEG];
 
 /// Means and deviations of R, G and B, of the two colour differences, five quantiles of the brightness, the shares of black and of
@@ -20,7 +20,7 @@ pub(super) const JPEG: usize = 1 + 2 * BANDS + 2;
 
 const BANDS: usize = 8;
 
-/// A picture that was read.
+/// An image that was read.
 pub(super) struct Seen {
     pub(super) hash: [u8; 32],
     pub(super) pixel_hash: [u8; 32],
@@ -34,7 +34,7 @@ pub(super) struct Seen {
     pub(super) features: Features,
 }
 
-/// Reads, hashes and decodes a picture. The error is the reason alone.
+/// Reads, hashes and decodes an image. The error is the reason alone.
 pub(super) fn read(origin: &Origin) -> Result<Seen, String> {
     match origin {
         Origin::File(path) => {
@@ -57,7 +57,7 @@ pub(super) fn read(origin: &Origin) -> Result<Seen, String> {
     }
 }
 
-/// The decoded picture. The error is the reason alone.
+/// The decoded image. The error is the reason alone.
 pub(super) fn image(origin: &Origin) -> Result<RgbImage, String> {
     match origin {
         Origin::File(path) => {

@@ -1,6 +1,6 @@
 //! Looking a data set over before anything is trained on it: duplicates, leaks, odd files, shortcuts, doubtful labels.
 //!
-//! [`run`] finds and reads the pictures of one or more roots once and returns an [`Audit`]; [`files`] and [`page`] write it down.
+//! [`run`] finds and reads the images of one or more roots once and returns an [`Audit`]; [`files`] and [`page`] write it down.
 //! Nothing is changed in the data. The result depends on the files, the options and the seed alone.
 
 pub mod files;
@@ -35,16 +35,16 @@ pub struct Options {
     pub roots: Vec<PathBuf>,
     /// The classes, where they are not the seven emotions or all labels that are found.
     pub classes: Vec<String>,
-    /// A regular expression that finds a picture's group in its file name or path.
+    /// A regular expression that finds an image's group in its file name or path.
     pub group_regex: Option<String>,
     /// What a near duplicate is; `None`: only exact ones are looked for.
     pub near: Option<Near>,
-    /// A picture with a shorter side is tiny.
+    /// An image with a shorter side is tiny.
     pub smallest_side: usize,
-    /// A picture whose brightness varies less (standard deviation in grey levels) is blank.
+    /// An image whose brightness varies less (standard deviation in grey levels) is blank.
     pub flattest: f64,
-    /// How many pictures, drawn at random, the shortcut probe looks at; 0: there is no probe.
-    pub probe_pictures: usize,
+    /// How many images, drawn at random, the shortcut probe looks at; 0: there is no probe.
+    pub probe_images: usize,
     /// Run folders whose predictions say which labels are doubtful.
     pub runs: Vec<PathBuf>,
     /// What random draws are keyed by.
@@ -60,7 +60,7 @@ impl Default for Options {
             near: Some(Near::default()),
             smallest_side: 32,
             flattest: 4.0,
-            probe_pictures: 20_000,
+            probe_images: 20_000,
             runs: Vec::new(),
             seed: 42,
         }
@@ -81,9 +81,9 @@ pub enum Stage {
 /// Told how far a stage is: the stage, what is done, of how much. Called from any thread.
 pub type Progress<'a> = &'a (dyn Fn(Stage, usize, usize) + Sync);
 
-/// One picture that could be read.
+/// One image that could be read.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct Image {
     /// Index into [`Options::roots`].
     pub root: usize,
     /// Path below the root, `/` separated.
@@ -110,11 +110,11 @@ pub struct Picture {
     pub blank: bool,
     /// BLAKE3 of the file's bytes.
     pub hash: [u8; 32],
-    /// BLAKE3 of the decoded picture.
+    /// BLAKE3 of the decoded image.
     pub pixel_hash: [u8; 32],
 }
 
-/// How two pictures are the same.
+/// How two images are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -145,7 +145,7 @@ impl Kind {
     }
 }
 
-/// Where the two pictures of a pair lie.
+/// Where the two images of a pair lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
@@ -168,12 +168,12 @@ impl Relation {
     }
 }
 
-/// Two pictures that are the same, or nearly. Of many exact duplicates each is paired with the first alone.
+/// Two images that are the same, or nearly. Of many exact duplicates each is paired with the first alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
-    /// Index into [`Audit::pictures`].
+    /// Index into [`Audit::images`].
     pub a: usize,
-    /// Index into [`Audit::pictures`], larger than `a`.
+    /// Index into [`Audit::images`], larger than `a`.
     pub b: usize,
     /// How they are the same.
     pub kind: Kind,
@@ -183,7 +183,7 @@ pub struct Pair {
     pub same_label: bool,
     /// Bits in which the perceptual hashes differ.
     pub hash_distance: u32,
-    /// Correlation of the small grey pictures.
+    /// Correlation of the small grey images.
     pub correlation: f64,
 }
 
@@ -200,11 +200,11 @@ pub struct PairCounts {
     pub two_labels: usize,
 }
 
-/// Pictures that duplicates, exact or near, connect.
+/// Images that duplicates, exact or near, connect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
-    /// How many pictures.
-    pub pictures: usize,
+    /// How many images.
+    pub images: usize,
     /// Whether all of them are the same to the pixel.
     pub exact: bool,
     /// Whether they have more than one label.
@@ -220,7 +220,7 @@ impl Cluster {
     pub const SHOWN: usize = 20;
 }
 
-/// One picture in words.
+/// One image in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Index into the roots.
@@ -233,7 +233,7 @@ pub struct Member {
     pub label: String,
 }
 
-/// A picture or file with something odd about it.
+/// An image or file with something odd about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Odd {
     /// Index into the roots.
@@ -249,19 +249,19 @@ pub struct Odd {
 pub struct Root {
     /// As the user gave it.
     pub path: PathBuf,
-    /// How it keeps its pictures.
+    /// How it keeps its images.
     pub layout: Layout,
-    /// Pictures that could be read.
-    pub pictures: usize,
+    /// Images that could be read.
+    pub images: usize,
     /// Augmented copies among them.
     pub copies: usize,
-    /// What was found and is no picture.
+    /// What was found and is no image.
     pub left_out: Vec<String>,
     /// What else the scan told.
     pub warnings: Vec<String>,
 }
 
-/// Pictures per class of one root, split and source.
+/// Images per class of one root, split and source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Index into the roots.
@@ -274,15 +274,15 @@ pub struct Balance {
     pub counts: Vec<usize>,
 }
 
-/// How many pictures have one size.
+/// How many images have one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Pixels per row.
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Pictures.
-    pub pictures: usize,
+    /// Images.
+    pub images: usize,
 }
 
 /// How much a finding matters.
@@ -330,13 +330,13 @@ pub struct Finding {
     pub topic: Topic,
     /// How much it matters.
     pub severity: Severity,
-    /// How many pictures, pairs or groups.
+    /// How many images, pairs or groups.
     pub count: usize,
     /// One sentence with the number.
     pub text: String,
 }
 
-/// All that was found. `audit.json` holds everything but pictures and pairs, which are in `pairs.csv`.
+/// All that was found. `audit.json` holds everything but images and pairs, which are in `pairs.csv`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Audit {
     /// What was asked.
@@ -349,21 +349,21 @@ pub struct Audit {
     pub classes: Vec<String>,
     /// Class counts by root, split and source; augmented copies are not counted.
     pub balance: Vec<Balance>,
-    /// Pictures by file format.
+    /// Images by file format.
     pub formats: BTreeMap<String, usize>,
     /// The sizes, the commonest first, at most [`Audit::SHOWN`].
     pub sizes: Vec<Size>,
-    /// Pictures without colour.
+    /// Images without colour.
     pub grey: usize,
-    /// Pictures with colour.
+    /// Images with colour.
     pub colour: usize,
     /// Files that could not be used.
     pub unreadable: Vec<Odd>,
-    /// Pictures with nothing to be seen.
+    /// Images with nothing to be seen.
     pub blank: Vec<Odd>,
-    /// Pictures too small to show a face.
+    /// Images too small to show a face.
     pub tiny: Vec<Odd>,
-    /// Pictures of a size unlike that of the others.
+    /// Images of a size unlike that of the others.
     pub mis_sized: Vec<Odd>,
     /// Pairs of exact duplicates.
     pub exact: PairCounts,
@@ -381,9 +381,9 @@ pub struct Audit {
     pub probe: Option<probe::Probe>,
     /// Which labels models do not believe.
     pub label_noise: Option<label_noise::LabelNoise>,
-    /// Every picture that could be read, by root and name.
+    /// Every image that could be read, by root and name.
     #[serde(skip)]
-    pub pictures: Vec<Picture>,
+    pub images: Vec<Image>,
     /// Every pair, sorted by (a, b).
     #[serde(skip)]
     pub pairs: Vec<Pair>,
@@ -398,38 +398,38 @@ impl Audit {
         self.findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Note)
     }
 
-    /// A picture in words.
+    /// An image in words.
     pub fn member(&self, index: usize) -> Member {
-        let Picture { root, name, split, class, .. } = &self.pictures[index];
+        let Image { root, name, split, class, .. } = &self.images[index];
         Member { root: *root, name: name.clone(), split: *split, label: self.classes[*class].clone() }
     }
 }
 
-/// Reads and judges the pictures of all roots. Files that cannot be read are findings, not errors.
+/// Reads and judges the images of all roots. Files that cannot be read are findings, not errors.
 ///
 /// # Errors
-/// [`Error::Input`] or [`Error::Io`] where a root is not there, of no known layout or without a picture that can be read; where classes
+/// [`Error::Input`] or [`Error::Io`] where a root is not there, of no known layout or without an image that can be read; where classes
 /// do not fit; for a bad expression; for runs without predictions.
 pub fn run(options: &Options, progress: Progress) -> Result<Audit> {
     let regex = options.group_regex.as_deref().map(regex::Regex::new).transpose();
     let regex = regex.map_err(|error| Error::input("--group-regex", error.to_string().replace('\n', " ")))?;
     let mut found = find(options)?;
-    let (mut pictures, seen) = read(&mut found, options, progress)?;
-    name_groups(&mut pictures, &found.given_groups, regex.as_ref(), options.roots.len());
+    let (mut images, seen) = read(&mut found, options, progress)?;
+    name_groups(&mut images, &found.given_groups, regex.as_ref(), options.roots.len());
     let looks: Vec<Look> = seen.iter().map(|seen| seen.look.clone()).collect();
     let comparing = |done: usize, of: usize| progress(Stage::Comparing, done, of);
-    let pairs = weigh::pairs(&pictures, &looks, options.near.as_ref(), &comparing);
+    let pairs = weigh::pairs(&images, &looks, options.near.as_ref(), &comparing);
     drop(looks);
-    let probe = match options.probe_pictures {
+    let probe = match options.probe_images {
         0 => None,
-        most => probe::run(&pictures, &seen, &found.classes, options, most, &|done, of| progress(Stage::Probing, done, of))?,
+        most => probe::run(&images, &seen, &found.classes, options, most, &|done, of| progress(Stage::Probing, done, of))?,
     };
     let formats = seen.iter().fold(BTreeMap::new(), |mut formats: BTreeMap<String, usize>, seen| {
         *formats.entry(seen.format.to_owned()).or_default() += 1;
         formats
     });
     let label_noise = label_noise::from_runs(&options.runs)?;
-    Ok(weigh::weigh(options, found, pictures, pairs, formats, probe, label_noise))
+    Ok(weigh::weigh(options, found, images, pairs, formats, probe, label_noise))
 }
 
 /// What the scan of the roots gave.
@@ -438,11 +438,11 @@ struct Found {
     classes: Vec<String>,
     unreadable: Vec<Odd>,
     entries: Vec<FoundEntry>,
-    /// For each picture that could be read, the group of its list or manifest.
+    /// For each image that could be read, the group of its list or manifest.
     given_groups: Vec<Option<String>>,
 }
 
-/// A picture that was found.
+/// An image that was found.
 struct FoundEntry {
     root: usize,
     entry: Entry,
@@ -472,7 +472,7 @@ fn find(options: &Options) -> Result<Found> {
             found.entries.push(FoundEntry { root, entry, class: 0, manifest });
         }
         let (left_out, warnings) = (scan.left_out, scan.warnings);
-        found.roots.push(Root { path: path.clone(), layout: scan.layout, pictures: 0, copies: 0, left_out, warnings });
+        found.roots.push(Root { path: path.clone(), layout: scan.layout, images: 0, copies: 0, left_out, warnings });
     }
     if found.classes.iter().all(|class| canonical(class).is_some()) {
         found.classes.sort_by_key(|class| EMOTIONS.iter().position(|emotion| emotion == class));
@@ -484,8 +484,8 @@ fn find(options: &Options) -> Result<Found> {
     Ok(found)
 }
 
-/// Reads every picture once. Those that cannot be read go to the unreadable ones.
-fn read(found: &mut Found, options: &Options, progress: Progress) -> Result<(Vec<Picture>, Vec<Seen>)> {
+/// Reads every image once. Those that cannot be read go to the unreadable ones.
+fn read(found: &mut Found, options: &Options, progress: Progress) -> Result<(Vec<Image>, Vec<Seen>)> {
     let entries = std::mem::take(&mut found.entries);
     let (done, of) = (AtomicUsize::new(0), entries.len());
     let one = |found: FoundEntry| {
@@ -494,7 +494,7 @@ fn read(found: &mut Found, options: &Options, progress: Progress) -> Result<(Vec
         (found, seen)
     };
     let read: Vec<_> = entries.into_par_iter().map(one).collect();
-    let (mut pictures, mut all) = (Vec::with_capacity(of), Vec::with_capacity(of));
+    let (mut images, mut all) = (Vec::with_capacity(of), Vec::with_capacity(of));
     for (FoundEntry { root, entry, class, manifest }, seen) in read {
         let seen = match seen {
             Ok(seen) => seen,
@@ -507,10 +507,10 @@ fn read(found: &mut Found, options: &Options, progress: Progress) -> Result<(Vec
             Some(line) => line.copy > 0,
             None => groups::copy_of(&entry.name).is_some(),
         };
-        found.roots[root].pictures += 1;
+        found.roots[root].images += 1;
         found.roots[root].copies += usize::from(copy);
         found.given_groups.push(entry.group.or(manifest.map(|line| line.group)));
-        pictures.push(Picture {
+        images.push(Image {
             root,
             source: groups::source(&entry.name).map(str::to_owned),
             name: entry.name,
@@ -529,34 +529,34 @@ fn read(found: &mut Found, options: &Options, progress: Progress) -> Result<(Vec
         all.push(seen);
     }
     found.unreadable.sort_by(|a, b| (a.root, &a.name).cmp(&(b.root, &b.name)));
-    match found.roots.iter().find(|root| root.pictures == 0) {
-        Some(root) => Err(Error::at(&root.path, "holds no picture that can be read").expected("pictures to look over")),
-        None => Ok((pictures, all)),
+    match found.roots.iter().find(|root| root.images == 0) {
+        Some(root) => Err(Error::at(&root.path, "holds no image that can be read").expected("images to look over")),
+        None => Ok((images, all)),
     }
 }
 
-/// Gives every picture its group, by the rules that `mien train` goes by. A copy without a manifest follows the file that its name tells.
-fn name_groups(pictures: &mut [Picture], given: &[Option<String>], regex: Option<&regex::Regex>, roots: usize) {
+/// Gives every image its group, by the rules that `mien train` goes by. A copy without a manifest follows the file that its name tells.
+fn name_groups(images: &mut [Image], given: &[Option<String>], regex: Option<&regex::Regex>, roots: usize) {
     let copied: HashSet<(usize, &str)> =
-        pictures.iter().filter_map(|picture| Some((picture.root, groups::copy_of(&picture.name)?.0))).collect();
-    let key = |(picture, given): (&Picture, &Option<String>)| {
+        images.iter().filter_map(|image| Some((image.root, groups::copy_of(&image.name)?.0))).collect();
+    let key = |(image, given): (&Image, &Option<String>)| {
         let own = || match regex {
-            Some(regex) => groups::regex_key(regex, &picture.name),
-            None => groups::name_key(&picture.name).map(|(_, key)| key),
+            Some(regex) => groups::regex_key(regex, &image.name),
+            None => groups::name_key(&image.name).map(|(_, key)| key),
         };
-        let stem = groups::copy_of(&picture.name).map_or(groups::without_extension(&picture.name), |(stem, _)| stem);
-        let original = || copied.contains(&(picture.root, stem)).then(|| stem.to_owned());
+        let stem = groups::copy_of(&image.name).map_or(groups::without_extension(&image.name), |(stem, _)| stem);
+        let original = || copied.contains(&(image.root, stem)).then(|| stem.to_owned());
         let key = given.clone().or_else(own).or_else(original)?;
         // A number or a photo in the names of one set is not that of another.
-        Some(if roots > 1 { format!("{}/{key}", picture.root) } else { key })
+        Some(if roots > 1 { format!("{}/{key}", image.root) } else { key })
     };
-    let keys: Vec<Option<String>> = pictures.iter().zip(given).map(key).collect();
+    let keys: Vec<Option<String>> = images.iter().zip(given).map(key).collect();
     let keys: Vec<Option<&str>> = keys.iter().map(Option::as_deref).collect();
-    let contents: Vec<_> = pictures.iter().map(|picture| [picture.hash, picture.pixel_hash]).collect();
+    let contents: Vec<_> = images.iter().map(|image| [image.hash, image.pixel_hash]).collect();
     let numbers = groups::unite(&keys, &contents);
-    let hashes: Vec<[u8; 32]> = pictures.iter().map(|picture| picture.hash).collect();
+    let hashes: Vec<[u8; 32]> = images.iter().map(|image| image.hash).collect();
     let names = groups::name_groups(&numbers, &keys, &hashes);
-    pictures.iter_mut().zip(numbers).for_each(|(picture, number)| picture.group.clone_from(&names[number]));
+    images.iter_mut().zip(numbers).for_each(|(image, number)| image.group.clone_from(&names[number]));
 }
 
 #[cfg(test)]
@@ -618,7 +618,7 @@ mod tests {
         let clean = files::write_list(&list, &found).unwrap();
         assert_eq!((clean.kept, clean.left_out.len()), (24, 0));
         let again = audit(&list);
-        assert_eq!(again.pictures.len(), 24);
+        assert_eq!(again.images.len(), 24);
         assert_eq!(
             again.balance.iter().map(|row| (row.split, row.counts.clone())).collect::<Vec<_>>(),
             Split::ALL.map(|split| (Some(split), vec![4, 4]))
@@ -639,7 +639,7 @@ mod tests {
         write(root, "test/sad/large.png", png(&resize(&third, 96, 96)));
         let found = audit(root);
         let of = |name: &str| {
-            let index = found.pictures.iter().position(|picture| picture.name == name).unwrap();
+            let index = found.images.iter().position(|image| image.name == name).unwrap();
             let pairs = found.pairs.iter().filter(move |pair| pair.a == index || pair.b == index);
             pairs.map(|pair| (pair.kind, pair.relation, pair.same_label)).collect::<Vec<_>>()
         };
@@ -690,15 +690,15 @@ mod tests {
             ("duplicate of one that is kept", 2),
             ("its group is in a more decisive split", 1),
             ("nothing to be seen", 1),
-            ("the same picture has two labels", 2),
+            ("the same image has two labels", 2),
             ("too small", 1),
             ("unreadable", 1),
         ];
         assert_eq!(clean.left_out.iter().map(|(reason, &n)| (reason.as_str(), n)).collect::<Vec<_>>(), expected);
         let again = audit(&list);
-        assert_eq!(again.pictures.len(), clean.kept);
+        assert_eq!(again.images.len(), clean.kept);
         assert!(again.severity() < Severity::Error && again.pairs.is_empty(), "{:?}", again.findings);
-        let names: Vec<&str> = again.pictures.iter().map(|picture| picture.name.rsplit('/').next().unwrap()).collect();
+        let names: Vec<&str> = again.images.iter().map(|image| image.name.rsplit('/').next().unwrap()).collect();
         assert!(names.contains(&"same.png") && names.contains(&"8Exp0party_12.png"));
         assert!(!["0.png", "4.png", "torn.png", "7Exp0party_12.png", "blank.png"].iter().any(|gone| names.contains(gone)));
     }
@@ -725,7 +725,7 @@ mod tests {
         assert_eq!(names(&found.mis_sized), ["train/sad/tiny.png", "train/sad/wide.png"]);
         assert!(found.grey >= 3);
         assert_eq!(finding(&found, Topic::Unreadable), Some((Severity::Error, 1)));
-        assert_eq!(finding(&found, Topic::TwoLabels), Some((Severity::Error, 1)), "blank pictures are not counted");
+        assert_eq!(finding(&found, Topic::TwoLabels), Some((Severity::Error, 1)), "blank images are not counted");
         for topic in [Topic::Blank, Topic::Tiny, Topic::MixedColour] {
             assert_eq!(finding(&found, topic).unwrap().0, Severity::Warning, "{topic:?}");
         }
@@ -733,7 +733,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_pictures_are_no_cluster_and_a_classless_split_is_told() {
+    fn blank_images_are_no_cluster_and_a_classless_split_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         for number in 0..30u8 {
@@ -791,7 +791,7 @@ mod tests {
         let found = run(&Options { roots: vec![a.clone(), b], ..Options::default() }, SILENT).unwrap();
         let places: Vec<Relation> = found.pairs.iter().map(|pair| pair.relation).collect();
         assert!(!places.is_empty() && places.iter().all(|place| *place == Relation::AcrossSets), "{:?}", found.pairs);
-        assert_eq!((found.roots[0].copies, found.roots[0].pictures, found.roots[1].pictures), (2, 26, 2));
+        assert_eq!((found.roots[0].copies, found.roots[0].images, found.roots[1].images), (2, 26, 2));
         assert!(files::write_list(&folder.path().join("x.csv"), &found).unwrap_err().to_string().contains("2 data roots"));
         // A copy in another split than its original is a leak.
         write(&a, "train/happy/aside_aug_1.png", png(&image));
@@ -834,7 +834,7 @@ mod tests {
         refused(Options::default(), "no data root");
         write(folder.path(), "happy/a.png", b"nothing");
         let options = Options { roots: vec![folder.path().to_owned()], ..Options::default() };
-        refused(options.clone(), "no picture that can be read");
+        refused(options.clone(), "no image that can be read");
         refused(Options { group_regex: Some("(".into()), ..options }, "--group-regex");
     }
 }

@@ -12,7 +12,7 @@ use crate::report::page::html::{
     Cell, Section, Table, count, decimals, document, escape, html as cell, number, percent, percent_interval, share, text,
     thousands, whole,
 };
-use crate::report::page::pictures::Thumbnail;
+use crate::report::page::thumbnails::Thumbnail;
 
 /// Pairs shown of each kind.
 const PAIRS: usize = 60;
@@ -23,10 +23,10 @@ const LABELS: usize = 120;
 /// Odd files and cut groups named.
 const NAMED: usize = 100;
 
-/// Pixels of a picture's longer side.
+/// Pixels of an image's longer side.
 const SIDE: usize = 96;
 
-/// Writes the page. Pictures are read from the data; one that is gone is left out.
+/// Writes the page. Images are read from the data; one that is gone is left out.
 ///
 /// # Errors
 /// [`crate::error::Error::Io`] where the file cannot be written.
@@ -37,13 +37,13 @@ pub fn write(path: &Path, audit: &Audit) -> Result<()> {
 
 /// The page as text.
 pub fn html(audit: &Audit) -> String {
-    let mut pictures = Pictures { audit, encoder: Encoder::default() };
+    let mut images = Images { audit, encoder: Encoder::default() };
     let mut sections = vec![summary(audit), data(audit)];
-    sections.extend(duplicates(audit, &mut pictures));
+    sections.extend(duplicates(audit, &mut images));
     sections.extend(groups(audit));
     sections.extend(odd_files(audit));
     sections.extend(shortcuts(audit));
-    sections.extend(labels(audit, &mut pictures));
+    sections.extend(labels(audit, &mut images));
     let roots: Vec<String> = audit.roots.iter().map(|root| root.path.display().to_string()).collect();
     let roots = roots.join(", ");
     let head = format!("<header><p class=\"kicker\">Audit</p><h1>{0}</h1></header>", escape(&roots));
@@ -52,15 +52,15 @@ pub fn html(audit: &Audit) -> String {
 }
 
 /// Makes thumbnails.
-struct Pictures<'a> {
+struct Images<'a> {
     audit: &'a Audit,
     encoder: Encoder,
 }
 
-impl Pictures<'_> {
-    /// An `<img>`, or a box where there is no picture.
+impl Images<'_> {
+    /// An `<img>`, or a box where there is no image.
     fn image(&mut self, index: usize, alt: &str) -> String {
-        let image = look::image(&self.audit.pictures[index].origin).ok();
+        let image = look::image(&self.audit.images[index].origin).ok();
         match image.and_then(|image| Thumbnail::of(&image, SIDE, &mut self.encoder)) {
             Some(thumbnail) => {
                 let (width, height, alt) = (thumbnail.width, thumbnail.height, escape(alt));
@@ -89,7 +89,7 @@ fn summary(audit: &Audit) -> Section {
     };
     let ((exact, exact_more), (near, near_more)) = (pairs(audit.exact), pairs(audit.near));
     let tiles = [
-        tile("Pictures", thousands(audit.pictures.len()), &format!("{} unreadable", thousands(audit.unreadable.len()))),
+        tile("Images", thousands(audit.images.len()), &format!("{} unreadable", thousands(audit.unreadable.len()))),
         tile("Exact duplicates", exact, &exact_more),
         tile("Near duplicates", near, &near_more),
         tile("Cut groups", thousands(audit.cut_group_count), "in more than one split"),
@@ -116,7 +116,7 @@ fn data(audit: &Audit) -> Section {
     let mut header = vec!["data", "split", "source"];
     header.extend(audit.classes.iter().map(String::as_str));
     header.push("all");
-    let mut table = Table::new("balance", "Pictures per class", &header);
+    let mut table = Table::new("balance", "Images per class", &header);
     for row in &audit.balance {
         let mut cells = vec![
             text(audit.roots[row.root].path.display().to_string()),
@@ -127,10 +127,10 @@ fn data(audit: &Audit) -> Section {
         cells.push(whole(row.counts.iter().sum()));
         table.push(cells);
     }
-    let mut sizes = Table::new("sizes", "The commonest sizes", &["size", "pictures", "share"]);
+    let mut sizes = Table::new("sizes", "The commonest sizes", &["size", "images", "share"]);
     for size in audit.sizes.iter().take(10) {
         let name = format!("{} × {}", size.width, size.height);
-        sizes.push(vec![text(name), whole(size.pictures), share(size.pictures as f64 / audit.pictures.len().max(1) as f64)]);
+        sizes.push(vec![text(name), whole(size.images), share(size.images as f64 / audit.images.len().max(1) as f64)]);
     }
     let formats: Vec<String> = audit.formats.iter().map(|(name, &n)| format!("{} {name}", thousands(n))).collect();
     let facts = format!(
@@ -139,11 +139,11 @@ fn data(audit: &Audit) -> Section {
         thousands(audit.grey),
         thousands(audit.colour)
     );
-    let lead = "How many pictures there are of each class, by split and by the data set that the file names tell.";
+    let lead = "How many images there are of each class, by split and by the data set that the file names tell.";
     Section { id: "data", title: "Data", lead: lead.into(), body: table.html() + "<h3>Sizes</h3>" + &sizes.html() + &facts }
 }
 
-fn duplicates(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
+fn duplicates(audit: &Audit, images: &mut Images) -> Option<Section> {
     if audit.pairs.is_empty() {
         return None;
     }
@@ -155,7 +155,7 @@ fn duplicates(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
             return;
         }
         let shown = if all.len() > PAIRS { format!(" The first {PAIRS} are shown.") } else { String::new() };
-        let figures: String = all.iter().take(PAIRS).map(|pair| figure(pair, pictures)).collect();
+        let figures: String = all.iter().take(PAIRS).map(|pair| figure(pair, images)).collect();
         body += &format!(
             "<h3>{} ({})</h3><p class=\"quiet\">{}{shown}</p><div class=\"maps\">{figures}</div>",
             escape(title),
@@ -164,17 +164,17 @@ fn duplicates(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
         );
     };
     let exact = |pair: &Pair| pair.kind.is_exact();
-    show("The same picture under two labels", "One of the two labels is wrong.", &|pair| exact(pair) && !pair.same_label);
-    show("The same picture in two splits", "What is tested was trained on.", &|pair| {
+    show("The same image under two labels", "One of the two labels is wrong.", &|pair| exact(pair) && !pair.same_label);
+    show("The same image in two splits", "What is tested was trained on.", &|pair| {
         exact(pair) && pair.same_label && pair.relation == Relation::AcrossSplits
     });
-    show("Nearly the same picture in two splits", "What is tested was nearly trained on.", &|pair| {
+    show("Nearly the same image in two splits", "What is tested was nearly trained on.", &|pair| {
         !exact(pair) && pair.relation == Relation::AcrossSplits
     });
-    show("Nearly the same picture under two labels", "Often one person, seldom one photo: look closely.", &|pair| {
+    show("Nearly the same image under two labels", "Often one person, seldom one photo: look closely.", &|pair| {
         !exact(pair) && !pair.same_label && pair.relation != Relation::AcrossSplits
     });
-    show("The same or nearly the same picture in two data sets", "Not independent of one another.", &|pair| {
+    show("The same or nearly the same image in two data sets", "Not independent of one another.", &|pair| {
         pair.same_label && pair.relation == Relation::AcrossSets
     });
     show("Duplicates within a split", "They count twice.", &|pair| pair.same_label && pair.relation == Relation::WithinSplit);
@@ -186,9 +186,9 @@ fn duplicates(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
     Some(Section { id: "duplicates", title: "Duplicates", lead, body })
 }
 
-fn figure(pair: &Pair, pictures: &mut Pictures) -> String {
+fn figure(pair: &Pair, images: &mut Images) -> String {
     let side = |index: usize| {
-        let member = pictures.audit.member(index);
+        let member = images.audit.member(index);
         let split = member.split.map_or(String::new(), |split| format!("{split}, "));
         (
             member.name.clone(),
@@ -197,9 +197,9 @@ fn figure(pair: &Pair, pictures: &mut Pictures) -> String {
     };
     let ((name_a, a), (name_b, b)) = (side(pair.a), side(pair.b));
     let alike = if pair.kind.is_exact() { String::new() } else { format!(", correlation {}", decimals(pair.correlation, 3)) };
-    let images = pictures.image(pair.a, &name_a) + &pictures.image(pair.b, &name_b);
+    let both = images.image(pair.a, &name_a) + &images.image(pair.b, &name_b);
     format!(
-        "<figure class=\"map\"><div>{images}</div><figcaption>{}{alike}: {a} and {b}</figcaption></figure>",
+        "<figure class=\"map\"><div>{both}</div><figcaption>{}{alike}: {a} and {b}</figcaption></figure>",
         escape(pair.kind.name())
     )
 }
@@ -227,9 +227,9 @@ fn more(all: usize) -> String {
 fn odd_files(audit: &Audit) -> Option<Section> {
     let kinds: [(&str, &Vec<Odd>); 4] = [
         ("Unreadable files", &audit.unreadable),
-        ("Pictures with nothing to be seen", &audit.blank),
-        ("Tiny pictures", &audit.tiny),
-        ("Pictures of an unusual size or shape", &audit.mis_sized),
+        ("Images with nothing to be seen", &audit.blank),
+        ("Tiny images", &audit.tiny),
+        ("Images of an unusual size or shape", &audit.mis_sized),
     ];
     let mut body = String::new();
     for (title, odd) in kinds.into_iter().filter(|(_, odd)| !odd.is_empty()) {
@@ -246,7 +246,7 @@ fn odd_files(audit: &Audit) -> Option<Section> {
 fn shortcuts(audit: &Audit) -> Option<Section> {
     let probe = audit.probe.as_ref()?;
     let header =
-        ["what is told", "from", "pictures", "accuracy", "95 %", "largest share", "balanced accuracy", "95 %", "guessing"];
+        ["what is told", "from", "images", "accuracy", "95 %", "largest share", "balanced accuracy", "95 %", "guessing"];
     let mut table = Table::new("probe", "A linear model, cross-validated by group", &header);
     for told in &probe.told {
         let from = match told.from.as_str() {
@@ -258,7 +258,7 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
         table.push(vec![
             short(&told.what),
             short(from),
-            whole(told.pictures),
+            whole(told.images),
             share(told.accuracy.estimate),
             interval(told.accuracy),
             share(told.majority),
@@ -269,7 +269,7 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
     }
     let source = probe.source_tells_class.map_or(String::new(), |known| {
         format!(
-            "<p>Who knows the source alone, and nothing of the picture, gives the right class for {} (always the largest class: {}).</p>",
+            "<p>Who knows the source alone, and nothing of the image, gives the right class for {} (always the largest class: {}).</p>",
             percent(known.accuracy),
             percent(known.majority)
         )
@@ -278,12 +278,12 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
     Some(Section { id: "shortcuts", title: "Shortcuts", lead, body: table.html() + &source })
 }
 
-fn labels(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
+fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     let noise = audit.label_noise.as_ref()?;
     let by_name: HashMap<&str, usize> =
-        audit.pictures.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
+        audit.images.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
     let shot = |issue: &super::label_noise::Issue| {
-        let image = by_name.get(issue.name.as_str()).map(|&index| pictures.image(index, &issue.name));
+        let image = by_name.get(issue.name.as_str()).map(|&index| images.image(index, &issue.name));
         let image = image.unwrap_or_else(|| "<span class=\"missing\">not there</span>".into());
         format!(
             "<figure class=\"shot\">{image}<figcaption><span class=\"was\">{}</span>, rather {}? p = {}<span class=\"path\">{}</span></figcaption></figure>",
@@ -297,7 +297,7 @@ fn labels(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
     let mut header = vec!["label"];
     header.extend(noise.classes.iter().map(String::as_str));
     let mut joint =
-        Table::new("joint", "Estimated share of pictures by label (row) and true class (column), in percent", &header);
+        Table::new("joint", "Estimated share of images by label (row) and true class (column), in percent", &header);
     for (class, row) in noise.classes.iter().zip(&noise.joint) {
         let mut cells = vec![short(class)];
         cells.extend(row.iter().map(|&value| number(decimals(100.0 * value, 2), value)));
@@ -305,7 +305,7 @@ fn labels(audit: &Audit, pictures: &mut Pictures) -> Option<Section> {
     }
     let lead = format!(
         "Of {} about {} seem to be labelled wrong; {} doubtful (confident learning), the least believed first.",
-        count(noise.pictures, "picture", "pictures"),
+        count(noise.images, "image", "images"),
         percent(noise.noise),
         count(noise.doubtful, "label is", "labels are")
     );

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::look::{COLOUR, JPEG, Seen};
-use super::{Options, Picture};
+use super::{Options, Image};
 use crate::error::Result;
 use crate::random::{Purpose, rng};
 use crate::stats::bootstrap::{Interval, Settings, group_indices, metric_intervals};
@@ -16,8 +16,8 @@ use crate::stats::logistic::{LogisticSettings, cross_validated};
 /// What the probe can tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Pictures that were looked at.
-    pub pictures: usize,
+    /// Images that were looked at.
+    pub images: usize,
     /// What was told from what.
     pub told: Vec<Told>,
     /// How well the source alone tells the class, where file names or roots tell more than one source.
@@ -33,8 +33,8 @@ pub struct Told {
     pub from: String,
     /// Its values.
     pub values: Vec<String>,
-    /// Pictures.
-    pub pictures: usize,
+    /// Images.
+    pub images: usize,
     /// Cross-validated, with its 95 % interval by group.
     pub accuracy: Interval,
     /// Cross-validated, with its 95 % interval by group.
@@ -59,25 +59,25 @@ pub struct SourceTellsClass {
 /// Folds of the cross-validation.
 const FOLDS: usize = 5;
 
-/// Fewer pictures than this of a value are too few to say anything of it.
+/// Fewer images than this of a value are too few to say anything of it.
 const FEWEST: usize = 10;
 
-/// Fits the probe to at most `most` pictures drawn at random; augmented copies are left out. `None` where there is nothing to tell.
+/// Fits the probe to at most `most` images drawn at random; augmented copies are left out. `None` where there is nothing to tell.
 pub(super) fn run(
-    pictures: &[Picture],
+    images: &[Image],
     seen: &[Seen],
     classes: &[String],
     options: &Options,
     most: usize,
     progress: &dyn Fn(usize, usize),
 ) -> Result<Option<Probe>> {
-    let mut chosen: Vec<usize> = (0..pictures.len()).filter(|&index| !pictures[index].copy).collect();
+    let mut chosen: Vec<usize> = (0..images.len()).filter(|&index| !images[index].copy).collect();
     chosen.shuffle(&mut rng(options.seed, Purpose::Probe, 0, 0));
     chosen.truncate(most);
     chosen.sort_unstable();
-    let all: Vec<usize> = (0..pictures.len()).filter(|&index| !pictures[index].copy).collect();
-    let sources = sources(pictures, options);
-    let class_of = |index: usize| Some(pictures[index].class);
+    let all: Vec<usize> = (0..images.len()).filter(|&index| !images[index].copy).collect();
+    let sources = sources(images, options);
+    let class_of = |index: usize| Some(images[index].class);
     let source_of = |index: usize| sources.of.get(index).copied().flatten();
     let inputs = [("colour", 0..COLOUR), ("jpeg", COLOUR..COLOUR + JPEG), ("both", 0..COLOUR + JPEG)];
     let total = 2 * inputs.len();
@@ -90,7 +90,7 @@ pub(super) fn run(
             }
             let names = if what == "source" { &sources.names } else { classes };
             let target = |index: usize| if what == "source" { source_of(index) } else { class_of(index) };
-            told.extend(tell(&chosen, pictures, seen, target, names, columns.clone(), options.seed)?.map(|one| Told {
+            told.extend(tell(&chosen, images, seen, target, names, columns.clone(), options.seed)?.map(|one| Told {
                 what: what.into(),
                 from: from.into(),
                 ..one
@@ -98,37 +98,37 @@ pub(super) fn run(
             progress(2 * round + half + 1, total);
         }
     }
-    let source_tells_class = (sources.names.len() > 1).then(|| knowing_the_source(&all, pictures, &source_of, classes.len()));
+    let source_tells_class = (sources.names.len() > 1).then(|| knowing_the_source(&all, images, &source_of, classes.len()));
     if told.is_empty() && source_tells_class.is_none() {
         return Ok(None);
     }
-    Ok(Some(Probe { pictures: chosen.len(), told, source_tells_class }))
+    Ok(Some(Probe { images: chosen.len(), told, source_tells_class }))
 }
 
-/// Where each picture comes from.
+/// Where each image comes from.
 struct Sources {
     names: Vec<String>,
     of: Vec<Option<usize>>,
 }
 
 /// The sources that the file names tell, or else the roots.
-fn sources(pictures: &[Picture], options: &Options) -> Sources {
-    let mut names: Vec<String> = pictures.iter().filter_map(|picture| picture.source.clone()).collect();
+fn sources(images: &[Image], options: &Options) -> Sources {
+    let mut names: Vec<String> = images.iter().filter_map(|image| image.source.clone()).collect();
     names.sort_unstable();
     names.dedup();
     if names.len() > 1 {
-        let of = |picture: &Picture| names.iter().position(|name| Some(name) == picture.source.as_ref());
-        let of = pictures.iter().map(of).collect();
+        let of = |image: &Image| names.iter().position(|name| Some(name) == image.source.as_ref());
+        let of = images.iter().map(of).collect();
         return Sources { names, of };
     }
     let names = options.roots.iter().map(|root| root.display().to_string()).collect();
-    Sources { names, of: pictures.iter().map(|picture| Some(picture.root)).collect() }
+    Sources { names, of: images.iter().map(|image| Some(image.root)).collect() }
 }
 
-/// The cross-validated probe for one target; `None` with fewer than two values of [`FEWEST`] pictures.
+/// The cross-validated probe for one target; `None` with fewer than two values of [`FEWEST`] images.
 fn tell(
     chosen: &[usize],
-    pictures: &[Picture],
+    images: &[Image],
     seen: &[Seen],
     target: impl Fn(usize) -> Option<usize>,
     names: &[String],
@@ -146,7 +146,7 @@ fn tell(
         return Ok(None);
     }
     let targets: Vec<usize> = rows.iter().map(|&(_, value)| value).collect();
-    let keys: Vec<&str> = rows.iter().map(|&(index, _)| pictures[index].group.as_str()).collect();
+    let keys: Vec<&str> = rows.iter().map(|&(index, _)| images[index].group.as_str()).collect();
     let groups = group_indices(&keys);
     if groups.iter().max().is_none_or(|&last| last + 1 < FOLDS) {
         return Ok(None);
@@ -160,7 +160,7 @@ fn tell(
         what: String::new(),
         from: String::new(),
         values: kept.iter().map(|&value| names[value].clone()).collect(),
-        pictures: rows.len(),
+        images: rows.len(),
         accuracy: intervals.accuracy,
         balanced_accuracy: intervals.balanced_accuracy,
         majority: found.majority,
@@ -170,7 +170,7 @@ fn tell(
 
 fn knowing_the_source(
     chosen: &[usize],
-    pictures: &[Picture],
+    images: &[Image],
     source_of: &dyn Fn(usize) -> Option<usize>,
     classes: usize,
 ) -> SourceTellsClass {
@@ -178,7 +178,7 @@ fn knowing_the_source(
     let mut counts = vec![vec![0usize; classes]; sources]; // [source, class]
     for &index in chosen {
         if let Some(source) = source_of(index) {
-            counts[source][pictures[index].class] += 1;
+            counts[source][images[index].class] += 1;
         }
     }
     let of_class = |class: usize| counts.iter().map(move |row| row[class]);

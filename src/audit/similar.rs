@@ -1,8 +1,8 @@
-//! Near duplicates: pictures that are copies of one another but for another encoding, size, brightness, crop or shift.
+//! Near duplicates: images that are copies of one another but for another encoding, size, brightness, crop or shift.
 //!
 //! Three steps, each of which sees what the one before lets through:
-//! 1. the perceptual hashes of two pictures differ in few bits;
-//! 2. their small grey pictures, freed from slow changes of brightness, correlate somewhat as they lie;
+//! 1. the perceptual hashes of two images differ in few bits;
+//! 2. their small grey images, freed from slow changes of brightness, correlate somewhat as they lie;
 //! 3. after the small shift and zoom that fit best they correlate as strongly as is asked for.
 //!
 //! Faces that are cut out alike resemble each other as a whole. What tells copies from lookalikes is the detail, hence the second
@@ -29,7 +29,7 @@ use crate::simd::Level;
 pub struct Near {
     /// Bits of 64 in which two perceptual hashes may differ.
     pub hash_distance: u32,
-    /// Correlation of the aligned small grey pictures from which on two pictures are copies.
+    /// Correlation of the aligned small grey images from which on two images are copies.
     pub correlation: f64,
     /// Whether mirrored copies are looked for too.
     pub mirrored: bool,
@@ -41,34 +41,34 @@ impl Default for Near {
     }
 }
 
-/// What is kept of a picture to compare it with others.
+/// What is kept of an image to compare it with others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {
     /// The perceptual hash.
     pub hash: u64,
-    /// That of the mirrored picture.
+    /// That of the mirrored image.
     pub mirrored: u64,
-    /// The small grey picture without its slow changes, `[SIDE, SIDE]`, at a scale of its own. Empty for a picture without detail:
+    /// The small grey image without its slow changes, `[SIDE, SIDE]`, at a scale of its own. Empty for an image without detail:
     /// such are all alike and copies of nothing.
     detail: Box<[i8]>,
 }
 
-/// Two pictures that are copies of one another.
+/// Two images that are copies of one another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
-    /// The first picture's index.
+    /// The first image's index.
     pub a: usize,
-    /// The second picture's, which is larger.
+    /// The second image's, which is larger.
     pub b: usize,
     /// Bits in which the hashes differ.
     pub hash_distance: u32,
-    /// The correlation of the aligned small grey pictures.
+    /// The correlation of the aligned small grey images.
     pub correlation: f64,
     /// Whether one is the mirror image of the other.
     pub mirrored: bool,
 }
 
-/// Pixels per side of the small grey pictures.
+/// Pixels per side of the small grey images.
 const SIDE: usize = 24;
 const PIXELS: usize = SIDE * SIDE;
 
@@ -76,7 +76,7 @@ const PIXELS: usize = SIDE * SIDE;
 const HASH_SIDE: usize = 32;
 const FREQUENCIES: usize = 8;
 
-/// Grey levels that the detail of a picture must vary by (standard deviation), or else it is rounding and noise.
+/// Grey levels that the detail of an image must vary by (standard deviation), or else it is rounding and noise.
 const LEAST_DETAIL: f32 = 1.5;
 
 /// Correlation without alignment from which on alignment is tried. Two faces of different people rarely reach it, a copy that is
@@ -84,12 +84,12 @@ const LEAST_DETAIL: f32 = 1.5;
 const WORTH_ALIGNING: f64 = 0.5;
 
 impl Look {
-    /// Looks at a picture. Nearly free for small ones; large ones cost one pass over their pixels.
+    /// Looks at an image. Nearly free for small ones; large ones cost one pass over their pixels.
     pub fn at(image: &RgbImage) -> Self {
         let grey = grey(image);
         let (width, height) = (image.width, image.height);
         let coefficients = frequencies(&shrink(&grey, width, height, HASH_SIDE));
-        // A mirrored picture has the same frequencies, every other one across with the opposite sign.
+        // A mirrored image has the same frequencies, every other one across with the opposite sign.
         let mut mirrored = coefficients;
         mirrored.iter_mut().enumerate().filter(|(at, _)| at % FREQUENCIES % 2 == 1).for_each(|(_, value)| *value = -*value);
         let detail = detail(&shrink(&grey, width, height, SIDE));
@@ -108,9 +108,9 @@ impl Look {
 }
 
 /// All pairs of near duplicates, sorted by (a, b). Every pair of hashes is compared, which takes about as long as reading the
-/// pictures for a hundred thousand of them, and a hundred times as long for a million. `progress(done, total)` counts pictures.
+/// images for a hundred thousand of them, and a hundred times as long for a million. `progress(done, total)` counts images.
 pub fn pairs(looks: &[Look], near: &Near, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Match> {
-    /// Pictures that are compared with all later ones at once: fewer trips through memory.
+    /// Images that are compared with all later ones at once: fewer trips through memory.
     const BLOCK: usize = 64;
     let hashes: Vec<u64> = looks.iter().map(|look| look.hash).collect();
     let level = Level::detect();
@@ -139,11 +139,11 @@ pub fn pairs(looks: &[Look], near: &Near, progress: &(dyn Fn(usize, usize) + Syn
     };
     let mut all: Vec<Match> = starts.par_iter().map(block).flatten_iter().collect();
     all.sort_by(|x, y| (x.a, x.b).cmp(&(y.a, y.b)).then(y.correlation.total_cmp(&x.correlation)));
-    all.dedup_by_key(|pair| (pair.a, pair.b)); // a symmetric picture is a copy both ways: the better one stays
+    all.dedup_by_key(|pair| (pair.a, pair.b)); // a symmetric image is a copy both ways: the better one stays
     all
 }
 
-/// The correlation of two pictures whose hashes are close, if it is enough.
+/// The correlation of two images whose hashes are close, if it is enough.
 fn judge(level: Level, own: &Look, other: &Look, near: &Near, template: &mut Option<Template>) -> Option<f64> {
     if !other.has_detail() {
         return None;
@@ -214,7 +214,7 @@ fn bits(coefficients: &[f32; FREQUENCIES * FREQUENCIES]) -> u64 {
     coefficients.iter().enumerate().skip(1).map(|(at, value)| u64::from(*value > median) << at).sum()
 }
 
-/// The small picture less its blurred self, at the scale at which its standard deviation is 32; empty where there is no detail.
+/// The small image less its blurred self, at the scale at which its standard deviation is 32; empty where there is no detail.
 fn detail(small: &[f32]) -> Box<[i8]> {
     let blurred = blur(small);
     let mut high: Vec<f32> = small.iter().zip(&blurred).map(|(value, blurred)| value - blurred).collect();
@@ -294,7 +294,7 @@ struct Template {
     inverse: [[f32; 3]; 3],
 }
 
-/// Where a pixel of the template lies in the other picture: `zoom · (x − centre) + centre + shift`.
+/// Where a pixel of the template lies in the other image: `zoom · (x − centre) + centre + shift`.
 #[derive(Clone, Copy)]
 struct Placing {
     shift: [f32; 2],
@@ -307,7 +307,7 @@ const STEPS: usize = 6;
 /// By how much the correlation may still fall short after each step but the first look. Copies that are found at all are closer.
 const HOPEFUL: [f64; STEPS - 1] = [0.22, 0.1, 0.05, 0.03, 0.02];
 
-/// The centre of a small picture.
+/// The centre of a small image.
 const CENTRE: f32 = (SIDE - 1) as f32 / 2.0;
 
 /// How far a copy may be off and still be found: a sixth of the width, and enlarged by a quarter.
@@ -353,7 +353,7 @@ impl Template {
                 break;
             }
             let step: [f32; 3] = std::array::from_fn(|i| (0..3).map(|j| self.inverse[i][j] * pull[j]).sum());
-            // The step is the template's: the other picture is moved by its inverse.
+            // The step is the template's: the other image is moved by its inverse.
             let shrunk = 1.0 + step[2].clamp(-0.2, 0.2);
             let zoom = placing.zoom / shrunk;
             let shift = std::array::from_fn(|axis| placing.shift[axis] - zoom * step[axis]);
@@ -366,7 +366,7 @@ impl Template {
     }
 }
 
-/// The pixels of the template that lie within the other picture.
+/// The pixels of the template that lie within the other image.
 struct Inside {
     /// 1 for a column within, 0 for one outside: whole rows are summed faster than parts of them.
     columns: [f32; SIDE],
@@ -378,7 +378,7 @@ fn rows<'a>(values: &'a [f32; PIXELS], inside: &Inside) -> &'a [[f32; SIDE]] {
 }
 
 vectorized! {
-    /// The other picture in the template's place, linear between pixels. What lies outside means nothing.
+    /// The other image in the template's place, linear between pixels. What lies outside means nothing.
     fn warp(other: &[i8], placing: Placing, moved: &mut [f32; PIXELS]) -> Inside {
         let place = |axis: usize, at: usize| placing.zoom * (at as f32 - CENTRE) + CENTRE + placing.shift[axis];
         let within = |place: f32| (0.0..=(SIDE - 1) as f32).contains(&place);
@@ -412,7 +412,7 @@ vectorized! {
     }
 }
 
-/// The correlation of two pictures over a part, and Σ slope · (moved − template) with both brought to one mean and deviation.
+/// The correlation of two images over a part, and Σ slope · (moved − template) with both brought to one mean and deviation.
 /// `None` where the part is small or one of the two is flat there.
 fn compare(
     level: Level,
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mirrored_hash_is_that_of_the_mirrored_picture() {
+    fn the_mirrored_hash_is_that_of_the_mirrored_image() {
         for person in 0..20 {
             let image = face(3, person, 0, 3, 48);
             let (look, other) = (Look::at(&image), Look::at(&mirrored(&image)));
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn different_people_are_not_alike_and_flat_pictures_are_nothing() {
+    fn different_people_are_not_alike_and_flat_images_are_nothing() {
         let looks: Vec<Look> = (0..150).map(|person| Look::at(&face(3, person, 0, (person % 7) as usize, 48))).collect();
         assert_eq!(pairs(&looks, &Near::default(), &|_, _| {}), []);
         let flat: Vec<Look> = (0..5).map(|_| Look::at(&RgbImage::new(48, 48, vec![128; 48 * 48 * 3]))).collect();

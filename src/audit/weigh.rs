@@ -1,4 +1,4 @@
-//! From pictures to findings: pairs, clusters, cut groups, odd files, and how much each matters.
+//! From images to findings: pairs, clusters, cut groups, odd files, and how much each matters.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,7 +6,7 @@ use super::label_noise::LabelNoise;
 use super::probe::{Probe, Told};
 use super::similar::{self, Look, Near};
 use super::{
-    Audit, Balance, Cluster, Finding, Found, Kind, Odd, Options, Pair, PairCounts, Picture, Relation, Severity, Size, Topic,
+    Audit, Balance, Cluster, Finding, Found, Kind, Odd, Options, Pair, PairCounts, Image, Relation, Severity, Size, Topic,
 };
 use crate::data::classes::{EMOTIONS, count, list};
 use crate::data::{Leak, Split};
@@ -14,40 +14,40 @@ use crate::data::{Leak, Split};
 /// All pairs of duplicates, sorted. Of exact duplicates the first takes part in the search for near ones. A copy and its original are
 /// no near duplicates: they are made to be alike.
 pub(super) fn pairs(
-    pictures: &[Picture],
+    images: &[Image],
     looks: &[Look],
     near: Option<&Near>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<Pair> {
-    let mut first: HashMap<&[u8; 32], usize> = HashMap::with_capacity(pictures.len());
+    let mut first: HashMap<&[u8; 32], usize> = HashMap::with_capacity(images.len());
     let mut firsts = Vec::new();
     let mut pairs = Vec::new();
-    for (b, picture) in pictures.iter().enumerate() {
-        let a = *first.entry(&picture.pixel_hash).or_insert(b);
+    for (b, image) in images.iter().enumerate() {
+        let a = *first.entry(&image.pixel_hash).or_insert(b);
         if a == b {
             firsts.push(b);
-        } else if !(picture.blank && pictures[a].blank) {
-            let kind = if pictures[a].hash == picture.hash { Kind::Content } else { Kind::Pixels };
-            pairs.push(pair(pictures, a, b, kind, 0, 1.0));
+        } else if !(image.blank && images[a].blank) {
+            let kind = if images[a].hash == image.hash { Kind::Content } else { Kind::Pixels };
+            pairs.push(pair(images, a, b, kind, 0, 1.0));
         }
     }
     let Some(near) = near else { return pairs };
-    firsts.retain(|&index| !pictures[index].blank && looks[index].has_detail());
+    firsts.retain(|&index| !images[index].blank && looks[index].has_detail());
     let compared: Vec<Look> = firsts.iter().map(|&index| looks[index].clone()).collect();
     for found in similar::pairs(&compared, near, progress) {
         let (a, b) = (firsts[found.a], firsts[found.b]);
-        let made_alike = (pictures[a].copy || pictures[b].copy) && pictures[a].group == pictures[b].group;
+        let made_alike = (images[a].copy || images[b].copy) && images[a].group == images[b].group;
         if !made_alike {
             let kind = if found.mirrored { Kind::Mirrored } else { Kind::Near };
-            pairs.push(pair(pictures, a, b, kind, found.hash_distance, found.correlation));
+            pairs.push(pair(images, a, b, kind, found.hash_distance, found.correlation));
         }
     }
     pairs.sort_by_key(|pair| (pair.a, pair.b));
     pairs
 }
 
-fn pair(pictures: &[Picture], a: usize, b: usize, kind: Kind, hash_distance: u32, correlation: f64) -> Pair {
-    let (first, second) = (&pictures[a], &pictures[b]);
+fn pair(images: &[Image], a: usize, b: usize, kind: Kind, hash_distance: u32, correlation: f64) -> Pair {
+    let (first, second) = (&images[a], &images[b]);
     let relation = if first.root != second.root {
         Relation::AcrossSets
     } else if first.split != second.split {
@@ -62,40 +62,40 @@ fn pair(pictures: &[Picture], a: usize, b: usize, kind: Kind, hash_distance: u32
 pub(super) fn weigh(
     options: &Options,
     found: Found,
-    pictures: Vec<Picture>,
+    images: Vec<Image>,
     pairs: Vec<Pair>,
     formats: BTreeMap<String, usize>,
     probe: Option<Probe>,
     label_noise: Option<LabelNoise>,
 ) -> Audit {
-    let mut cut_groups = cut_groups(&pictures, options);
+    let mut cut_groups = cut_groups(&images, options);
     let cut_group_count = cut_groups.len();
     cut_groups.truncate(Audit::SHOWN);
-    let sizes = sizes(&pictures);
-    let odd = |odd: fn(&Picture, &Options) -> Option<String>| -> Vec<Odd> {
-        let reason = |picture: &Picture| {
-            let reason = odd(picture, options)?;
-            Some(Odd { root: picture.root, name: picture.name.clone(), reason })
+    let sizes = sizes(&images);
+    let odd = |odd: fn(&Image, &Options) -> Option<String>| -> Vec<Odd> {
+        let reason = |image: &Image| {
+            let reason = odd(image, options)?;
+            Some(Odd { root: image.root, name: image.name.clone(), reason })
         };
-        pictures.iter().filter_map(reason).collect()
+        images.iter().filter_map(reason).collect()
     };
-    let size = |picture: &Picture| format!("{}x{} pixels", picture.width, picture.height);
-    let mis_sized = |picture: &&Picture| is_mis_sized(picture, &sizes);
-    let mis_sized = pictures.iter().filter(mis_sized);
+    let size = |image: &Image| format!("{}x{} pixels", image.width, image.height);
+    let mis_sized = |image: &&Image| is_mis_sized(image, &sizes);
+    let mis_sized = images.iter().filter(mis_sized);
     let mis_sized =
-        mis_sized.map(|picture| Odd { root: picture.root, name: picture.name.clone(), reason: size(picture) }).collect();
-    let grey = pictures.iter().filter(|picture| picture.grey).count();
+        mis_sized.map(|image| Odd { root: image.root, name: image.name.clone(), reason: size(image) }).collect();
+    let grey = images.iter().filter(|image| image.grey).count();
     let mut audit = Audit {
         options: options.clone(),
         findings: Vec::new(),
-        balance: balance(&pictures, found.classes.len()),
+        balance: balance(&images, found.classes.len()),
         formats,
         grey,
-        colour: pictures.len() - grey,
+        colour: images.len() - grey,
         unreadable: found.unreadable,
-        blank: odd(|picture, _| picture.blank.then(|| "nothing to be seen".into())),
-        tiny: odd(|picture, options| {
-            let (width, height) = (picture.width, picture.height);
+        blank: odd(|image, _| image.blank.then(|| "nothing to be seen".into())),
+        tiny: odd(|image, options| {
+            let (width, height) = (image.width, image.height);
             (width.min(height) < options.smallest_side).then(|| format!("{width}x{height} pixels"))
         }),
         mis_sized,
@@ -110,12 +110,12 @@ pub(super) fn weigh(
         label_noise,
         roots: found.roots,
         classes: found.classes,
-        pictures,
+        images,
         pairs,
     };
     let mut clusters = clusters(&audit);
     clusters.sort_by_key(|cluster| {
-        std::cmp::Reverse((cluster.across_splits, cluster.exact && cluster.two_labels, cluster.two_labels, cluster.pictures))
+        std::cmp::Reverse((cluster.across_splits, cluster.exact && cluster.two_labels, cluster.two_labels, cluster.images))
     });
     audit.cluster_count = clusters.len();
     clusters.truncate(Audit::SHOWN);
@@ -137,8 +137,8 @@ fn counts(pairs: &[Pair], exact: bool) -> PairCounts {
     counts
 }
 
-/// For each picture the smallest index of those that pairs connect it with; itself where there is none.
-pub(super) fn connected(pictures: usize, pairs: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
+/// For each image the smallest index of those that pairs connect it with; itself where there is none.
+pub(super) fn connected(images: usize, pairs: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
     fn root(parents: &mut [usize], mut index: usize) -> usize {
         while parents[index] != index {
             parents[index] = parents[parents[index]];
@@ -146,28 +146,28 @@ pub(super) fn connected(pictures: usize, pairs: impl Iterator<Item = (usize, usi
         }
         index
     }
-    let mut parents: Vec<usize> = (0..pictures).collect();
+    let mut parents: Vec<usize> = (0..images).collect();
     for (a, b) in pairs {
         let (a, b) = (root(&mut parents, a), root(&mut parents, b));
         parents[a.max(b)] = a.min(b);
     }
-    (0..pictures).map(|index| root(&mut parents, index)).collect()
+    (0..images).map(|index| root(&mut parents, index)).collect()
 }
 
 fn clusters(audit: &Audit) -> Vec<Cluster> {
-    let of = connected(audit.pictures.len(), audit.pairs.iter().map(|pair| (pair.a, pair.b)));
+    let of = connected(audit.images.len(), audit.pairs.iter().map(|pair| (pair.a, pair.b)));
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     of.iter().enumerate().for_each(|(index, &first)| members.entry(first).or_default().push(index));
     let cluster = |members: Vec<usize>| {
-        let picture = |&index: &usize| &audit.pictures[index];
-        let distinct = |key: fn(&Picture) -> usize| members.iter().map(picture).map(key).collect::<BTreeSet<_>>().len();
-        let places: BTreeSet<_> = members.iter().map(picture).map(|picture| (picture.root, picture.split)).collect();
+        let image = |&index: &usize| &audit.images[index];
+        let distinct = |key: fn(&Image) -> usize| members.iter().map(image).map(key).collect::<BTreeSet<_>>().len();
+        let places: BTreeSet<_> = members.iter().map(image).map(|image| (image.root, image.split)).collect();
         let roots: BTreeSet<usize> = places.iter().map(|(root, _)| *root).collect();
-        let exact = members.iter().map(picture).all(|one| one.pixel_hash == audit.pictures[members[0]].pixel_hash);
+        let exact = members.iter().map(image).all(|one| one.pixel_hash == audit.images[members[0]].pixel_hash);
         Cluster {
-            pictures: members.len(),
+            images: members.len(),
             exact,
-            two_labels: distinct(|picture| picture.class) > 1,
+            two_labels: distinct(|image| image.class) > 1,
             across_splits: places.len() > roots.len(),
             members: members.iter().take(Cluster::SHOWN).map(|&index| audit.member(index)).collect(),
         }
@@ -175,13 +175,13 @@ fn clusters(audit: &Audit) -> Vec<Cluster> {
     members.into_values().filter(|members| members.len() > 1).map(cluster).collect()
 }
 
-/// Groups that are in more than one split of their root. Augmented copies count too: one in train of a test picture is a leak.
-fn cut_groups(pictures: &[Picture], options: &Options) -> Vec<Leak> {
+/// Groups that are in more than one split of their root. Augmented copies count too: one in train of a test image is a leak.
+fn cut_groups(images: &[Image], options: &Options) -> Vec<Leak> {
     let mut examples: BTreeMap<(usize, &str), BTreeMap<Split, &str>> = BTreeMap::new();
-    for picture in pictures {
-        if let Some(split) = picture.split {
-            let example = examples.entry((picture.root, &picture.group)).or_default().entry(split).or_insert(&picture.name);
-            *example = (*example).min(&picture.name);
+    for image in images {
+        if let Some(split) = image.split {
+            let example = examples.entry((image.root, &image.group)).or_default().entry(split).or_insert(&image.name);
+            *example = (*example).min(&image.name);
         }
     }
     let leak = |((root, group), of): ((usize, &str), BTreeMap<Split, &str>)| {
@@ -194,31 +194,31 @@ fn cut_groups(pictures: &[Picture], options: &Options) -> Vec<Leak> {
 }
 
 /// The commonest first.
-fn sizes(pictures: &[Picture]) -> Vec<Size> {
+fn sizes(images: &[Image]) -> Vec<Size> {
     let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    pictures.iter().for_each(|picture| *counts.entry((picture.width, picture.height)).or_default() += 1);
-    let mut sizes: Vec<Size> = counts.into_iter().map(|((width, height), pictures)| Size { width, height, pictures }).collect();
-    sizes.sort_by_key(|size| std::cmp::Reverse(size.pictures));
+    images.iter().for_each(|image| *counts.entry((image.width, image.height)).or_default() += 1);
+    let mut sizes: Vec<Size> = counts.into_iter().map(|((width, height), images)| Size { width, height, images }).collect();
+    sizes.sort_by_key(|size| std::cmp::Reverse(size.images));
     sizes
 }
 
-/// Of a set that has one size by and large, the exceptions; of others, pictures more than twice as wide as high or the reverse.
-fn is_mis_sized(picture: &Picture, sizes: &[Size]) -> bool {
-    let all: usize = sizes.iter().map(|size| size.pictures).sum();
+/// Of a set that has one size by and large, the exceptions; of others, images more than twice as wide as high or the reverse.
+fn is_mis_sized(image: &Image, sizes: &[Size]) -> bool {
+    let all: usize = sizes.iter().map(|size| size.images).sum();
     match sizes.first() {
-        Some(usual) if usual.pictures * 5 >= all * 4 => (picture.width, picture.height) != (usual.width, usual.height),
-        _ => picture.width > 2 * picture.height || picture.height > 2 * picture.width,
+        Some(usual) if usual.images * 5 >= all * 4 => (image.width, image.height) != (usual.width, usual.height),
+        _ => image.width > 2 * image.height || image.height > 2 * image.width,
     }
 }
 
 /// Root, split and source.
 type Place<'a> = (usize, Option<Split>, Option<&'a str>);
 
-fn balance(pictures: &[Picture], classes: usize) -> Vec<Balance> {
+fn balance(images: &[Image], classes: usize) -> Vec<Balance> {
     let mut rows: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
-    for picture in pictures.iter().filter(|picture| !picture.copy) {
-        let key = (picture.root, picture.split, picture.source.as_deref());
-        rows.entry(key).or_insert_with(|| vec![0; classes])[picture.class] += 1;
+    for image in images.iter().filter(|image| !image.copy) {
+        let key = (image.root, image.split, image.source.as_deref());
+        rows.entry(key).or_insert_with(|| vec![0; classes])[image.class] += 1;
     }
     let row =
         |((root, split, source), counts): (Place, Vec<usize>)| Balance { root, split, source: source.map(str::to_owned), counts };
@@ -260,13 +260,13 @@ fn findings(audit: &Audit) -> Vec<Finding> {
     tell(Topic::NearWithinSplit, Note, near.within_split, pairs(near.within_split, "near duplicates") + " within a split");
 
     let side = audit.options.smallest_side;
-    let odd = |number: usize, what: &str| count(number, &format!("picture {what}"), &format!("pictures {what}"));
+    let odd = |number: usize, what: &str| count(number, &format!("image {what}"), &format!("images {what}"));
     tell(Topic::Blank, Warning, audit.blank.len(), odd(audit.blank.len(), "with nothing to be seen"));
     tell(Topic::Tiny, Warning, audit.tiny.len(), odd(audit.tiny.len(), &format!("with a side below {side} pixels")));
     let usual = audit.sizes.first().map_or(String::new(), |size| format!(" (most are {}x{})", size.width, size.height));
     tell(Topic::MisSized, Note, audit.mis_sized.len(), odd(audit.mis_sized.len(), "of an unusual size or shape") + &usual);
     let fewer = audit.grey.min(audit.colour);
-    let text = format!("grey and colour pictures are mixed: {} grey, {} in colour", audit.grey, audit.colour);
+    let text = format!("grey and colour images are mixed: {} grey, {} in colour", audit.grey, audit.colour);
     tell(Topic::MixedColour, Warning, fewer, text);
     missing_classes(audit, &mut tell);
     probe_findings(audit, &mut tell);
@@ -301,7 +301,7 @@ fn missing_classes(audit: &Audit, tell: &mut impl FnMut(Topic, Severity, usize, 
             audit.classes.iter().zip(&total).filter(|(_, count)| **count == 0).map(|(name, _)| name).collect();
         let place = audit.roots[root].path.display();
         let split = split.map_or(String::new(), |split| format!(", {split}"));
-        let text = format!("{place}{split}: no pictures of {}", list(&missing));
+        let text = format!("{place}{split}: no images of {}", list(&missing));
         tell(Topic::MissingClass, Severity::Warning, missing.len(), text);
     }
     if audit.classes.iter().all(|class| EMOTIONS.contains(&class.as_str())) {
@@ -330,7 +330,7 @@ fn probe_findings(audit: &Audit, tell: &mut impl FnMut(Topic, Severity, usize, S
         let (found, chance) = (100.0 * told.balanced_accuracy.estimate, 100.0 * told.chance);
         let text =
             format!("a linear model tells the {what} from {from}: balanced accuracy {found:.1} % (guessing {chance:.1} %)");
-        tell(topic, Severity::Warning, told.pictures, text);
+        tell(topic, Severity::Warning, told.images, text);
     }
     if let Some(known) = probe.source_tells_class
         && known.accuracy > known.majority + TOLD_MARGIN / 2.0

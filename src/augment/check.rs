@@ -1,6 +1,6 @@
 //! Whether a copy still shows what its original shows: how much of it was clipped, how similar it is, how much lies outside.
 //!
-//! Legend: w, h the picture; C its channels. Pictures are compared after the same moves: a mirrored copy is held against the mirrored
+//! Legend: w, h the image; C its channels. Images are compared after the same moves: a mirrored copy is held against the mirrored
 //! original.
 
 use crate::data::bitmap::Bitmap;
@@ -21,9 +21,9 @@ pub struct Scratch {
 /// The share of pixels of which a channel is 0 or 255 in `copy` and was not in `original`, 0 to 1.
 ///
 /// # Panics
-/// If the pictures differ in size or channels.
+/// If the images differ in size or channels.
 pub fn newly_saturated(original: &Bitmap, copy: &Bitmap) -> f64 {
-    assert_eq!(original.pixels.len(), copy.pixels.len(), "pictures of one size");
+    assert_eq!(original.pixels.len(), copy.pixels.len(), "images of one size");
     let count = if copy.channels == 1 { clipped } else { clipped_rgb }(Level::detect(), &original.pixels, &copy.pixels);
     count as f64 / (copy.width * copy.height) as f64
 }
@@ -54,15 +54,15 @@ fn is_new(original: u8, copy: u8) -> bool {
     (copy.wrapping_add(1) < 2) & (original.wrapping_add(1) >= 2)
 }
 
-/// The mean structural similarity of two pictures, -1 to 1 (Wang et al. 2004, "Image quality assessment: from error visibility to
+/// The mean structural similarity of two images, -1 to 1 (Wang et al. 2004, "Image quality assessment: from error visibility to
 /// structural similarity", equation 13 with its constants), on L, over windows of 8 × 8 pixels with equal weights, 4 pixels apart from the
 /// upper left (up to 3 pixels at the right and below are in none). A
-/// picture of fewer than 8 pixels in any direction is one window.
+/// image of fewer than 8 pixels in any direction is one window.
 ///
 /// # Panics
-/// If the pictures differ in size or channels.
+/// If the images differ in size or channels.
 pub fn similarity(original: &Bitmap, copy: &Bitmap, scratch: &mut Scratch) -> f64 {
-    assert_eq!(original.pixels.len(), copy.pixels.len(), "pictures of one size");
+    assert_eq!(original.pixels.len(), copy.pixels.len(), "images of one size");
     let Scratch { level, grey, columns, blocks } = scratch;
     let level = *level;
     let (width, height) = (copy.width, copy.height);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn small_pictures_are_one_window_and_every_level_gives_the_same() {
+    fn small_images_are_one_window_and_every_level_gives_the_same() {
         let mut negative = bitmap(3, 5, true);
         let original = negative.clone();
         negative.pixels.iter_mut().for_each(|value| *value = 255 - *value);

@@ -4,7 +4,7 @@
 //! The levels stay f32 in `[0, 255]` between the operations, where Pillow truncates to 8 bits after each; each operation clips as
 //! 8-bit arithmetic would. Hue is computed in f32 too, where Pillow's HSV has 8 bits a channel.
 //!
-//! A row is `[C, n]`: n pixels, C = 3 planes R G B, or C = 1 for a grey picture, whose three channels are equal.
+//! A row is `[C, n]`: n pixels, C = 3 planes R G B, or C = 1 for a grey image, whose three channels are equal.
 
 use crate::simd::Level;
 
@@ -16,7 +16,7 @@ const LUMA: [f32; 3] = [19595.0 / 65536.0, 38470.0 / 65536.0, 7471.0 / 65536.0];
 pub enum Jitter {
     /// Blends with black: `factor * level`. 1 changes nothing. Factor ≥ 0.
     Brightness(f32),
-    /// Blends with the rounded mean L of the whole picture: `mean + factor * (level - mean)`. 1 changes nothing. Factor ≥ 0.
+    /// Blends with the rounded mean L of the whole image: `mean + factor * (level - mean)`. 1 changes nothing. Factor ≥ 0.
     Contrast(f32),
     /// Blends with the pixel's own L: `L + factor * (level - L)`. 1 changes nothing. Factor ≥ 0.
     Saturation(f32),
@@ -25,7 +25,7 @@ pub enum Jitter {
 }
 
 impl Jitter {
-    /// Whether the operation leaves every picture as it is.
+    /// Whether the operation leaves every image as it is.
     pub fn is_identity(self) -> bool {
         match self {
             Self::Brightness(factor) | Self::Contrast(factor) | Self::Saturation(factor) => factor == 1.0,
@@ -39,7 +39,7 @@ impl Jitter {
     }
 }
 
-/// Applies one operation to a row `[C, n]`, C = 1 or 3. `mean` is the picture's mean L (see [`mean_level`]) before the operation; only
+/// Applies one operation to a row `[C, n]`, C = 1 or 3. `mean` is the image's mean L (see [`mean_level`]) before the operation; only
 /// contrast reads it.
 pub(super) fn apply(level: Level, operation: Jitter, mean: f32, row: &mut [f32], channels: usize) {
     match operation {
@@ -65,7 +65,7 @@ pub(super) fn sum_luma(level: Level, row: &[f32], channels: usize) -> f64 {
     f64::from(if channels == 1 { sum(level, red) } else { sum_weighted(level, red, &rest[..n], &rest[n..2 * n]) })
 }
 
-/// The level that contrast blends with: the mean of L over the picture, rounded as Pillow does (`int(mean + 0.5)`).
+/// The level that contrast blends with: the mean of L over the image, rounded as Pillow does (`int(mean + 0.5)`).
 pub(super) fn mean_level(sum: f64, pixels: usize) -> f32 {
     (sum / pixels as f64 + 0.5).floor() as f32
 }

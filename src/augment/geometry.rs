@@ -1,8 +1,8 @@
 //! Resizing as Pillow does it, bit for bit, and flip, rotation and enlargement in one sampling pass.
 //!
-//! Legend: C channels (1 for a grey picture, whose three channels are equal, else 3); w, h the source; n the target's width. A
+//! Legend: C channels (1 for a grey image, whose three channels are equal, else 3); w, h the source; n the target's width. A
 //! square is the square between the centres of four neighbouring pixels; there are (w + 1) × (h + 1), as the outer ones reach half
-//! a pixel beyond the picture.
+//! a pixel beyond the image.
 
 use crate::data::image::RgbImage;
 
@@ -69,7 +69,7 @@ struct Taps {
 }
 
 impl Taps {
-    /// Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`; kept from picture to picture while the sizes stay.
+    /// Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`; kept from image to image while the sizes stay.
     fn set(&mut self, from: usize, to: usize) {
         if (self.from, self.to) == (from, to) {
             return;
@@ -253,7 +253,7 @@ vectorized! {
 const FRACTION: u32 = 14;
 const ONE: i32 = 1 << FRACTION;
 
-/// A picture made ready for bilinear sampling: for every square of four neighbours one word with their levels.
+/// An image made ready for bilinear sampling: for every square of four neighbours one word with their levels.
 #[derive(Default)]
 pub(super) struct Source {
     pub(super) channels: usize,
@@ -265,14 +265,14 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Takes in a picture. One that is larger than `size` in any direction is resized to `size` × `size` first, as sampling it
+    /// Takes in an image. One that is larger than `size` in any direction is resized to `size` × `size` first, as sampling it
     /// directly would skip pixels; any other is taken as it is, so that sampling does the enlargement too.
     pub(super) fn load(&mut self, level: Level, resizer: &mut Resizer, image: &RgbImage, size: usize) {
         self.channels = if is_grey(image) { 1 } else { 3 };
         let shrink = image.width > size || image.height > size || image.width == 0 || image.height == 0;
         (self.width, self.height) = if shrink { (size, size) } else { (image.width, image.height) };
         self.squares = (self.width + 1) * (self.height + 1);
-        self.quads.resize(self.channels * self.squares, 0); // cuts off what an earlier picture left, so that black is black
+        self.quads.resize(self.channels * self.squares, 0); // cuts off what an earlier image left, so that black is black
         self.quads.resize(self.channels * self.squares + BLACK, 0);
         self.rows.iter_mut().for_each(|row| row.resize(self.channels * (self.width + 2), 0));
         let (channels, width, height) = (self.channels, self.width, self.height);
@@ -355,7 +355,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// The map from a `size` × `size` target to `source`: the picture is enlarged to `size` × `size`, mirrored left to right if
+    /// The map from a `size` × `size` target to `source`: the image is enlarged to `size` × `size`, mirrored left to right if
     /// `flip`, then turned about its centre by `angle` degrees, counter-clockwise if positive.
     pub(super) fn set(&mut self, source: &Source, size: usize, flip: bool, angle: f32) {
         let (sin, cos) = f64::from(angle).to_radians().sin_cos();
@@ -386,16 +386,16 @@ impl Map {
     }
 }
 
-/// Samples row y of the target into `row`, `[C, n]` levels, bilinear; black (0) where the map leaves the picture.
+/// Samples row y of the target into `row`, `[C, n]` levels, bilinear; black (0) where the map leaves the image.
 pub(super) fn sample_row(level: Level, source: &Source, map: &mut Map, y: usize, row: &mut [f32]) {
     let Map { column, row: rows, squares, x: across, y: down, quads } = map;
     let n = column[0].len();
-    let picture = Extent {
+    let image = Extent {
         stride: source.width as u32 + 1,
         limits: [source.width, source.height].map(|length| length as u32 * ONE as u32),
         outside: source.squares as u32,
     };
-    locate(level, [&column[0], &column[1]], [rows[0][y], rows[1][y]], &picture, squares, across, down);
+    locate(level, [&column[0], &column[1]], [rows[0][y], rows[1][y]], &image, squares, across, down);
     if source.channels == 1 {
         fetch_grey(&source.quads, squares, quads);
     } else {
@@ -418,20 +418,20 @@ vectorized! {
     fn locate(
         columns: [&[i32]; 2],
         base: [i32; 2],
-        picture: &Extent,
+        image: &Extent,
         squares: &mut [u32],
         across: &mut [f32],
         down: &mut [f32],
     ) {
         let columns = columns[0].iter().zip(columns[1]);
         for ((((&x, &y), square), across), down) in columns.zip(squares).zip(across).zip(down) {
-            // What lies left of or above the picture is negative, that is very large without a sign.
+            // What lies left of or above the image is negative, that is very large without a sign.
             let (x, y) = ((x + base[0]) as u32, (y + base[1]) as u32);
-            let inside = (x <= picture.limits[0]) & (y <= picture.limits[1]);
-            // The squares begin half a pixel outside of the picture.
+            let inside = (x <= image.limits[0]) & (y <= image.limits[1]);
+            // The squares begin half a pixel outside of the image.
             let (x, y) = (x.wrapping_add(ONE as u32 / 2), y.wrapping_add(ONE as u32 / 2));
-            let number = (y >> FRACTION).wrapping_mul(picture.stride).wrapping_add(x >> FRACTION);
-            *square = if inside { number } else { picture.outside };
+            let number = (y >> FRACTION).wrapping_mul(image.stride).wrapping_add(x >> FRACTION);
+            *square = if inside { number } else { image.outside };
             *across = (x & (ONE as u32 - 1)) as i32 as f32 * UNIT;
             *down = (y & (ONE as u32 - 1)) as i32 as f32 * UNIT;
         }
@@ -528,8 +528,8 @@ mod tests {
         (c, planes)
     }
 
-    /// Three planes, rounded, as a picture.
-    fn picture((channels, planes): (usize, Vec<f32>), size: usize) -> RgbImage {
+    /// Three planes, rounded, as an image.
+    fn rounded((channels, planes): (usize, Vec<f32>), size: usize) -> RgbImage {
         let n = size * size;
         let pixels = (0..3 * n).map(|i| (planes[i % 3 % channels * n + i / 3] + 0.5) as u8).collect();
         RgbImage::new(size, size, pixels)
@@ -567,7 +567,7 @@ mod tests {
         for (width, height) in [(48, 48), (64, 64), (20, 61), (1, 1), (90, 50), (64, 80)] {
             for grey in [false, true] {
                 let image = noise(width, height, grey);
-                let ours = picture(sampled(Level::detect(), &image, 64, false, 0.0), 64);
+                let ours = rounded(sampled(Level::detect(), &image, 64, false, 0.0), 64);
                 let difference = largest_difference(&ours, &resize(&image, 64, 64));
                 // What was resized first, or not at all, is taken over unchanged.
                 let limit = u8::from(width <= 64 && height <= 64 && (width, height) != (64, 64));
@@ -610,7 +610,7 @@ mod tests {
         // A bright spot to the right of the centre goes up.
         let mut image = RgbImage::new(41, 41, vec![0; 41 * 41 * 3]);
         image.pixels[(20 * 41 + 35) * 3..][..3].fill(255);
-        let turned = picture(sampled(Level::detect(), &image, 41, false, 90.0), 41);
+        let turned = rounded(sampled(Level::detect(), &image, 41, false, 90.0), 41);
         assert_eq!(turned.pixels[(5 * 41 + 20) * 3], 255);
     }
 
@@ -639,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_pictures_are_told_from_colored_ones() {
+    fn grey_images_are_told_from_colored_ones() {
         for (width, height) in [(1, 1), (5, 3), (48, 48), (33, 31)] {
             let mut image = noise(width, height, true);
             assert!(is_grey(&image));

@@ -1,4 +1,4 @@
-//! MixUp (Zhang et al., ICLR 2018, arXiv:1710.09412) and CutMix (Yun et al., ICCV 2019, arXiv:1905.04899): two pictures of a batch
+//! MixUp (Zhang et al., ICLR 2018, arXiv:1710.09412) and CutMix (Yun et al., ICCV 2019, arXiv:1905.04899): two images of a batch
 //! in one, with both labels. The only augmentation that sees a batch.
 
 use rand::RngExt;
@@ -53,12 +53,12 @@ impl MixConfig {
     }
 }
 
-/// What was mixed into a batch: picture i holds `lambda` of itself and the rest of picture `partner[i]`.
+/// What was mixed into a batch: image i holds `lambda` of itself and the rest of image `partner[i]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixed {
-    /// Share of the picture itself, and weight of its own label.
+    /// Share of the image itself, and weight of its own label.
     pub lambda: f32,
-    /// The other picture of each, `[B]`.
+    /// The other image of each, `[B]`.
     pub partner: Vec<usize>,
 }
 
@@ -91,22 +91,22 @@ pub fn mix(images: &mut [f32], size: usize, config: &MixConfig, seed: u64, epoch
     Some(Mixed { lambda: area.lambda, partner })
 }
 
-/// Blends each picture of a batch with its partner's, in place: `lambda` of itself and the rest of the other. Any layout `[B, ...]`.
+/// Blends each image of a batch with its partner's, in place: `lambda` of itself and the rest of the other. Any layout `[B, ...]`.
 pub fn mixup(images: &mut [f32], lambda: f32, partner: &[usize]) {
     let original = images.to_vec();
-    let picture = (images.len() / partner.len().max(1)).max(1);
-    for (mixed, &other) in images.chunks_exact_mut(picture).zip(partner) {
-        let other = &original[other * picture..][..picture];
+    let image = (images.len() / partner.len().max(1)).max(1);
+    for (mixed, &other) in images.chunks_exact_mut(image).zip(partner) {
+        let other = &original[other * image..][..image];
         mixed.iter_mut().zip(other).for_each(|(value, other)| *value = *value * lambda + other * (1.0 - lambda));
     }
 }
 
-/// Pastes the box `area` of each picture's partner over it, in place: `[B, 3, size, size]`.
+/// Pastes the box `area` of each image's partner over it, in place: `[B, 3, size, size]`.
 pub fn cutmix(images: &mut [f32], size: usize, area: &Cut, partner: &[usize]) {
     let original = images.to_vec();
-    let picture = 3 * size * size;
-    for (mixed, &other) in images.chunks_exact_mut(picture).zip(partner) {
-        let other = &original[other * picture..][..picture];
+    let image = 3 * size * size;
+    for (mixed, &other) in images.chunks_exact_mut(image).zip(partner) {
+        let other = &original[other * image..][..image];
         for (mixed, other) in mixed.chunks_exact_mut(size * size).zip(other.chunks_exact(size * size)) {
             for row in area.top..area.bottom {
                 let span = row * size + area.left..row * size + area.right;
@@ -127,11 +127,11 @@ pub struct Cut {
     pub left: usize,
     /// Column after the last.
     pub right: usize,
-    /// Share of the picture outside the box.
+    /// Share of the image outside the box.
     pub lambda: f32,
 }
 
-/// A box of about `1 - lambda` of the area around (x, y), clipped to the picture; lambda is then recomputed from what is left of it.
+/// A box of about `1 - lambda` of the area around (x, y), clipped to the image; lambda is then recomputed from what is left of it.
 pub fn cut(size: usize, lambda: f64, x: usize, y: usize) -> Cut {
     let side = (size as f64 * (1.0 - lambda).sqrt()) as usize;
     let (left, right) = (x.saturating_sub(side / 2), (x + side / 2).min(size));
@@ -146,7 +146,7 @@ mod tests {
 
     const SIZE: usize = 8;
 
-    /// Picture i is filled with the number i.
+    /// Image i is filled with the number i.
     fn batch(count: usize) -> Vec<f32> {
         (0..count * 3 * SIZE * SIZE).map(|i| (i / (3 * SIZE * SIZE)) as f32).collect()
     }
@@ -159,9 +159,9 @@ mod tests {
     fn mixup_blends_with_the_partner() {
         let mut images = batch(4);
         let mixed = mix(&mut images, SIZE, &only(1.0, 0.0), 1, 0, 0).unwrap();
-        for (i, picture) in images.chunks_exact(3 * SIZE * SIZE).enumerate() {
+        for (i, image) in images.chunks_exact(3 * SIZE * SIZE).enumerate() {
             let expected = mixed.lambda * i as f32 + (1.0 - mixed.lambda) * mixed.partner[i] as f32;
-            assert!(picture.iter().all(|value| (value - expected).abs() < 1e-6));
+            assert!(image.iter().all(|value| (value - expected).abs() < 1e-6));
         }
     }
 
@@ -170,10 +170,10 @@ mod tests {
         for epoch in 0..50 {
             let mut images = batch(4);
             let mixed = mix(&mut images, SIZE, &only(0.0, 1.0), 1, epoch, 0).unwrap();
-            for (i, picture) in images.chunks_exact(3 * SIZE * SIZE).enumerate().filter(|(i, _)| mixed.partner[*i] != *i) {
-                let own = picture.iter().filter(|value| **value == i as f32).count() as f32 / picture.len() as f32;
+            for (i, image) in images.chunks_exact(3 * SIZE * SIZE).enumerate().filter(|(i, _)| mixed.partner[*i] != *i) {
+                let own = image.iter().filter(|value| **value == i as f32).count() as f32 / image.len() as f32;
                 assert!((own - mixed.lambda).abs() < 1e-6, "{own} {}", mixed.lambda);
-                assert!(picture.iter().all(|value| *value == i as f32 || *value == mixed.partner[i] as f32));
+                assert!(image.iter().all(|value| *value == i as f32 || *value == mixed.partner[i] as f32));
             }
         }
     }

@@ -1,10 +1,10 @@
-//! The operations of the offline augmenter: each changes one 8-bit picture in place.
+//! The operations of the offline augmenter: each changes one 8-bit image in place.
 //!
 //! Brightness, contrast, sharpness, flip and [`rotation`] give the bytes of Pillow 11.2.1; [`blur`], [`affine`] and [`perspective`]
 //! those of opencv-python-headless 4.11.0.86 (`scripts/augment_fixtures.py`). Saturation and hue are the trainer's own
-//! (`super::color`). None of them fails or panics, whatever the parameters; a picture without pixels stays as it is.
+//! (`super::color`). None of them fails or panics, whatever the parameters; an image without pixels stays as it is.
 //!
-//! Legend: w, h the picture's width and height; C its channels. The place of a pixel is its centre; the picture covers half a pixel
+//! Legend: w, h the image's width and height; C its channels. The place of a pixel is its centre; the image covers half a pixel
 //! around the outermost places.
 
 mod filter;
@@ -23,28 +23,28 @@ pub use noise::noise;
 pub use points::{brightness, contrast, flip, hue, saturation};
 pub use warp::{affine, perspective, rotation, translate};
 
-/// What an operation that moves pixels shows beyond the edge of the picture.
+/// What an operation that moves pixels shows beyond the edge of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Border {
     /// Black.
     Black,
-    /// The picture mirrored about the centres of its outermost pixels: `dcb|abcd|cba`.
+    /// The image mirrored about the centres of its outermost pixels: `dcb|abcd|cba`.
     #[default]
     Reflect101,
     /// The outermost pixels again and again: `aaa|abcd|ddd`.
     Replicate,
 }
 
-/// The buffers of one worker. They grow to the largest picture; from then on no operation allocates.
+/// The buffers of one worker. They grow to the largest image; from then on no operation allocates.
 #[derive(Default)]
 pub struct Scratch {
     level: Level,
-    /// Where an operation writes that cannot work in place; then exchanged with the picture.
+    /// Where an operation writes that cannot work in place; then exchanged with the image.
     target: Bitmap,
     filter: filter::Buffers,
     noise: noise::Table,
-    bytes: Vec<u8>,   // planes [3, n] of a piece of the picture
+    bytes: Vec<u8>,   // planes [3, n] of a piece of the image
     planes: Vec<f32>, // the same
     warp: warp::Buffers,
 }
@@ -63,7 +63,7 @@ fn reflect(position: i64, length: usize) -> usize {
     position.min(2 * last - position) as usize
 }
 
-/// Pillow's `Image.blend` of a level with that of a degenerate picture (`Blend.c`): `d + factor * (level - d)` in f32, clipped and
+/// Pillow's `Image.blend` of a level with that of a degenerate image (`Blend.c`): `d + factor * (level - d)` in f32, clipped and
 /// truncated. What lies between the two, for a factor of 0 to 1, is not changed by clipping.
 #[inline(always)]
 fn blended(level: u8, other: u8, factor: f32) -> u8 {
@@ -174,12 +174,12 @@ mod tests {
     fn cases() -> Vec<(Entry, Bitmap, Bitmap)> {
         let committed = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/augment");
         let folder = std::env::var_os("AUGMENT_FIXTURES").map_or_else(committed, PathBuf::from);
-        let data = std::fs::read(folder.join("pictures.bin")).unwrap();
+        let data = std::fs::read(folder.join("images.bin")).unwrap();
         let entries: Vec<Entry> = serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
         let case = |entry: Entry| {
             let ([w, h], c) = (entry.size, entry.channels);
-            let picture = |begin: usize| Bitmap::new(w, h, c, data[begin..][..w * h * c].to_vec());
-            let (source, result) = (picture(entry.source), picture(entry.result));
+            let image = |begin: usize| Bitmap::new(w, h, c, data[begin..][..w * h * c].to_vec());
+            let (source, result) = (image(entry.source), image(entry.result));
             (entry, source, result)
         };
         entries.into_iter().map(case).collect()
@@ -189,7 +189,7 @@ mod tests {
         Scratch { level, ..Scratch::default() }
     }
 
-    /// A picture of random levels.
+    /// An image of random levels.
     pub(super) fn random(width: usize, height: usize, channels: usize) -> Bitmap {
         let mut random = rng(9, Purpose::Draw, (width * 4 + channels) as u64, height as u64);
         Bitmap::new(width, height, channels, (0..width * height * channels).map(|_| random.random()).collect())

@@ -1,4 +1,4 @@
-//! What the offline augmenter may do to a picture: operations with their ranges and probabilities, and the limits that a copy must
+//! What the offline augmenter may do to an image: operations with their ranges and probabilities, and the limits that a copy must
 //! keep. Operations that the trainer has too go by the names they have there (`augment.transform.*`).
 
 use std::path::Path;
@@ -22,7 +22,7 @@ const REFERENCE: &str = include_str!("../../recipes/augment-reference.toml");
 pub struct Profile {
     /// Fewest and most operations of one copy.
     pub operations_per_copy: [usize; 2],
-    /// What lies outside of a picture.
+    /// What lies outside of an image.
     pub border: Border,
     /// How JPEG is written.
     pub jpeg: Jpeg,
@@ -117,7 +117,7 @@ pub struct TurnAndScale {
     pub scale: [f64; 2],
 }
 
-/// An operation that moves pixels by up to a part of the picture's side.
+/// An operation that moves pixels by up to a part of the image's side.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Reach {
@@ -145,9 +145,9 @@ pub struct Kernels {
     pub weight: f64,
     /// Sides of the kernel to draw from: 3, 5, 7.
     pub kernels: Vec<usize>,
-    /// A picture whose shorter side is at most this takes one of `small_kernels`.
+    /// An image whose shorter side is at most this takes one of `small_kernels`.
     pub small_side: usize,
-    /// Sides of the kernel for small pictures.
+    /// Sides of the kernel for small images.
     pub small_kernels: Vec<usize>,
 }
 
@@ -221,7 +221,7 @@ impl Operation {
         matches!(self, Flip | Rotation { .. } | Affine { .. } | Perspective { .. } | Translate { .. })
     }
 
-    /// Changes a picture. Returns how many of its pixels now lie outside of the original.
+    /// Changes an image. Returns how many of its pixels now lie outside of the original.
     pub fn apply(&self, image: &mut Bitmap, border: Border, scratch: &mut Scratch) -> usize {
         match *self {
             Self::Brightness { factor } => operations::brightness(image, factor),
@@ -384,7 +384,7 @@ impl Profile {
         ]
     }
 
-    /// Draws the operations of one copy of a picture of `width` × `height` pixels.
+    /// Draws the operations of one copy of an image of `width` × `height` pixels.
     pub fn draw(&self, width: usize, height: usize, rng: &mut impl Rng) -> Vec<Operation> {
         let [fewest, most] = self.operations_per_copy;
         let count = rng.random_range(fewest..=most);
@@ -551,7 +551,7 @@ mod tests {
             assert_eq!(kinds.len(), drawn.len());
             for operation in drawn {
                 match operation {
-                    Operation::Blur { kernel } => assert_eq!(kernel, 3, "a small picture"),
+                    Operation::Blur { kernel } => assert_eq!(kernel, 3, "a small image"),
                     Operation::Rotation { angle } => assert!(angle.abs() <= 10.0),
                     Operation::Perspective { corners: [a, b, c, d] } => {
                         assert!((0.0..=2.5).contains(&a[0]) && (47.5..=50.0).contains(&b[0]));

@@ -1,4 +1,4 @@
-//! The transforms of one picture: for training resize, mirror, rotation, colour jitter, shift, normalisation, in this order; for
+//! The transforms of one image: for training resize, mirror, rotation, colour jitter, shift, normalisation, in this order; for
 //! evaluation resize and normalisation alone.
 //!
 //! They follow torchvision's `Resize`, `RandomHorizontalFlip`, `RandomRotation`, `ColorJitter`, `RandomAffine(degrees=0,
@@ -6,7 +6,7 @@
 //! pixel), in the same pass as the enlargement, and that the levels stay f32 where Pillow truncates to 8 bits between operations.
 //! What a rotation or a shift uncovers is black; the jitter sees the black that the rotation left, but not that of the shift.
 //!
-//! Measured against torchvision 0.24.1 with a bilinear rotation, all transforms on, synthetic pictures of 48 to 400 pixels to 256,
+//! Measured against torchvision 0.24.1 with a bilinear rotation, all transforms on, synthetic images of 48 to 400 pixels to 256,
 //! 24 draws each: the levels lie 1.3 (grey) to 1.7 (strong colours) of 255 above torchvision's on average, which is its truncation;
 //! 99.9 % of them differ by less than 5 (grey) or 13 (colours; its hue has 8 bits), the largest difference is 19. Evaluation is
 //! equal to a rounding of f32.
@@ -21,7 +21,7 @@ use super::color::{self, Jitter};
 use super::geometry::{self, Map, Resizer, Source};
 use crate::simd::Level;
 
-/// How strongly training pictures are changed.
+/// How strongly training images are changed.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformConfig {
@@ -37,7 +37,7 @@ pub struct TransformConfig {
     pub saturation: f32,
     /// The hue is turned by up to this part of the full circle to either side, 0 to 0.5.
     pub hue: f32,
-    /// Largest shift in x and in y, as a part of the picture's side, 0 to 1.
+    /// Largest shift in x and in y, as a part of the image's side, 0 to 1.
     pub translate: f32,
 }
 
@@ -48,7 +48,7 @@ impl Default for TransformConfig {
 }
 
 impl TransformConfig {
-    /// Leaves every picture as evaluation sees it.
+    /// Leaves every image as evaluation sees it.
     pub fn none() -> Self {
         Self { flip: 0.0, rotation: 0.0, brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, translate: 0.0 }
     }
@@ -117,7 +117,7 @@ impl Normalization {
     }
 }
 
-/// What was drawn for one picture.
+/// What was drawn for one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drawn {
     /// Whether to mirror left to right.
@@ -139,7 +139,7 @@ impl Drawn {
         shift: [0, 0],
     };
 
-    /// Draws the parameters for one picture of `size` × `size`. Takes the same number of values from `rng` whatever the
+    /// Draws the parameters for one image of `size` × `size`. Takes the same number of values from `rng` whatever the
     /// configuration, so that turning one transform off leaves the others' draws as they were.
     pub fn draw(config: &TransformConfig, size: usize, rng: &mut impl Rng) -> Self {
         let mut between = |low: f32, high: f32| low + (high - low) * rng.random::<f32>();
@@ -161,7 +161,7 @@ impl Drawn {
     }
 }
 
-/// The buffers of one worker, kept from picture to picture.
+/// The buffers of one worker, kept from image to image.
 #[derive(Default)]
 pub struct Scratch {
     level: Level,
@@ -171,7 +171,7 @@ pub struct Scratch {
     rows: Vec<f32>, // [size, C, size] levels, or one row where one pass suffices
 }
 
-/// Resizes and normalises a picture into `out`, `[3, size, size]`. The result depends on the picture alone.
+/// Resizes and normalises an image into `out`, `[3, size, size]`. The result depends on the image alone.
 ///
 /// # Panics
 /// If `out` does not hold `3 * size * size` values.
@@ -191,7 +191,7 @@ pub fn eval_pixels(image: &RgbImage, size: usize, normalization: &Normalization,
     });
 }
 
-/// Resizes a picture, applies what was drawn and normalises, into `out`, `[3, size, size]`. The result depends on the picture and
+/// Resizes an image, applies what was drawn and normalises, into `out`, `[3, size, size]`. The result depends on the image and
 /// `drawn` alone.
 ///
 /// # Panics
@@ -221,7 +221,7 @@ pub fn train_pixels(
     let next_contrast = |from: usize| (from..count).find(|&i| matches!(operations[i], Jitter::Contrast(_))).unwrap_or(count);
     let shift = drawn.shift.map(|pixels| (pixels as isize).clamp(-(size as isize), size as isize));
 
-    // Contrast needs the mean over the whole picture as the operations before it left it. So it ends a pass over the picture and
+    // Contrast needs the mean over the whole image as the operations before it left it. So it ends a pass over the image and
     // begins the next: two passes, or one where there is no contrast.
     let mut begin = 0;
     let mut mean = None;
@@ -233,7 +233,7 @@ pub fn train_pixels(
         let mut sum = 0.0;
         for y in 0..size {
             if last && !(0..size as isize).contains(&(y as isize + shift[1])) {
-                continue; // shifted out of the picture
+                continue; // shifted out of the image
             }
             let row = &mut rows[if single { 0 } else { y * stride }..][..stride];
             if mean.is_none() {
@@ -256,7 +256,7 @@ pub fn train_pixels(
     fill_uncovered_rows(size, shift[1], normalization, out);
 }
 
-/// The operations that change a picture of so many channels, in order, and their number.
+/// The operations that change an image of so many channels, in order, and their number.
 fn effective(jitter: [Jitter; 4], channels: usize) -> ([Jitter; 4], usize) {
     let (mut kept, mut count) = (jitter, 0);
     for operation in jitter {
@@ -388,7 +388,7 @@ mod tests {
                 all[all.len() * 999 / 1000],
                 all[all.len() - 1]
             );
-            // An enlarged picture is interpolated once here and twice there, which shows at edges and in noise.
+            // An enlarged image is interpolated once here and twice there, which shows at edges and in noise.
             let largest = if case.source.width < size { 35.0 } else { 12.0 };
             assert!(mean < 3.0 && all[all.len() - 1] < largest, "{}: mean {mean}", case.describe());
             count += 1;
@@ -469,9 +469,9 @@ mod tests {
     #[test]
     fn a_sample_does_not_depend_on_what_the_scratch_held() {
         let mut scratch = Scratch::default();
-        let pictures = [(48, 48, false), (48, 48, true), (90, 33, false), (64, 64, true), (7, 80, false), (0, 0, false)];
+        let shapes = [(48, 48, false), (48, 48, true), (90, 33, false), (64, 64, true), (7, 80, false), (0, 0, false)];
         for (index, (size, (width, height, grey))) in
-            [64, 32, 40].into_iter().flat_map(|size| pictures.map(|picture| (size, picture))).enumerate()
+            [64, 32, 40].into_iter().flat_map(|size| shapes.map(|shape| (size, shape))).enumerate()
         {
             let image = noise(width, height, grey);
             let drawn = drawn(index as u64, size);
@@ -485,8 +485,8 @@ mod tests {
     }
 
     #[test]
-    fn grey_and_nearly_grey_pictures_come_out_alike() {
-        // One off-grey pixel puts the picture on the way for colour.
+    fn grey_and_nearly_grey_images_come_out_alike() {
+        // One off-grey pixel puts the image on the way for colour.
         let grey = noise(48, 48, true);
         let mut nearly = grey.clone();
         nearly.pixels[0] ^= 1;

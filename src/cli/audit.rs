@@ -55,7 +55,7 @@ pub(super) struct Args {
     #[arg(long)]
     exact_only: bool,
     /// Images, drawn at random, that the shortcut probe looks at; 0: none.
-    #[arg(long, value_name = "N", default_value_t = Options::default().probe_pictures)]
+    #[arg(long, value_name = "N", default_value_t = Options::default().probe_images)]
     probe: usize,
     /// Seed of the probe's draws.
     #[arg(long, value_name = "N", default_value_t = 42)]
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         classes: args.classes.clone(),
         group_regex: args.group_regex.clone(),
         near: (!args.exact_only).then_some(near),
-        probe_pictures: args.probe,
+        probe_images: args.probe,
         runs: args.runs.clone(),
         seed: args.seed,
         ..Options::default()
@@ -133,7 +133,7 @@ const WRONG: u8 = 3;
 fn summary(found: &Audit) {
     for root in &found.roots {
         let copies = if root.copies > 0 { format!(", {} of them augmented copies", root.copies) } else { String::new() };
-        print(&format!("{}: {} images{copies}", shown(Path::new(&root.path)), root.pictures));
+        print(&format!("{}: {} images{copies}", shown(Path::new(&root.path)), root.images));
     }
     let totals: Vec<String> = found
         .classes

@@ -22,12 +22,12 @@ const INCOMPLETE: u8 = 3;
 /// Write augmented copies of a data set: every original, and N changed versions of each.
 ///
 /// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then
-/// only train is augmented), or one folder of pictures. OUTPUT must be new. A copy of a.png is
+/// only train is augmented), or one folder of images. OUTPUT must be new. A copy of a.png is
 /// a_aug_1.png beside it; mien-manifest.jsonl says what was done to each file, and by it
 /// `mien train OUTPUT --dataset-type augmented` keeps every copy with its original.
 ///
 /// Same seed, same bytes: for any number of threads, and after an interruption (--resume). Nothing
-/// is deleted or overwritten. A picture that cannot be used is listed in
+/// is deleted or overwritten. An image that cannot be used is listed in
 /// OUTPUT/mien-quarantine.jsonl; the exit code is then 3.
 ///
 /// Examples:
@@ -60,10 +60,10 @@ pub(super) struct Args {
     /// Say what would be written and how large; write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write one picture, a row for each operation over sample pictures, and nothing else.
+    /// Write one image, a row for each operation over sample images, and nothing else.
     #[arg(long, value_name = "FILE.png")]
     preview: Option<PathBuf>,
-    /// Only pictures of this class get copies; may be given several times [default: all].
+    /// Only images of this class get copies; may be given several times [default: all].
     #[arg(long = "emotion", value_name = "CLASS")]
     emotions: Vec<String>,
     /// How originals come into OUTPUT: copy, hardlink or reflink.
@@ -161,7 +161,7 @@ fn ask_copies() -> Result<u32> {
         return Ok(DEFAULT_COPIES);
     }
     for _ in 0..5 {
-        eprint!("How many augmented copies of each picture? [{DEFAULT_COPIES}] ");
+        eprint!("How many augmented copies of each image? [{DEFAULT_COPIES}] ");
         std::io::stderr().flush()?;
         let mut line = String::new();
         if std::io::stdin().read_line(&mut line)? == 0 || line.trim().is_empty() {
@@ -184,12 +184,12 @@ struct Bar {
 impl Bar {
     fn new(verbosity: Verbosity, what: &str) -> Self {
         let visible = verbosity.is_chatty();
-        Self { listing: console::spinner(visible, "finding pictures"), working: console::bar(visible, what) }
+        Self { listing: console::spinner(visible, "finding images"), working: console::bar(visible, what) }
     }
 
     fn progress(&self) -> impl Fn(Progress) + '_ {
         |progress| match progress {
-            Progress::Listing(pictures) => self.listing.set_position(pictures as u64),
+            Progress::Listing(images) => self.listing.set_position(images as u64),
             Progress::Done(done, of) => {
                 self.listing.finish_and_clear();
                 self.working.set_length(of as u64);
@@ -211,18 +211,18 @@ fn row(key: &str, value: &str) {
 }
 
 fn say_survey(survey: &Survey) {
-    let of = |split: Option<Split>| -> usize { survey.classes.iter().filter(|c| c.split == split).map(|c| c.pictures).sum() };
+    let of = |split: Option<Split>| -> usize { survey.classes.iter().filter(|c| c.split == split).map(|c| c.images).sum() };
     let splits: Vec<String> = Split::ALL
         .into_iter()
         .map(|s| (s, of(Some(s))))
         .filter(|(_, n)| *n > 0)
         .map(|(s, n)| format!("{s} {}", thousands(n)))
         .collect();
-    let mut text = format!("{} pictures", thousands(survey.pictures));
+    let mut text = format!("{} images", thousands(survey.images));
     if !splits.is_empty() {
         text += &format!(" ({})", splits.join(", "));
     }
-    if survey.augmented < survey.pictures {
+    if survey.augmented < survey.images {
         text += &format!("; {} get copies", thousands(survey.augmented));
     }
     row("source", &text);
@@ -233,7 +233,7 @@ fn say_estimate(args: &Args, request: &Request, estimate: &Estimate) {
     let refused = 100.0 * estimate.refused as f64 / (estimate.kept + estimate.refused).max(1) as f64;
     if args.verbosity.json {
         let value = serde_json::json!({
-            "originals": estimate.survey.pictures, "copies": estimate.copies, "original_bytes": estimate.original_bytes,
+            "originals": estimate.survey.images, "copies": estimate.copies, "original_bytes": estimate.original_bytes,
             "copy_bytes": estimate.copy_bytes, "free_bytes": estimate.free, "seconds": estimate.seconds, "sample": estimate.sampled,
             "refused_draws": refused / 100.0, "notes": estimate.survey.notes,
         });
@@ -245,14 +245,14 @@ fn say_estimate(args: &Args, request: &Request, estimate: &Estimate) {
         "would write",
         &format!(
             "{} originals ({}) and {} copies (about {}) to {}",
-            thousands(estimate.survey.pictures),
+            thousands(estimate.survey.images),
             size(estimate.original_bytes),
             thousands(estimate.copies),
             size(estimate.copy_bytes),
             shown(&request.output)
         ),
     );
-    row("drawn anew", &format!("about {refused:.1} % of the draws, by a sample of {} pictures", estimate.sampled));
+    row("drawn anew", &format!("about {refused:.1} % of the draws, by a sample of {} images", estimate.sampled));
     row("time", &format!("about {} with {} threads, and the disk's time", duration(estimate.seconds), request.threads));
     if let Some(free) = estimate.free {
         let total = estimate.copy_bytes + if request.originals == Originals::Copy { estimate.original_bytes } else { 0 };
@@ -278,7 +278,7 @@ fn say_summary(args: &Args, summary: &Summary) {
         return;
     }
     if problems {
-        let unusable = format!("{} pictures could not be used, {} copies could not be made", counts.quarantined, counts.given_up);
+        let unusable = format!("{} images could not be used, {} copies could not be made", counts.quarantined, counts.given_up);
         let text = format!("{unusable}; see {}", shown(&quarantine));
         if args.verbosity.quiet { eprintln!("note: {text}") } else { row("PROBLEMS", &text) }
     }

@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let row = |name: &str, change: &CalibrationChange| {
             let [[e0, e1], [l0, l1], [b0, b1]] = [change.ece, change.loss, change.brier];
             print(&format!(
-                "{name:>11}  ECE {e0:.4} -> {e1:.4}   loss {l0:.4} -> {l1:.4}   Brier {b0:.4} -> {b1:.4}   ({} pictures)",
+                "{name:>11}  ECE {e0:.4} -> {e1:.4}   loss {l0:.4} -> {l1:.4}   Brier {b0:.4} -> {b1:.4}   ({} images)",
                 change.n
             ));
         };

@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// Same seed, same result.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Pictures of each class, over all splits.
+    /// Images of each class, over all splits.
     #[arg(long, value_name = "N", default_value_t = 300)]
     per_class: usize,
     /// Times through the training data [default: as the demo's recipe has it].

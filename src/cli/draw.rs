@@ -14,13 +14,13 @@ use crate::data::draw::{DrawConfig, Style, write_set};
 pub(super) struct Args {
     /// A new folder.
     out: PathBuf,
-    /// Pictures of each class, over all splits.
+    /// Images of each class, over all splits.
     #[arg(long, value_name = "N", default_value_t = 300)]
     per_class: usize,
-    /// Side of the square pictures in pixels.
+    /// Side of the square images in pixels.
     #[arg(long, value_name = "S", default_value_t = 48)]
     size: usize,
-    /// Same seed, same pictures.
+    /// Same seed, same images.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     /// photo or cartoon.

@@ -14,7 +14,7 @@ use crate::train::fit::BEST;
 ///
 /// MODEL is a run folder (its best model) or a model file. Without DATA the data and splits of
 /// the first model's run are used. With several models, the majority vote and the mean
-/// probability are evaluated too. A model that was trained on any of the pictures is named.
+/// probability are evaluated too. A model that was trained on any of the images is named.
 ///
 /// Examples:
 ///   mien eval runs/vgg16_cbam-real
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Models, and the data after them.
     #[arg(required = true, value_name = "MODEL… [DATA]")]
     paths: Vec<PathBuf>,
-    /// Which pictures [default: test, or all of DATA where it has no splits].
+    /// Which images [default: test, or all of DATA where it has no splits].
     #[arg(long, value_enum)]
     split: Option<SplitArg>,
     /// Folder for the result files [default: eval/ of the first model's run].

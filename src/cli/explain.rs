@@ -17,17 +17,17 @@ use crate::model::weights::{LoadedModel, load_model};
 use crate::run::explain::{EXPLAIN, Scope, explain_data, explain_files, explain_run};
 use crate::run::{self, Samples};
 
-/// Show where a model looks: class activation maps over pictures, and whether they are right.
+/// Show where a model looks: class activation maps over images, and whether they are right.
 ///
-/// Given a run alone, its best model is explained on the run's own test pictures, into RUN/explain:
-/// a grid of wrong and one of right answers, the mean map of each class, every map as a picture and
-/// as raw numbers (.npy), and explain.json. Given pictures, folders or patterns, those are
-/// explained, into a new folder; a folder of labelled classes is treated as a run's test pictures.
+/// Given a run alone, its best model is explained on the run's own test images, into RUN/explain:
+/// a grid of wrong and one of right answers, the mean map of each class, every map as an image and
+/// as raw numbers (.npy), and explain.json. Given images, folders or patterns, those are
+/// explained, into a new folder; a folder of labelled classes is treated as a run's test images.
 ///
 /// Methods: grad-cam, grad-cam++, hires-cam, layer-cam, eigen-cam (the same for every class) and
 /// score-cam (slow: a pass through the model for each channel). `--method all` takes all of them.
 ///
-/// --judge N measures on N pictures whether the maps are right: the probability as the pixels that
+/// --judge N measures on N images whether the maps are right: the probability as the pixels that
 /// a map marks are taken away (deletion: lower is better) or put in (insertion: higher is better),
 /// and ROAD (higher is better), beside a map of random values.
 ///
@@ -42,7 +42,7 @@ pub(super) struct Args {
     model: PathBuf,
     /// Images, folders, patterns, or one folder or list of labelled data.
     #[arg(value_name = "IMAGE|DATA")]
-    pictures: Vec<PathBuf>,
+    images: Vec<PathBuf>,
     /// The method of the maps; may be given several times, or `all`.
     #[arg(short, long = "method", value_name = "NAME", default_value = "grad-cam")]
     methods: Vec<String>,
@@ -52,19 +52,19 @@ pub(super) struct Args {
     /// At most so many wrong, and so many right answers.
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     grid: usize,
-    /// At most so many pictures of each class for its mean map.
+    /// At most so many images of each class for its mean map.
     #[arg(long, value_name = "N", default_value_t = 20)]
     means: usize,
-    /// Judge the methods on so many pictures.
+    /// Judge the methods on so many images.
     #[arg(long, value_name = "N", default_value_t = 0)]
     judge: usize,
-    /// Average each map with that of the mirrored picture.
+    /// Average each map with that of the mirrored image.
     #[arg(long)]
     smooth: bool,
-    /// Which pictures of a run or of DATA [default: test, or valid where there is no test split; all of DATA].
+    /// Which images of a run or of DATA [default: test, or valid where there is no test split; all of DATA].
     #[arg(long, value_enum)]
     split: Option<SplitArg>,
-    /// A new folder for the maps of pictures [default: explain, with a number where that is taken].
+    /// A new folder for the maps of images [default: explain, with a number where that is taken].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Seed of the random map and of ROAD's noise.
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let target = parse_class(&args.class, &loaded)?;
     let settings = Settings { methods: methods.clone(), target, smooth: args.smooth, seed: args.seed };
     let samples = args.split.map(Samples::from);
-    // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each picture.
+    // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each image.
     let judged_methods = if args.methods == ["grad-cam"] {
         Method::ALL.into_iter().filter(|method| *method != Method::ScoreCam).collect()
     } else {
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     };
     let loading = args.verbosity.loading();
     let mut failures = 0;
-    let (out, made) = match args.pictures.as_slice() {
+    let (out, made) = match args.images.as_slice() {
         [] if run::is_run(&args.model) => {
             if args.out.is_some() {
                 return Err(Error::input("--out", "a run is explained into its own folder").hint("Leave --out away").into());
@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         [] => {
             return Err(Error::at(&args.model, "is no run, and there is nothing to explain")
-                .expected("pictures after the model")
+                .expected("images after the model")
                 .into());
         }
         [data] if is_labelled(data, &loaded) => {
@@ -122,12 +122,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             let made = explain_data(&out, &loaded, data, &scope, &settings, &device, how, &loading.progress(), &mut progress);
             (out, made)
         }
-        pictures => {
+        images => {
             if args.judge > 0 || args.split.is_some() {
-                let hint = "Give a run, or a folder of labelled pictures, for --judge and --split";
-                return Err(Error::input("IMAGE", "these pictures have no labels and splits").hint(hint).into());
+                let hint = "Give a run, or a folder of labelled images, for --judge and --split";
+                return Err(Error::input("IMAGE", "these images have no labels and splits").hint(hint).into());
             }
-            let (out, files) = (new_folder(args)?, find_images(pictures)?);
+            let (out, files) = (new_folder(args)?, find_images(images)?);
             let mut unusable = |error: &Error| {
                 failures += 1;
                 bar.suspend(|| eprintln!("error: {error}"));
@@ -165,13 +165,13 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
         0 => String::new(),
         n => format!(", mean maps of {n} classes"),
     };
-    print(&format!("{} pictures explained with {}{means}: {}", index.maps.len(), index.methods.join(", "), shown(out)));
+    print(&format!("{} images explained with {}{means}: {}", index.maps.len(), index.methods.join(", "), shown(out)));
     for (name, path) in &index.grids {
         let file = Path::new(path).file_name().unwrap_or_default();
         print(&format!("{name:<8} {}", shown(&out.join(file))));
     }
     if let Some(judged) = &index.faithfulness {
-        print(&format!("\nAre the maps right? Means over {} pictures, ± standard error", judged.images));
+        print(&format!("\nAre the maps right? Means over {} images, ± standard error", judged.images));
         print("method                deletion ↓         insertion ↑        ROAD ↑");
         for row in &judged.methods {
             let Faithfulness { method, deletion_auc, insertion_auc, road, standard_errors: [d, i, r], .. } = row;
@@ -210,7 +210,7 @@ fn parse_class(name: &str, loaded: &LoadedModel) -> Result<Target, Error> {
     }
 }
 
-/// Whether a path holds pictures by class, for classes that the model knows; lists always do.
+/// Whether a path holds images by class, for classes that the model knows; lists always do.
 fn is_labelled(path: &Path, loaded: &LoadedModel) -> bool {
     let is_list = path.extension().is_some_and(|ending| ending == "csv" || ending == "jsonl");
     let knows = |label: &String| {

@@ -53,7 +53,7 @@ const fn flag(
 
 const FLAGS: &[Flag] = &[
     flag(DATA, "dataset-type", "data.dataset_type", Text, "TYPE", "real, augmented, synthetic or synthetic-augmented"),
-    flag(DATA, "synthetic", "data.synthetic", Path, "DIR", "Train on the synthetic pictures of DIR; validate and test on DATA"),
+    flag(DATA, "synthetic", "data.synthetic", Path, "DIR", "Train on the synthetic images of DIR; validate and test on DATA"),
     flag(DATA, "augmented", "data.augmented", Path, "DIR", "The augmenter's output, where it is not DATA itself"),
     flag(DATA, "classes", "data.classes", Texts, "A,B,…", "The classes, by folder name [default: from the folders]"),
     flag(
@@ -67,7 +67,7 @@ const FLAGS: &[Flag] = &[
     flag(DATA, "split", "data.split", Numbers, "T,V,E", "Shares of train, validation and test [default: 0.8,0.1,0.1]"),
     flag(DATA, "split-seed", "data.split_seed", Plain, "N", "Seed of the split alone [default: that of --seed]"),
     flag(DATA, "resplit", "data.resplit", Switch, "", "Split anew even where the data come with splits"),
-    flag(DATA, "drop-leaking", "data.drop_leaking", Switch, "", "Leave out pictures whose group is in a later split too"),
+    flag(DATA, "drop-leaking", "data.drop_leaking", Switch, "", "Leave out images whose group is in a later split too"),
     flag(
         DATA,
         "allow-leakage",
@@ -84,8 +84,8 @@ const FLAGS: &[Flag] = &[
         "SHARE",
         "Share of unreadable files that is let pass [default: 0.01]",
     ),
-    flag(DATA, "debug-subset", "data.debug_subset", Plain, "N", "Train on N pictures only, drawn evenly from the classes"),
-    flag(DATA, "cache-mb", "data.cache_mb", Plain, "MIB", "Memory for decoded pictures [default: 2048]"),
+    flag(DATA, "debug-subset", "data.debug_subset", Plain, "N", "Train on N images only, drawn evenly from the classes"),
+    flag(DATA, "cache-mb", "data.cache_mb", Plain, "MIB", "Memory for decoded images [default: 2048]"),
     flag(MODEL, "model", "model.name", Text, "NAME", "vgg16_cbam (default), vgg16, resnet50, vgg16_bn, vgg16_bn_cbam, resnet18"),
     flag(MODEL, "width", "model.width", Plain, "X", "Multiplier of all channel counts [default: 1.0]"),
     flag(MODEL, "head", "model.head", Text, "HEAD", "fc (three linear layers, default) or gap (average pool, one layer)"),
@@ -105,7 +105,7 @@ const FLAGS: &[Flag] = &[
     flag(AUGMENT, "rotation", "augment.transform.rotation", Plain, "DEG", "Largest rotation [default: 15]"),
     flag(AUGMENT, "translate", "augment.transform.translate", Plain, "SHARE", "Largest shift [default: 0.1]"),
     flag(TRAIN, "epochs", "train.epochs", Plain, "N", "Times through the training data [default: 25]"),
-    flag(TRAIN, "batch-size", "train.batch_size", Plain, "N", "Pictures in a batch [default: 32]"),
+    flag(TRAIN, "batch-size", "train.batch_size", Plain, "N", "Images in a batch [default: 32]"),
     flag(TRAIN, "accumulation", "train.accumulation", Plain, "N", "Batches whose gradients make one update [default: 1]"),
     flag(TRAIN, "learning-rate", "train.learning_rate", Plain, "X", "Learning rate before schedules [default: 0.001]"),
     flag(TRAIN, "weight-decay", "train.weight_decay", Plain, "X", "Weight decay [default: 0.0001]"),

@@ -107,13 +107,13 @@ fn describe_summary(data: &DataSummary) {
         let cells: Vec<String> = numbers.iter().map(|n| format!("{:>8}", thousands(*n))).collect();
         format!("{name:<width$}{}", cells.concat())
     };
-    row("pictures", &format!("{:<width$}{:>8}{:>8}{:>8}", "", "train", "valid", "test"));
+    row("images", &format!("{:<width$}{:>8}{:>8}{:>8}", "", "train", "valid", "test"));
     for (k, class) in data.classes.iter().enumerate() {
         row("", &line(class, &Split::ALL.map(|split| data.counts.of(split)[k])));
     }
     row("", &line("all", &Split::ALL.map(|split| data.counts.of(split).iter().sum())));
     row("", &line("groups", &[data.groups.train, data.groups.valid, data.groups.test]));
-    row("duplicates", &format!("{} pictures have the exact content of an earlier one", data.duplicates));
+    row("duplicates", &format!("{} images have the exact content of an earlier one", data.duplicates));
     row(
         "leakage",
         &if data.leakage { format!("{} groups are in more than one split", data.leaking_groups) } else { "none".into() },

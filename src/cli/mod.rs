@@ -115,9 +115,9 @@ impl Verbosity {
         !self.json && !self.quiet
     }
 
-    /// A bar over the loading of pictures, for as long as it lives.
+    /// A bar over the loading of images, for as long as it lives.
     fn loading(self) -> Loading {
-        Loading(crate::report::console::bar(self.is_chatty(), "reading pictures"))
+        Loading(crate::report::console::bar(self.is_chatty(), "reading images"))
     }
 }
 
@@ -144,7 +144,7 @@ impl Drop for Loading {
 /// How an evaluation computes.
 #[derive(Clone, Debug, clap::Args)]
 struct Compute {
-    /// Pictures at a time.
+    /// Images at a time.
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch_size: usize,
     /// auto, cpu, or what was built in.

@@ -8,7 +8,7 @@ use super::{Verbosity, print};
 use crate::data::decode::is_image_path;
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::eval::evaluate::{batch_logits, read_picture, softmax};
+use crate::eval::evaluate::{batch_logits, read_image, softmax};
 use crate::model::weights::load_model;
 
 /// Say what emotion images show: the top classes with their probabilities.
@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// auto, cpu, or what was built in.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
-    /// Pictures at a time.
+    /// Images at a time.
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch_size: usize,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for batch in images.chunks(args.batch_size) {
         let (mut paths, mut input) = (Vec::new(), Vec::new());
         for path in batch {
-            match read_picture(path, &loaded.card) {
+            match read_image(path, &loaded.card) {
                 Ok((_, pixels)) => {
                     input.extend(pixels);
                     paths.push(path);

@@ -16,11 +16,11 @@ use crate::run::explain::EXPLAIN;
 ///
 /// The page needs no network and no file beside it. Every figure is written as PNG and SVG to plots/
 /// and every table as CSV to tables/, too. It is made from the files of the run folder, and from
-/// the pictures while they are still where they were; so it can be made again at any time.
+/// the images while they are still where they were; so it can be made again at any time.
 /// `mien train` ends with it.
 ///
 /// With several runs: their curves over one another, their metrics side by side with intervals,
-/// paired differences, and the pictures on which they disagree.
+/// paired differences, and the images on which they disagree.
 ///
 /// Examples:
 ///   mien report runs/vgg16_cbam-real
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// How features are drawn in two dimensions.
     #[arg(long, value_enum, default_value = "tsne")]
     projection: ProjectionArg,
-    /// At most so many wrong answers as pictures.
+    /// At most so many wrong answers as images.
     #[arg(long, value_name = "N", default_value_t = Options::default().gallery)]
     gallery: usize,
     #[command(flatten)]

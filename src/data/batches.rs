@@ -21,7 +21,7 @@ use crate::random::{Purpose, rng};
 pub struct BatchSource {
     /// The samples.
     pub dataset: Arc<Dataset>,
-    /// Their pictures, by the same index.
+    /// Their images, by the same index.
     pub store: Arc<ImageStore>,
     /// Side of the square input.
     pub size: usize,
@@ -38,12 +38,12 @@ pub struct Place {
     pub repeat: u32,
 }
 
-/// How pictures become input.
+/// How images become input.
 #[derive(Clone, Debug)]
 pub enum Mode {
     /// Random transforms and mixing, drawn from (seed, epoch, sample) and (seed, epoch, batch).
     Train {
-        /// Per-picture transforms.
+        /// Per-image transforms.
         transform: TransformConfig,
         /// MixUp and CutMix.
         mix: MixConfig,
@@ -54,7 +54,7 @@ pub enum Mode {
     },
     /// Resize and normalise only.
     Eval,
-    /// No pictures, only which they are: what the model makes of them is known already.
+    /// No images, only which they are: what the model makes of them is known already.
     Targets,
 }
 
@@ -142,19 +142,19 @@ pub fn bounds(count: usize, batch_size: usize) -> Vec<std::ops::Range<usize>> {
 /// Makes one batch on the calling thread.
 ///
 /// # Errors
-/// A picture cannot be read any more.
+/// An image cannot be read any more.
 pub fn make(source: &BatchSource, places: &[Place], number: usize, mode: &Mode, scratch: &mut Scratch) -> Result<Batch> {
     let size = source.size;
     let shown = if matches!(mode, Mode::Targets) { 0 } else { places.len() };
     let mut images = vec![0.0; shown * 3 * size * size];
     for (place, out) in places.iter().zip(images.chunks_exact_mut(3 * size * size)) {
-        let picture = source.store.get(place.sample)?;
+        let image = source.store.get(place.sample)?;
         match mode {
-            Mode::Eval | Mode::Targets => eval_pixels(&picture, size, &source.normalization, scratch, out),
+            Mode::Eval | Mode::Targets => eval_pixels(&image, size, &source.normalization, scratch, out),
             Mode::Train { transform, seed, epoch, .. } => {
                 let key = place.sample as u64 | u64::from(place.repeat) << 40;
                 let drawn = Drawn::draw(transform, size, &mut rng(*seed, Purpose::Sample, *epoch, key));
-                train_pixels(&picture, size, &drawn, &source.normalization, scratch, out);
+                train_pixels(&image, size, &drawn, &source.normalization, scratch, out);
             }
         }
     }

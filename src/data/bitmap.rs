@@ -2,7 +2,7 @@
 
 use super::image::RgbImage;
 
-/// An 8-bit picture of one channel (grey) or three (R G B), rows from the top, no padding.
+/// An 8-bit image of one channel (grey) or three (R G B), rows from the top, no padding.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Bitmap {
     /// Pixels per row.
@@ -16,14 +16,14 @@ pub struct Bitmap {
 }
 
 impl Bitmap {
-    /// A picture over `pixels`, which must hold `width * height * channels` bytes; `channels` must be 1 or 3.
+    /// An image over `pixels`, which must hold `width * height * channels` bytes; `channels` must be 1 or 3.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Self {
         assert!(channels == 1 || channels == 3, "Bitmap: {channels} channels");
         assert_eq!(pixels.len(), width * height * channels, "Bitmap: {width}x{height} of {channels} channels");
         Self { width, height, channels, pixels }
     }
 
-    /// Takes over a picture; one whose pixels all have R = G = B becomes one channel.
+    /// Takes over an image; one whose pixels all have R = G = B becomes one channel.
     pub fn from_rgb(image: RgbImage) -> Self {
         let RgbImage { width, height, .. } = image;
         if super::decode::is_grey(&image) {
@@ -52,7 +52,7 @@ impl Bitmap {
         self.pixels.copy_from_slice(&other.pixels);
     }
 
-    /// Becomes a picture of the size and channels of `other`, with pixels of no meaning; the buffer is kept.
+    /// Becomes an image of the size and channels of `other`, with pixels of no meaning; the buffer is kept.
     pub fn take_shape_of(&mut self, other: &Self) {
         (self.width, self.height, self.channels) = (other.width, other.height, other.channels);
         self.pixels.resize(other.pixels.len(), 0);

@@ -19,7 +19,7 @@ pub struct DataConfig {
     /// a run without copies gets the same splits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augmented: Option<PathBuf>,
-    /// Synthetic pictures to train on while validation and test come from `root`; without it `root` itself is the synthetic set.
+    /// Synthetic images to train on while validation and test come from `root`; without it `root` itself is the synthetic set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<PathBuf>,
     /// The classes, by folder name; empty: from the folders.
@@ -38,15 +38,15 @@ pub struct DataConfig {
     pub resplit: bool,
     /// Train even though groups cross splits; the run's reports are stamped with it.
     pub allow_leakage: bool,
-    /// Leave out the train pictures whose group is also in validation or test, and the validation pictures whose group is also in
+    /// Leave out the train images whose group is also in validation or test, and the validation images whose group is also in
     /// test, so that a given test set stays whole and honest.
     pub drop_leaking: bool,
     /// The share of unreadable files above which loading fails.
     pub max_unreadable: f64,
-    /// Train on this many pictures only: a stratified, seeded subset.
+    /// Train on this many images only: a stratified, seeded subset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_subset: Option<usize>,
-    /// Memory for decoded pictures, in MiB. What does not fit is decoded again in every epoch.
+    /// Memory for decoded images, in MiB. What does not fit is decoded again in every epoch.
     pub cache_mb: usize,
 }
 
@@ -154,7 +154,7 @@ impl DatasetType {
         matches!(self, Self::Augmented | Self::SyntheticAugmented)
     }
 
-    /// Whether the pictures trained on are synthetic.
+    /// Whether the images trained on are synthetic.
     pub fn is_synthetic(self) -> bool {
         matches!(self, Self::Synthetic | Self::SyntheticAugmented)
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::classes::{Classes, count};
 use super::groups;
 use super::layout::{Entry, Scan};
-use super::load::{Notes, Picture, Roots, Steps};
+use super::load::{Notes, Image, Roots, Steps};
 use super::manifest::{MANIFEST, ManifestLine, read_manifest};
 use super::store::{self, Budget, Content};
 use super::{DataConfig, Split, Unreadable};
@@ -76,8 +76,8 @@ pub(super) fn part(root: &Path, scan: Scan, classes: &Classes, synthetic: bool, 
     if let Some(first) = unlisted.first() {
         let what = count(
             unlisted.len(),
-            "picture is not in the manifest and is not used",
-            "pictures are not in the manifest and are not used",
+            "image is not in the manifest and is not used",
+            "images are not in the manifest and are not used",
         );
         notes.warnings.push(format!("{}: {what}, e.g. {first}", root.display()));
     }
@@ -160,25 +160,25 @@ pub(super) fn list_outside_originals(augmented: &Path) -> Result<Vec<OutsideOrig
     Ok(by_source.into_values().collect())
 }
 
-/// What the manifests say about the pictures.
+/// What the manifests say about the images.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// The pictures that are the original `source`.
-    pictures: HashMap<String, Vec<usize>>,
-    /// The manifest's group of a picture.
+    /// The images that are the original `source`.
+    images: HashMap<String, Vec<usize>>,
+    /// The manifest's group of an image.
     pub(super) groups: HashMap<usize, String>,
 }
 
-/// Finds the picture of every manifest's source. In a folder of its own the augmenter's copy of the original tells it by content, so
+/// Finds the image of every manifest's source. In a folder of its own the augmenter's copy of the original tells it by content, so
 /// that it does not matter from which folder the augmenter started; where that file is missing, the name does.
-pub(super) fn link_sources(pictures: &[Picture], outside: Vec<OutsideOriginal>, roots: &Roots, steps: &Steps) -> Sources {
+pub(super) fn link_sources(images: &[Image], outside: Vec<OutsideOriginal>, roots: &Roots, steps: &Steps) -> Sources {
     let mut sources = Sources::default();
-    let home = || pictures.iter().enumerate().filter(|(_, picture)| roots.is_home(picture));
-    for (index, picture) in pictures.iter().enumerate() {
-        if let Some(line) = &picture.found.manifest {
+    let home = || images.iter().enumerate().filter(|(_, image)| roots.is_home(image));
+    for (index, image) in images.iter().enumerate() {
+        if let Some(line) = &image.found.manifest {
             sources.groups.insert(index, line.group.clone());
-            if roots.is_home(picture) && roots.augmented.is_none() {
-                sources.pictures.entry(line.source.clone()).or_default().push(index);
+            if roots.is_home(image) && roots.augmented.is_none() {
+                sources.images.entry(line.source.clone()).or_default().push(index);
             }
         }
     }
@@ -187,9 +187,9 @@ pub(super) fn link_sources(pictures: &[Picture], outside: Vec<OutsideOriginal>, 
     }
     let mut by_hash: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
     let mut by_name: HashMap<&str, usize> = HashMap::new();
-    for (index, picture) in home() {
-        by_hash.entry(picture.content.hash).or_default().push(index);
-        by_name.insert(&picture.found.entry.name, index);
+    for (index, image) in home() {
+        by_hash.entry(image.content.hash).or_default().push(index);
+        by_name.insert(&image.found.entry.name, index);
     }
     let hashes: Vec<Option<[u8; 32]>> = outside
         .par_iter()
@@ -207,9 +207,9 @@ pub(super) fn link_sources(pictures: &[Picture], outside: Vec<OutsideOriginal>, 
         for &index in &same {
             sources.groups.entry(index).or_insert_with(|| original.group.clone());
         }
-        // Of several pictures with one content the one with the right name is meant.
+        // Of several images with one content the one with the right name is meant.
         let meant = same.iter().copied().find(|&index| Some(index) == named);
-        sources.pictures.insert(original.source, meant.map_or(same, |index| vec![index]));
+        sources.images.insert(original.source, meant.map_or(same, |index| vec![index]));
     }
     sources
 }
@@ -217,7 +217,7 @@ pub(super) fn link_sources(pictures: &[Picture], outside: Vec<OutsideOriginal>, 
 /// The copies whose original is trained on, with the index of their original.
 pub(super) fn choose_copies(
     copies: Vec<FoundCopy>,
-    pictures: &[Picture],
+    images: &[Image],
     sources: &Sources,
     roots: &Roots,
     steps: &Steps,
@@ -225,20 +225,20 @@ pub(super) fn choose_copies(
 ) -> Result<Vec<(FoundCopy, usize)>> {
     let mut by_path: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut by_stem: HashMap<(usize, &str), Vec<usize>> = HashMap::new();
-    for (index, picture) in pictures.iter().enumerate().filter(|(_, picture)| roots.is_home(picture)) {
-        let path = groups::without_extension(&picture.found.entry.name);
+    for (index, image) in images.iter().enumerate().filter(|(_, image)| roots.is_home(image)) {
+        let path = groups::without_extension(&image.found.entry.name);
         by_path.entry(path).or_default().push(index);
-        by_stem.entry((picture.found.class, groups::file_name(path))).or_default().push(index);
+        by_stem.entry((image.found.class, groups::file_name(path))).or_default().push(index);
     }
-    let is_trained = |index: usize| pictures[index].split == Some(Split::Train);
+    let is_trained = |index: usize| images[index].split == Some(Split::Train);
     let found = copies.len();
     let (mut chosen, mut orphans, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
     for copy in copies {
         let originals = match &copy.original {
-            Link::Source(source) => sources.pictures.get(source),
+            Link::Source(source) => sources.images.get(source),
             Link::Stem(stem) => by_path.get(stem.as_str()).or_else(|| by_stem.get(&(copy.class, groups::file_name(stem)))),
         };
-        // Where a copy may belong to several pictures it is used only if all of them are trained on.
+        // Where a copy may belong to several images it is used only if all of them are trained on.
         match originals.map(Vec::as_slice).unwrap_or_default() {
             [] => orphans.push(copy.entry.name),
             &[first, ref others @ ..] if is_trained(first) && others.iter().all(|&index| is_trained(index)) => {
@@ -252,14 +252,14 @@ pub(super) fn choose_copies(
         let place = roots.augmented.or(roots.synthetic);
         return Err(Error::input(
             place.map_or_else(|| "the augmented copies".into(), |root| root.display().to_string()),
-            format!("none of {} belongs to a picture of the data, e.g. {}", count(found, "copy", "copies"), orphans[0]),
+            format!("none of {} belongs to an image of the data, e.g. {}", count(found, "copy", "copies"), orphans[0]),
         )
-        .expected("copies made from the very pictures that are trained on")
+        .expected("copies made from the very images that are trained on")
         .hint("Run `mien augment` on the data, or give the right --augmented"));
     }
     if let Some(first) = held_back.first() {
         let what = count(held_back.len(), "augmented copy", "augmented copies");
-        notes.left_out.push(format!("{what} of pictures outside of train not used, e.g. {first}"));
+        notes.left_out.push(format!("{what} of images outside of train not used, e.g. {first}"));
     }
     if let Some(first) = orphans.first() {
         let what = count(orphans.len(), "augmented copy", "augmented copies");
@@ -268,18 +268,18 @@ pub(super) fn choose_copies(
     Ok(chosen)
 }
 
-/// Reads the chosen copies; one that equals a validation or test picture is left out.
+/// Reads the chosen copies; one that equals a validation or test image is left out.
 pub(super) fn read_copies(
     copies: Vec<(FoundCopy, usize)>,
-    pictures: &[Picture],
+    images: &[Image],
     budget: &Budget,
     steps: &Steps,
     notes: &mut Notes,
 ) -> Vec<(FoundCopy, usize, Content)> {
-    let held_out: HashSet<[u8; 32]> = pictures
+    let held_out: HashSet<[u8; 32]> = images
         .iter()
-        .filter(|picture| matches!(picture.split, Some(Split::Valid | Split::Test)))
-        .map(|picture| picture.content.pixel_hash)
+        .filter(|image| matches!(image.split, Some(Split::Valid | Split::Test)))
+        .map(|image| image.content.pixel_hash)
         .collect();
     let read: Vec<_> = copies
         .into_par_iter()
@@ -303,7 +303,7 @@ pub(super) fn read_copies(
     }
     if let Some(first) = equal.first() {
         let what = count(equal.len(), "augmented copy", "augmented copies");
-        notes.left_out.push(format!("{what} equal to a validation or test picture not used, e.g. {first}"));
+        notes.left_out.push(format!("{what} equal to a validation or test image not used, e.g. {first}"));
     }
     usable
 }

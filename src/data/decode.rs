@@ -1,4 +1,4 @@
-//! Reading pictures: the bytes of a file become 8-bit RGB, the way Pillow 11.2.1 gives it for
+//! Reading images: the bytes of a file become 8-bit RGB, the way Pillow 11.2.1 gives it for
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
 //!
 //! The format is told by content, never by the file's ending. What becomes of each kind of pixel:
@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 8-bit RGB | the same |
 //! | grey of 1, 2, 4, 8 bits | stretched to 0..=255 (times 255, 85, 17, 1), then R = G = B |
-//! | grey of 16 bits, no alpha | **clipped**: `min(value, 255)`. Nearly every such picture turns white; Pillow does just that |
+//! | grey of 16 bits, no alpha | **clipped**: `min(value, 255)`. Nearly every such image turns white; Pillow does just that |
 //! | RGB, RGBA, grey + alpha of 16 bits | the high byte of each channel |
 //! | palette | its colour; in a PNG, an index beyond the palette is black |
 //! | alpha, or a transparent colour | dropped, never blended |
@@ -46,7 +46,7 @@ pub const MAX_SIDE: usize = 8192;
 /// 16-bit coefficients) and an animated WebP.
 pub const MAX_BYTES: usize = 256 << 20;
 
-/// The endings by which a scan of a folder finds pictures, in lower case.
+/// The endings by which a scan of a folder finds images, in lower case.
 const ENDINGS: [&str; 9] = ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "webp", "tif", "tiff"];
 
 /// Why a file could not be decoded: one short line without the path, which the caller adds.
@@ -60,8 +60,8 @@ pub enum DecodeError {
     #[error("not an image: it looks like {0}")]
     NotAnImage(&'static str),
 
-    /// The file ends before the picture does.
-    #[error("truncated {0}: the file ends before the picture does")]
+    /// The file ends before the image does.
+    #[error("truncated {0}: the file ends before the image does")]
     Truncated(&'static str),
 
     /// The bytes contradict the format or themselves.
@@ -100,7 +100,7 @@ pub enum DecodeError {
 /// largest difference is 5, the mean 0.12; the same reduced to 48x48: 77.1 %, 99.94 %, 4 and 0.32.
 ///
 /// TIFF is read where the `image` crate reads it: not with floating-point, LAB or palette samples of fewer than 8 bits, nor
-/// group 3 fax; that is an error, and so is JPEG inside of TIFF. Of an animation, the first picture is read.
+/// group 3 fax; that is an error, and so is JPEG inside of TIFF. Of an animation, the first image is read.
 ///
 /// # Errors
 /// A [`DecodeError`] that says what is wrong. Limits ([`MAX_SIDE`], [`MAX_BYTES`]) are checked on the header.
@@ -116,7 +116,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     Ok(upright(image, orientation))
 }
 
-/// Whether a scan of a folder takes `path` for a picture, by its ending in any case: jpg, jpeg, jpe, jfif, png, bmp, webp,
+/// Whether a scan of a folder takes `path` for an image, by its ending in any case: jpg, jpeg, jpe, jfif, png, bmp, webp,
 /// tif, tiff.
 pub fn is_image_path(path: &Path) -> bool {
     path.extension()
@@ -130,10 +130,10 @@ pub fn is_grey(image: &RgbImage) -> bool {
     image.pixels.chunks(48).all(|block| block.chunks_exact(3).fold(0, |differs, p| differs | (p[0] ^ p[1]) | (p[1] ^ p[2])) == 0)
 }
 
-/// The picture as an 8-bit RGB PNG, compressed for speed rather than size.
+/// The image as an 8-bit RGB PNG, compressed for speed rather than size.
 ///
 /// # Panics
-/// For a picture without pixels, which PNG cannot hold.
+/// For an image without pixels, which PNG cannot hold.
 pub fn encode_png(image: &RgbImage) -> Vec<u8> {
     let mut file = Vec::with_capacity(image.pixels.len() / 2 + 1024);
     let mut encoder = png::Encoder::new(&mut file, image.width as u32, image.height as u32);
@@ -144,7 +144,7 @@ pub fn encode_png(image: &RgbImage) -> Vec<u8> {
         writer.write_image_data(&image.pixels)?;
         writer.finish()
     });
-    written.expect("a picture with pixels can be written to memory as PNG");
+    written.expect("an image with pixels can be written to memory as PNG");
     file
 }
 
@@ -216,23 +216,23 @@ pub fn format(bytes: &[u8]) -> Result<Format, DecodeError> {
         }
     }
 
-    let pictures: [(bool, &str); 8] = [
-        (starts(b"GIF8"), "a GIF picture"),
-        (at(4, b"ftypavif") || at(4, b"ftypavis"), "an AVIF picture"),
-        (at(4, b"ftypheic") || at(4, b"ftypheix") || at(4, b"ftypmif1") || at(4, b"ftypmsf1"), "a HEIC picture"),
-        (starts(b"\0\0\0\x0cJXL ") || starts(b"\xff\x0a"), "a JPEG XL picture"),
-        (starts(b"\0\0\0\x0cjP  ") || starts(b"\xff\x4f\xff\x51"), "a JPEG 2000 picture"),
+    let images: [(bool, &str); 8] = [
+        (starts(b"GIF8"), "a GIF image"),
+        (at(4, b"ftypavif") || at(4, b"ftypavis"), "an AVIF image"),
+        (at(4, b"ftypheic") || at(4, b"ftypheix") || at(4, b"ftypmif1") || at(4, b"ftypmsf1"), "a HEIC image"),
+        (starts(b"\0\0\0\x0cJXL ") || starts(b"\xff\x0a"), "a JPEG XL image"),
+        (starts(b"\0\0\0\x0cjP  ") || starts(b"\xff\x4f\xff\x51"), "a JPEG 2000 image"),
         (starts(b"8BPS"), "a Photoshop document"),
         (starts(b"\0\0\x01\0"), "an icon"),
-        (matches!(bytes, [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..]), "a PNM picture"),
+        (matches!(bytes, [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..]), "a PNM image"),
     ];
-    if let Some((_, name)) = pictures.iter().find(|(found, _)| *found) {
+    if let Some((_, name)) = images.iter().find(|(found, _)| *found) {
         return Err(DecodeError::Unsupported(format!("{name}; JPEG, PNG, BMP, TIFF and WebP can be read")));
     }
     Err(DecodeError::NotAnImage(looks_like(bytes)))
 }
 
-/// What a file that is not a picture seems to be, for the error message.
+/// What a file that is not an image seems to be, for the error message.
 fn looks_like(bytes: &[u8]) -> &'static str {
     let head = &bytes[..bytes.len().min(1024)];
     if bytes.iter().all(|&byte| byte == 0) {
@@ -302,10 +302,10 @@ fn without_panic<T>(decoder: impl FnOnce() -> Result<T, DecodeError>) -> Result<
     QUIET.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(decoder));
     QUIET.set(false);
-    result.unwrap_or_else(|_| Err(corrupt("picture", "the decoder cannot cope with it")))
+    result.unwrap_or_else(|_| Err(corrupt("image", "the decoder cannot cope with it")))
 }
 
-/// Refuses a picture by what its header says, before anything of its size is allocated.
+/// Refuses an image by what its header says, before anything of its size is allocated.
 fn check_size(format: &'static str, width: usize, height: usize, bytes_per_pixel: usize) -> Result<(), DecodeError> {
     if width == 0 || height == 0 {
         return Err(corrupt(format, format_args!("the header says {width}x{height} pixels")));
@@ -352,7 +352,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     let colours = jpeg_colours(&layout)?;
     check_size(JPEG, width, height, channels)?;
 
-    // Strict: otherwise a scan that ends early is filled with grey and called a picture.
+    // Strict: otherwise a scan that ends early is filled with grey and called an image.
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&layout.samples), options);
     decoder.decode_headers().map_err(jpeg_error)?;
@@ -388,7 +388,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
 }
 
 /// Follows the markers from the start to the end marker. Segments are jumped over by their length, so that the end marker of
-/// a thumbnail inside of one is not taken for the picture's; what follows the end marker does not matter.
+/// a thumbnail inside of one is not taken for the image's; what follows the end marker does not matter.
 fn walk_jpeg(bytes: &[u8]) -> Result<JpegLayout, DecodeError> {
     const SOF: [u8; 13] = [0xc0, 0xc1, 0xc2, 0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 0xce, 0xcf];
     const EOI: u8 = 0xd9;
@@ -449,7 +449,7 @@ fn walk_jpeg(bytes: &[u8]) -> Result<JpegLayout, DecodeError> {
         }
     }
     if layout.ids.is_empty() || !seen_scan {
-        return Err(corrupt(JPEG, "it ends without a picture"));
+        return Err(corrupt(JPEG, "it ends without an image"));
     }
     Ok(layout)
 }
@@ -670,7 +670,7 @@ fn decode_bmp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
 
 fn decode_webp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     const WEBP: &str = "WebP";
-    // The decoder allocates what the header of a lossy picture says, before it finds that the canvas is smaller.
+    // The decoder allocates what the header of a lossy image says, before it finds that the canvas is smaller.
     const KEYFRAME: &[u8] = &[0x9d, 0x01, 0x2a];
     for at in (0..bytes.len().saturating_sub(17)).filter(|&at| bytes[at..].starts_with(b"VP8 ")) {
         if bytes[at + 11..].starts_with(KEYFRAME) {
@@ -906,7 +906,7 @@ fn unpack_bits(samples: &[u8], row: usize, width: usize, depth: usize, rgb: impl
     pixels
 }
 
-/// How the picture is to be turned: the EXIF tag, or what the XMP block says where that is missing.
+/// How the image is to be turned: the EXIF tag, or what the XMP block says where that is missing.
 fn orientation(exif: &[u8], xmp: &[u8]) -> Orientation {
     let value = exif_orientation(exif).or_else(|| xmp_orientation(xmp)).unwrap_or(1);
     Orientation::from_exif(value).unwrap_or(Orientation::NoTransforms)
@@ -938,7 +938,7 @@ fn xmp_orientation(xmp: &[u8]) -> Option<u8> {
     })
 }
 
-/// Turns and mirrors the picture as its orientation asks.
+/// Turns and mirrors the image as its orientation asks.
 fn upright(image: RgbImage, orientation: Orientation) -> RgbImage {
     let (w, h) = (image.width, image.height);
     // Where the pixel (x, y) of the result comes from.
@@ -983,7 +983,7 @@ mod tests {
         std::fs::read(folder().join(name)).unwrap()
     }
 
-    /// Every picture of the folder: name, bytes, and what Pillow makes of it.
+    /// Every image of the folder: name, bytes, and what Pillow makes of it.
     fn fixtures() -> Vec<(String, Vec<u8>, RgbImage)> {
         let mut names: Vec<String> = std::fs::read_dir(folder())
             .unwrap()
@@ -1054,12 +1054,12 @@ mod tests {
             "not an image: it looks like an HTML page; the download may have been answered with an error page"
         );
         assert_eq!(error_of(b"just a few words\n"), "not an image: it looks like text");
-        assert_eq!(error_of(b"BMW builds cars, and this is no picture"), "not an image: it looks like text");
+        assert_eq!(error_of(b"BMW builds cars, and this is no image"), "not an image: it looks like text");
         assert_eq!(error_of(b"{\"error\": 404}"), "not an image: it looks like JSON text");
         assert_eq!(error_of(&[0; 5000]), "not an image: it looks like nothing but zero bytes");
         assert_eq!(error_of(b"PK\x03\x04\0\0"), "not an image: it looks like a ZIP archive");
         assert!(error_of(b"version https://git-lfs.github.com/spec/v1\noid ...").contains("git lfs pull"));
-        assert_eq!(error_of(b"GIF89a\x01\0\x01\0"), "unsupported: a GIF picture; JPEG, PNG, BMP, TIFF and WebP can be read");
+        assert_eq!(error_of(b"GIF89a\x01\0\x01\0"), "unsupported: a GIF image; JPEG, PNG, BMP, TIFF and WebP can be read");
     }
 
     #[test]
@@ -1069,7 +1069,7 @@ mod tests {
             let bytes = fixture(name);
             for length in 0..bytes.len() {
                 let found = decode(&bytes[..length]);
-                assert!(found.is_err(), "{name}: {length} of {} bytes were taken for a whole picture", bytes.len());
+                assert!(found.is_err(), "{name}: {length} of {} bytes were taken for a whole image", bytes.len());
             }
             assert!(error_of(&bytes[..bytes.len() - 3]).starts_with("truncated"), "{name}");
         }
@@ -1150,7 +1150,7 @@ mod tests {
 
     #[test]
     fn a_png_that_swells_beyond_its_header_is_stopped() {
-        // 64 MiB of zeros in 64 KiB of data, for a picture of one pixel and as a text.
+        // 64 MiB of zeros in 64 KiB of data, for an image of one pixel and as a text.
         let mut bomb = Vec::new();
         let mut encoder = png::Encoder::new(&mut bomb, 8192, 8192);
         encoder.set_color(png::ColorType::Grayscale);
@@ -1199,7 +1199,7 @@ mod tests {
     }
 
     #[test]
-    fn one_coloured_pixel_makes_a_picture_not_grey() {
+    fn one_coloured_pixel_makes_a_image_not_grey() {
         for at in 0..33 * 3 {
             let mut image = RgbImage::new(11, 3, vec![77; 99]);
             assert!(is_grey(&image));

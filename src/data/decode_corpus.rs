@@ -1,6 +1,6 @@
-//! Hostile files for [`decode`]: small valid pictures of every format, damaged in ways that keep enough of the structure to get
+//! Hostile files for [`decode`]: small valid images of every format, damaged in ways that keep enough of the structure to get
 //! past the first checks (check sums are put right again, lengths are edited, parts are repeated), and files made up from
-//! nothing but the rules of a format. Whatever comes, the answer is a picture within the limits or one line that says what is
+//! nothing but the rules of a format. Whatever comes, the answer is an image within the limits or one line that says what is
 //! wrong.
 //!
 //! Each case is a function of its number, so that a failure is reproduced by that number alone.
@@ -20,7 +20,7 @@ const EDGES: [u32; 24] = [
     0xfffffff0, 0xffffffff,
 ];
 
-/// Every valid picture there is to start from.
+/// Every valid image there is to start from.
 pub fn seeds() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -67,7 +67,7 @@ pub fn judge(file: &[u8]) -> Result<(), String> {
             let (width, height) = (image.width, image.height);
             let sizes_fit = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
             if !sizes_fit || image.pixels.len() != width * height * 3 || image.pixels.len() > MAX_BYTES {
-                return Err(format!("a picture of {width}x{height} with {} bytes", image.pixels.len()));
+                return Err(format!("an image of {width}x{height} with {} bytes", image.pixels.len()));
             }
         }
         Err(error) => {
@@ -702,7 +702,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn damaged_files_are_answered_with_a_picture_or_one_line() {
+    fn damaged_files_are_answered_with_a_image_or_one_line() {
         // The workers are not waited for: one that hangs could not be.
         const WORKERS: u64 = 2;
         let (told, answers) = mpsc::channel();
@@ -733,8 +733,8 @@ mod tests {
     #[test]
     fn the_cases_get_past_the_first_checks() {
         let seeds = seeds();
-        let pictures = (0..2000).filter(|&number| decode(&case(&seeds, number)).is_ok()).count();
-        assert!((300..1700).contains(&pictures), "{pictures} of 2000");
+        let images = (0..2000).filter(|&number| decode(&case(&seeds, number)).is_ok()).count();
+        assert!((300..1700).contains(&images), "{images} of 2000");
     }
 
     /// The first WebP of the seeds whose pixels are lossy, and its chunk of them.
@@ -783,7 +783,7 @@ mod tests {
         let head = [0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0];
         let frame = [&head[..], &riff_chunks(&[alpha, lossy_pixels()])].concat();
         let animated = extended(0x12, 64, &[(b"ANIM".to_vec(), vec![0; 6]), (b"ANMF".to_vec(), frame)]);
-        assert_eq!(decode(&animated).unwrap_err().to_string(), "corrupt picture: the decoder cannot cope with it");
+        assert_eq!(decode(&animated).unwrap_err().to_string(), "corrupt image: the decoder cannot cope with it");
     }
 
     #[test]

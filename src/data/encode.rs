@@ -1,4 +1,4 @@
-//! Writing pictures: pixels become the bytes of a JPEG or PNG file, by one thread, without allocating once its buffers have grown.
+//! Writing images: pixels become the bytes of a JPEG or PNG file, by one thread, without allocating once its buffers have grown.
 //!
 //! The JPEG files are equal, byte for byte, to what Pillow 11.2.1 (libjpeg-turbo) writes for
 //! `image.save(file, "JPEG", quality=quality, subsampling=subsampling)`. The same pixels give the same bytes on every processor.
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::bitmap::Bitmap;
 use crate::simd::Level;
 
-/// How finely a JPEG keeps the colours of an RGB picture; the lightness is always kept in full. Coarser colours are averages.
+/// How finely a JPEG keeps the colours of an RGB image; the lightness is always kept in full. Coarser colours are averages.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subsampling {
     /// Colour in full.
@@ -46,7 +46,7 @@ impl Subsampling {
     }
 }
 
-/// One worker's tables and buffers, which grow with the largest picture and are kept.
+/// One worker's tables and buffers, which grow with the largest image and are kept.
 #[derive(Default)]
 pub struct Encoder {
     level: Level,
@@ -56,10 +56,10 @@ pub struct Encoder {
 
 impl Encoder {
     /// Writes a baseline JPEG of `quality` 1 to 100 (libjpeg's scale; beyond it the nearest counts) into `out`, which is cleared
-    /// before. A picture of one channel becomes a JPEG of one component; of `subsampling` it only bears a mark, as with Pillow.
+    /// before. An image of one channel becomes a JPEG of one component; of `subsampling` it only bears a mark, as with Pillow.
     ///
     /// # Panics
-    /// For a picture without pixels, or with a side of more than 65535, neither of which JPEG can hold.
+    /// For an image without pixels, or with a side of more than 65535, neither of which JPEG can hold.
     pub fn jpeg(&mut self, image: &Bitmap, quality: u8, subsampling: Subsampling, out: &mut Vec<u8>) {
         let sides = 1..=usize::from(u16::MAX);
         assert!(sides.contains(&image.width) && sides.contains(&image.height), "{image:?} cannot be a JPEG: sides of 1 to 65535");
@@ -69,7 +69,7 @@ impl Encoder {
     /// Writes a PNG of 8 bits, grey or RGB, into `out`, which is cleared before; compressed for speed more than for size.
     ///
     /// # Panics
-    /// For a picture without pixels, which PNG cannot hold.
+    /// For an image without pixels, which PNG cannot hold.
     pub fn png(&mut self, image: &Bitmap, out: &mut Vec<u8>) {
         assert!(image.width > 0 && image.height > 0, "{image:?} cannot be a PNG: it has no pixels");
         self.png.write(self.level, image, out);
@@ -102,8 +102,8 @@ mod tests {
         file: [usize; 2],
     }
 
-    /// A picture of slopes and noise of a given strength, with a flat part.
-    fn picture(width: usize, height: usize, channels: usize, noise: u32) -> Bitmap {
+    /// An image of slopes and noise of a given strength, with a flat part.
+    fn image(width: usize, height: usize, channels: usize, noise: u32) -> Bitmap {
         let mut state = (width * 31 + height * 7 + channels) as u32;
         let mut pixels = Vec::new();
         for y in 0..height {
@@ -141,7 +141,7 @@ mod tests {
         let mut encoders = encoders();
         for (width, height) in SHAPES {
             for (channels, noise) in [(1, 1), (3, 1), (1, 4), (3, 9), (3, 50), (1, 56), (3, 256)] {
-                let image = picture(width, height, channels, noise);
+                let image = image(width, height, channels, noise);
                 let files: Vec<Vec<u8>> = encoders
                     .iter_mut()
                     .map(|encoder| {
@@ -176,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_is_close_to_its_picture() {
+    fn a_jpeg_is_close_to_its_image() {
         let mut encoder = Encoder::default();
         let mut file = Vec::new();
         for (width, height) in SHAPES {
             for channels in [1, 3] {
                 // Without noise colours survive subsampling but for the flat part's edge.
-                let image = picture(width, height, channels, 1);
+                let image = image(width, height, channels, 1);
                 for (subsampling, quality, most) in [
                     (Subsampling::S444, 100, 0.9),
                     (Subsampling::S444, 75, 8.0),
@@ -204,7 +204,7 @@ mod tests {
     fn long_sides_are_written() {
         let mut file = Vec::new();
         for (width, height) in [(65535, 1), (1, 65535), (8192, 9)] {
-            let image = picture(width, height, 3, 9);
+            let image = image(width, height, 3, 9);
             Encoder::default().jpeg(&image, 90, Subsampling::S420, &mut file);
             let size = file.windows(2).position(|two| two == [0xff, 0xc0]).unwrap() + 5;
             assert_eq!(file[size..size + 4], [(height as u16).to_be_bytes(), (width as u16).to_be_bytes()].concat());
@@ -214,13 +214,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "cannot be a JPEG")]
-    fn a_picture_without_pixels_is_no_jpeg() {
+    fn an_image_without_pixels_is_no_jpeg() {
         Encoder::default().jpeg(&Bitmap::new(0, 4, 3, Vec::new()), 90, Subsampling::S444, &mut Vec::new());
     }
 
     #[test]
     #[should_panic(expected = "cannot be a PNG")]
-    fn a_picture_without_pixels_is_no_png() {
+    fn an_image_without_pixels_is_no_png() {
         Encoder::default().png(&Bitmap::new(4, 0, 1, Vec::new()), &mut Vec::new());
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// Where a picture's group key came from; the first that applies is taken, in this order.
+/// Where an image's group key came from; the first that applies is taken, in this order.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupRule {
@@ -47,7 +47,7 @@ pub fn regex_key(regex: &Regex, name: &str) -> Option<String> {
     find(file_name(name)).or_else(|| find(name))
 }
 
-/// The data set that a picture comes from, as its file name tells: `ExpW`, `FER2013` (`Angry.31888.jpg`) or `drawn`.
+/// The data set that an image comes from, as its file name tells: `ExpW`, `FER2013` (`Angry.31888.jpg`) or `drawn`.
 ///
 /// MMAFEDB mixes the first two with very different class shares: a network can score by telling the sources apart.
 pub fn source(name: &str) -> Option<&'static str> {
@@ -81,10 +81,10 @@ pub fn without_extension(name: &str) -> &str {
     name.get(..folder + stem(name).len()).unwrap_or(name)
 }
 
-/// Joins what belongs together: pictures of one key, and pictures of one content.
+/// Joins what belongs together: images of one key, and images of one content.
 ///
-/// `keys[i]` is the key of picture `i` (none: its content alone decides), `contents[i]` its hashes, any of which makes two pictures
-/// exact duplicates. Returns a group number per picture; numbers count from 0 in the order of first appearance.
+/// `keys[i]` is the key of image `i` (none: its content alone decides), `contents[i]` its hashes, any of which makes two images
+/// exact duplicates. Returns a group number per image; numbers count from 0 in the order of first appearance.
 pub fn unite<const N: usize>(keys: &[Option<&str>], contents: &[[[u8; 32]; N]]) -> Vec<usize> {
     let mut parents: Vec<usize> = (0..keys.len()).collect();
     let mut by_key: HashMap<&str, usize> = HashMap::new();
@@ -108,7 +108,7 @@ pub fn unite<const N: usize>(keys: &[Option<&str>], contents: &[[[u8; 32]; N]]) 
         .collect()
 }
 
-/// A name per group that does not depend on the order of the pictures: its smallest key, or its smallest content.
+/// A name per group that does not depend on the order of the images: its smallest key, or its smallest content.
 pub fn name_groups(groups: &[usize], keys: &[Option<&str>], hashes: &[[u8; 32]]) -> Vec<String> {
     let count = groups.iter().max().map_or(0, |last| last + 1);
     let mut key_of: Vec<Option<&str>> = vec![None; count];

@@ -1,4 +1,4 @@
-//! Finding the pictures: folders of classes, train/valid/test folders of them, lists, and `fer2013.csv`.
+//! Finding the images: folders of classes, train/valid/test folders of them, lists, and `fer2013.csv`.
 //!
 //! Nothing is decoded here, and nothing is dropped in silence: what is found and cannot be used comes back by name.
 
@@ -18,7 +18,7 @@ use super::manifest::MANIFEST;
 use super::{Origin, Split, Unreadable};
 use crate::error::{Error, Result};
 
-/// How a root keeps its pictures.
+/// How a root keeps its images.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
@@ -32,7 +32,7 @@ pub enum Layout {
     Fer2013,
 }
 
-/// One picture as it was found.
+/// One image as it was found.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Path relative to the root, `/` separated.
@@ -50,7 +50,7 @@ pub struct Entry {
 /// What a root holds.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// How the root keeps its pictures.
+    /// How the root keeps its images.
     pub layout: Layout,
     /// Sorted by name.
     pub entries: Vec<Entry>,
@@ -58,7 +58,7 @@ pub struct Scan {
     pub labels: BTreeSet<String>,
     /// Broken links, missing files and bad rows.
     pub unreadable: Vec<Unreadable>,
-    /// What was found and is no picture, with counts.
+    /// What was found and is no image, with counts.
     pub left_out: Vec<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
@@ -77,17 +77,17 @@ impl Scan {
     }
 }
 
-/// Finds the pictures of `root`.
+/// Finds the images of `root`.
 ///
 /// # Errors
-/// The root is not there or is of no known layout, mixes two layouts, has no class folders or no pictures; a list is malformed.
+/// The root is not there or is of no known layout, mixes two layouts, has no class folders or no images; a list is malformed.
 pub fn scan(root: &Path) -> Result<Scan> {
     let about = fs::metadata(root).map_err(|error| Error::io("read", root, error))?;
     let mut scan = if about.is_dir() { scan_folder(root)? } else { scan_file(root)? };
     if scan.entries.is_empty() && scan.unreadable.is_empty() {
         let labels: Vec<&String> = scan.labels.iter().collect();
         let inside = if labels.is_empty() { String::new() } else { format!(" in {}", list(&labels)) };
-        return Err(Error::at(root, format!("holds no pictures{inside}")).expected(EXPECTED).hint(scan.left_out.join("; ")));
+        return Err(Error::at(root, format!("holds no images{inside}")).expected(EXPECTED).hint(scan.left_out.join("; ")));
     }
     // Two names that differ in bytes that are no UTF-8 look the same; their paths tell them apart.
     scan.entries.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.origin.path().cmp(&b.origin.path())));
@@ -100,7 +100,7 @@ const EXPECTED: &str =
 
 /// Folder names that operating systems and archives leave behind.
 const LITTER_FOLDERS: [&str; 4] = ["__macosx", "@eadir", "lost+found", "$recycle.bin"];
-/// Files beside the pictures that say nothing about them.
+/// Files beside the images that say nothing about them.
 const LITTER_FILES: [&str; 4] = ["thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"];
 
 /// The split a folder's name stands for.
@@ -121,7 +121,7 @@ pub(crate) fn is_hidden(name: &OsStr) -> bool {
 
 // ---------------------------------------------------------------------------------------------------------------- folders
 
-/// A folder's own subfolders (name, path), and the pictures that lie loose beside them.
+/// A folder's own subfolders (name, path), and the images that lie loose beside them.
 struct Folder {
     subfolders: Vec<(String, PathBuf)>,
     loose: Vec<String>,
@@ -161,7 +161,7 @@ pub(crate) struct Tree {
     pub(crate) layout: Layout,
     /// In order of split folder and name.
     pub(crate) classes: Vec<ClassFolder>,
-    /// Pictures outside of any class folder, as paths below the root.
+    /// Images outside of any class folder, as paths below the root.
     pub(crate) loose: Vec<String>,
 }
 
@@ -182,7 +182,7 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
     if folder.subfolders.is_empty() {
         let found = match folder.loose.len() {
             0 => "is empty: it holds no class folders".to_owned(),
-            loose => format!("holds {} but no class folders", count(loose, "picture", "pictures")),
+            loose => format!("holds {} but no class folders", count(loose, "image", "images")),
         };
         return Err(Error::at(root, found).expected(EXPECTED).hint(list_hint(root)));
     }
@@ -223,17 +223,17 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-/// A class folder that is a link to the root, or higher, would bring all pictures in again as that class.
+/// A class folder that is a link to the root, or higher, would bring all images in again as that class.
 fn refuse_a_way_back(root: &Path, folder: &Path) -> Result<()> {
     match (root.canonicalize(), folder.canonicalize()) {
         (Ok(root), Ok(target)) if root.starts_with(&target) => Err(Error::at(folder, "is a link back to a folder around it")
-            .expected("a folder of pictures")
+            .expected("a folder of images")
             .hint("Remove the link")),
         _ => Ok(()),
     }
 }
 
-/// Whether a folder holds pictures and no folders.
+/// Whether a folder holds images and no folders.
 pub(crate) fn is_flat(root: &Path) -> Result<bool> {
     let folder = open_folder(root)?;
     Ok(folder.subfolders.is_empty() && !folder.loose.is_empty())
@@ -241,7 +241,7 @@ pub(crate) fn is_flat(root: &Path) -> Result<bool> {
 
 fn scan_folder(root: &Path) -> Result<Scan> {
     let tree = class_folders(root)?;
-    let mut litter = NotPictures { loose: tree.loose, ..NotPictures::default() };
+    let mut litter = NotImages { loose: tree.loose, ..NotImages::default() };
     let mut scan = Scan::new(tree.layout);
     for class in &tree.classes {
         scan_class(root, &class.label, &class.path, class.split, &mut scan, &mut litter)?;
@@ -279,14 +279,14 @@ fn is_list(path: &Path) -> bool {
     path.extension().and_then(OsStr::to_str).is_some_and(|end| matches!(end.to_lowercase().as_str(), "csv" | "jsonl"))
 }
 
-/// Finds the pictures of one class folder and of the folders inside of it.
+/// Finds the images of one class folder and of the folders inside of it.
 fn scan_class(
     root: &Path,
     label: &str,
     folder: &Path,
     split: Option<Split>,
     scan: &mut Scan,
-    litter: &mut NotPictures,
+    litter: &mut NotImages,
 ) -> Result<()> {
     scan.labels.insert(label.to_owned());
     // A linked folder is followed; walkdir reports a link that leads back into the walk instead of following it.
@@ -342,7 +342,7 @@ fn note_walk_error(root: &Path, folder: &Path, error: &walkdir::Error, scan: &mu
         scan.warnings.push(format!("{name} is a link back to {}: not followed", relative_name(root, ancestor)));
         return Ok(());
     }
-    // A broken link is one lost picture; a folder that may not be read would be an unknown number of them.
+    // A broken link is one lost image; a folder that may not be read would be an unknown number of them.
     let is_link = path.symlink_metadata().is_ok_and(|about| about.file_type().is_symlink());
     let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
     if is_link {
@@ -362,16 +362,16 @@ pub(crate) fn relative_name(root: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
-/// Counts what lies in the folders and is no picture of a class.
+/// Counts what lies in the folders and is no image of a class.
 #[derive(Default)]
-pub(crate) struct NotPictures {
+pub(crate) struct NotImages {
     by_ending: BTreeMap<String, usize>,
     first: Option<String>,
-    /// Pictures outside of any class folder, as paths below the root.
+    /// Images outside of any class folder, as paths below the root.
     pub(crate) loose: Vec<String>,
 }
 
-impl NotPictures {
+impl NotImages {
     /// Takes note of a file in a class folder, by its path below the root.
     pub(crate) fn in_class(&mut self, name: &str) {
         let file = name.rsplit('/').next().unwrap_or(name);
@@ -391,12 +391,12 @@ impl NotPictures {
         if let Some(first) = self.first {
             let total = self.by_ending.values().sum();
             let kinds: Vec<String> = self.by_ending.iter().map(|(ending, number)| format!("{number} {ending}")).collect();
-            let what = count(total, "file in the class folders is no picture", "files in the class folders are no pictures");
+            let what = count(total, "file in the class folders is no image", "files in the class folders are no images");
             notes.push(format!("{what} ({}), e.g. {first}", kinds.join(", ")));
         }
         if let Some(first) = self.loose.first() {
             let what =
-                count(self.loose.len(), "picture lies outside of any class folder", "pictures lie outside of any class folder");
+                count(self.loose.len(), "image lies outside of any class folder", "images lie outside of any class folder");
             notes.push(format!("{what}, e.g. {first}"));
         }
         notes
@@ -527,7 +527,7 @@ fn list_entries(list_path: &Path, rows: Vec<Row>) -> Result<Scan> {
         if let Some((line, other, other_split)) = seen.get(&name) {
             if *other != label || *other_split != split {
                 return Err(at(format!("lists {name} again, which line {line} has with another label or split"))
-                    .expected("each picture once"));
+                    .expected("each image once"));
             }
             repeated += 1;
             continue;
@@ -633,14 +633,14 @@ fn push_pixels(cell: &[u8], buffer: &mut Vec<u8>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{write, write_picture};
+    use super::super::testing::{write, write_image};
     use super::*;
 
-    /// A folder with these pictures.
+    /// A folder with these images.
     fn tree(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (number, name) in names.iter().enumerate() {
-            write_picture(folder.path(), name, number as u32);
+            write_image(folder.path(), name, number as u32);
         }
         folder
     }
@@ -696,9 +696,9 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         assert!(refused(empty.path()).contains("is empty"));
         assert!(refused(&empty.path().join("gone")).contains("no such file or folder"));
-        assert!(refused(tree(&["a.png"]).path()).contains("holds 1 picture but no class folders"));
+        assert!(refused(tree(&["a.png"]).path()).contains("holds 1 image but no class folders"));
         fs::create_dir_all(empty.path().join("happy")).unwrap();
-        assert!(refused(empty.path()).contains("holds no pictures in `happy`"));
+        assert!(refused(empty.path()).contains("holds no images in `happy`"));
         let wrapped = refused(tree(&["MMAFEDB/train/happy/a.png"]).path());
         assert!(wrapped.contains("holds only the folder `MMAFEDB`") && wrapped.contains("Give "), "{wrapped}");
         let listed = tempfile::tempdir().unwrap();
@@ -722,8 +722,8 @@ mod tests {
         assert_eq!(
             scan.left_out,
             [
-                "4 files in the class folders are no pictures (1 .mp4, 2 .txt, 1 no ending), e.g. happy/film.mp4",
-                "1 picture lies outside of any class folder, e.g. loose.png"
+                "4 files in the class folders are no images (1 .mp4, 2 .txt, 1 no ending), e.g. happy/film.mp4",
+                "1 image lies outside of any class folder, e.g. loose.png"
             ]
         );
     }
@@ -801,7 +801,7 @@ mod tests {
             ("path,label,split\na.png,happy,dev\n", "line 2: has the split `dev`"),
             ("path,label,split\na.png,happy,train\nb.png,sad,\n", "line 3: has no split while line 2 has one"),
             ("path,label\na.png,happy\na.png,sad\n", "line 3: lists a.png again"),
-            ("path,label\n", "holds no pictures"),
+            ("path,label\n", "holds no images"),
         ] {
             write(root.path(), "list.csv", text);
             let found = refused(&root.path().join("list.csv"));

@@ -30,10 +30,10 @@ pub fn load(config: &DataConfig, seed: u64, progress: &(dyn Fn(usize, usize) + S
     load_for(config, seed, Aim::Train, progress)
 }
 
-/// Loads the pictures of `root` for an evaluation: with the configuration and the seed of a run, its very splits.
+/// Loads the images of `root` for an evaluation: with the configuration and the seed of a run, its very splits.
 ///
-/// Other than [`load`] it needs no train pictures and no validation pictures, takes a single class, keeps classes of `config.classes`
-/// that have no pictures, adds neither copies nor synthetic pictures nor takes a subset, and reports leaks without refusing them. A
+/// Other than [`load`] it needs no train images and no validation images, takes a single class, keeps classes of `config.classes`
+/// that have no images, adds neither copies nor synthetic images nor takes a subset, and reports leaks without refusing them. A
 /// flat folder becomes a test set as a whole with `config.split = [0.0, 0.0, 1.0]`.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ enum Aim {
     Evaluate,
 }
 
-/// What is told to the user beside the pictures.
+/// What is told to the user beside the images.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) unreadable: Vec<Unreadable>,
@@ -61,10 +61,10 @@ pub(super) struct Notes {
 }
 
 /// An original that could be read.
-pub(super) struct Picture {
+pub(super) struct Image {
     pub(super) found: Found,
     pub(super) content: Content,
-    /// What it shares with the pictures of its group, beside an equal content.
+    /// What it shares with the images of its group, beside an equal content.
     pub(super) key: Option<String>,
     pub(super) rule: GroupRule,
     /// What it is used for; `None`: not used.
@@ -73,7 +73,7 @@ pub(super) struct Picture {
 
 /// The folders beside `root`.
 pub(super) struct Roots<'a> {
-    /// Synthetic pictures to train on, apart from `root`.
+    /// Synthetic images to train on, apart from `root`.
     pub(super) synthetic: Option<&'a Path>,
     /// The augmenter's output, where it is another folder than the one that is trained on.
     pub(super) augmented: Option<&'a Path>,
@@ -87,7 +87,7 @@ impl<'a> Roots<'a> {
         let apart = |root: &&'a PathBuf, from: &Path| !same_place(root, from);
         let synthetic = config.synthetic.as_ref().filter(|root| train && apart(root, &config.root));
         let home = synthetic.unwrap_or(&config.root);
-        // In an evaluation the copies of synthetic pictures say nothing about the real ones.
+        // In an evaluation the copies of synthetic images say nothing about the real ones.
         let relevant = train || config.synthetic.is_none();
         let augmented = config.augmented.as_ref().filter(|root| relevant && apart(root, home));
         Self {
@@ -97,14 +97,14 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// Whether a picture is one of those that are trained on, and of which there are copies.
-    pub(super) fn is_home(&self, picture: &Picture) -> bool {
-        self.synthetic.is_none() || picture.found.synthetic
+    /// Whether an image is one of those that are trained on, and of which there are copies.
+    pub(super) fn is_home(&self, image: &Image) -> bool {
+        self.synthetic.is_none() || image.found.synthetic
     }
 
-    /// Whether a picture is one of `root`, which gives validation and test.
-    fn is_base(&self, picture: &Picture) -> bool {
-        self.synthetic.is_none() || !picture.found.synthetic
+    /// Whether an image is one of `root`, which gives validation and test.
+    fn is_base(&self, image: &Image) -> bool {
+        self.synthetic.is_none() || !image.found.synthetic
     }
 }
 
@@ -139,41 +139,41 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
     let steps = Steps { done: AtomicUsize::new(0), total: found.len() + outside_originals.len() + copies.len(), progress };
     let budget = Budget::new(config.cache_mb);
     let looked_at = found.len() + notes.unreadable.len();
-    let mut pictures = read_originals(found, &budget, &steps, &mut notes);
+    let mut images = read_originals(found, &budget, &steps, &mut notes);
     check_unreadable(config, &notes.unreadable, looked_at)?;
 
     // Group, split, check.
-    let sources = copies::link_sources(&pictures, outside_originals, &roots, &steps);
-    set_keys(&mut pictures, &sources, regex.as_ref(), &roots, config)?;
-    let by_manifest = pictures.iter().filter(|picture| picture.rule == GroupRule::Manifest).count();
+    let sources = copies::link_sources(&images, outside_originals, &roots, &steps);
+    set_keys(&mut images, &sources, regex.as_ref(), &roots, config)?;
+    let by_manifest = images.iter().filter(|image| image.rule == GroupRule::Manifest).count();
     if regex.is_some() && by_manifest > 0 {
-        let what = count(by_manifest, "picture has its group", "pictures have their groups");
+        let what = count(by_manifest, "image has its group", "images have their groups");
         notes.warnings.push(format!("{what} from the augmenter's manifest, where data.group_regex does not count"));
     }
-    split_base(&mut pictures, classes.names.len(), &roots, config, seed, aim, &mut notes)?;
+    split_base(&mut images, classes.names.len(), &roots, config, seed, aim, &mut notes)?;
     if let Some(root) = roots.synthetic {
-        take_synthetic(&mut pictures, root, config, &mut notes);
+        take_synthetic(&mut images, root, config, &mut notes);
     }
-    let group_names = name_groups(&pictures);
-    let leaks = settle_leaks(&mut pictures, &group_names, config, aim, &mut notes)?;
-    if aim == Aim::Train && config.drop_leaking && !pictures.iter().any(|picture| picture.split == Some(Split::Valid)) {
-        return Err(Error::input("data.drop_leaking", "leaves no valid pictures: every group of valid is in test too")
-            .expected("pictures to watch the training by")
+    let group_names = name_groups(&images);
+    let leaks = settle_leaks(&mut images, &group_names, config, aim, &mut notes)?;
+    if aim == Aim::Train && config.drop_leaking && !images.iter().any(|image| image.split == Some(Split::Valid)) {
+        return Err(Error::input("data.drop_leaking", "leaves no valid images: every group of valid is in test too")
+            .expected("images to watch the training by")
             .hint("Split anew with --resplit"));
     }
     if let Some(size) = config.debug_subset.filter(|size| *size < classes.names.len()) {
-        return Err(Error::input("data.debug_subset", format!("found {size}")).expected("one picture of each class or more"));
+        return Err(Error::input("data.debug_subset", format!("found {size}")).expected("one image of each class or more"));
     }
 
     // Add the copies of what is trained on.
     let copies_found = copies.len();
-    let copies = copies::choose_copies(copies, &pictures, &sources, &roots, &steps, &mut notes)?;
-    let copies = copies::read_copies(copies, &pictures, &budget, &steps, &mut notes);
+    let copies = copies::choose_copies(copies, &images, &sources, &roots, &steps, &mut notes)?;
+    let copies = copies::read_copies(copies, &images, &budget, &steps, &mut notes);
     check_unreadable(config, &notes.unreadable, looked_at + copies_found)?;
 
     // Put together.
-    let (group_rules, duplicates) = tell_groups(&pictures, &mut notes);
-    let mut used = assemble(pictures, copies, &group_names, &budget);
+    let (group_rules, duplicates) = tell_groups(&images, &mut notes);
+    let mut used = assemble(images, copies, &group_names, &budget);
     if let (Some(size), Aim::Train) = (config.debug_subset, aim) {
         used = take_subset(used, size, classes.names.len(), seed, &budget, &mut notes);
     }
@@ -198,8 +198,8 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
         seed,
     };
     check_classes(&mut dataset, aim)?;
-    let pictures = dataset.samples.iter().zip(contents).map(|(s, content)| (s.name.clone(), s.origin.clone(), content));
-    let store = ImageStore::new(pictures, budget);
+    let images = dataset.samples.iter().zip(contents).map(|(s, content)| (s.name.clone(), s.origin.clone(), content));
+    let store = ImageStore::new(images, budget);
     Ok((dataset, store))
 }
 
@@ -221,7 +221,7 @@ impl Steps<'_> {
     }
 }
 
-fn read_originals(found: Vec<Found>, budget: &Budget, steps: &Steps, notes: &mut Notes) -> Vec<Picture> {
+fn read_originals(found: Vec<Found>, budget: &Budget, steps: &Steps, notes: &mut Notes) -> Vec<Image> {
     let read: Vec<_> = found
         .into_par_iter()
         .map(|found| {
@@ -230,14 +230,14 @@ fn read_originals(found: Vec<Found>, budget: &Budget, steps: &Steps, notes: &mut
             (found, content)
         })
         .collect();
-    let mut pictures = Vec::with_capacity(read.len());
+    let mut images = Vec::with_capacity(read.len());
     for (found, content) in read {
         match content {
-            Ok(content) => pictures.push(Picture { found, content, key: None, rule: GroupRule::Content, split: None }),
+            Ok(content) => images.push(Image { found, content, key: None, rule: GroupRule::Content, split: None }),
             Err(reason) => notes.unreadable.push(Unreadable { name: found.entry.name, reason }),
         }
     }
-    pictures
+    images
 }
 
 fn check_unreadable(config: &DataConfig, unreadable: &[Unreadable], total: usize) -> Result<()> {
@@ -255,19 +255,19 @@ fn check_unreadable(config: &DataConfig, unreadable: &[Unreadable], total: usize
 
 // ----------------------------------------------------------------------------------------------------- groups and splits
 
-/// Gives every picture its group key, by the first rule that applies.
+/// Gives every image its group key, by the first rule that applies.
 fn set_keys(
-    pictures: &mut [Picture],
+    images: &mut [Image],
     sources: &Sources,
     regex: Option<&Regex>,
     roots: &Roots,
     config: &DataConfig,
 ) -> Result<()> {
     let mut unmatched = Vec::new();
-    let total = pictures.len();
-    for (index, picture) in pictures.iter_mut().enumerate() {
-        let in_base = roots.is_base(picture);
-        let entry = &picture.found.entry;
+    let total = images.len();
+    for (index, image) in images.iter_mut().enumerate() {
+        let in_base = roots.is_base(image);
+        let entry = &image.found.entry;
         let named = || groups::name_key(&entry.name).unzip();
         let (rule, key) = if let Some(group) = &entry.group {
             (Some(GroupRule::List), Some(group.clone()))
@@ -285,11 +285,11 @@ fn set_keys(
         } else {
             named()
         };
-        // A number or a photo in the name of a synthetic picture is not that of the real root.
+        // A number or a photo in the name of a synthetic image is not that of the real root.
         let apart = !in_base && rule != Some(GroupRule::List);
         let key = key.map(|key| if apart { format!("synthetic/{key}") } else { key });
-        picture.rule = rule.unwrap_or(GroupRule::Content);
-        picture.key = key;
+        image.rule = rule.unwrap_or(GroupRule::Content);
+        image.key = key;
     }
     if !unmatched.is_empty() {
         let shown = list(&unmatched[..unmatched.len().min(3)]);
@@ -307,31 +307,31 @@ fn set_keys(
     Ok(())
 }
 
-/// A group number for each of these pictures.
-fn group(pictures: &[&Picture]) -> Vec<usize> {
-    let keys: Vec<Option<&str>> = pictures.iter().map(|picture| picture.key.as_deref()).collect();
-    let contents: Vec<_> = pictures.iter().map(|picture| [picture.content.hash, picture.content.pixel_hash]).collect();
+/// A group number for each of these images.
+fn group(images: &[&Image]) -> Vec<usize> {
+    let keys: Vec<Option<&str>> = images.iter().map(|image| image.key.as_deref()).collect();
+    let contents: Vec<_> = images.iter().map(|image| [image.content.hash, image.content.pixel_hash]).collect();
     groups::unite(&keys, &contents)
 }
 
-/// The group's name of every picture. Pictures that are not used join no groups of others.
-fn name_groups(pictures: &[Picture]) -> Vec<String> {
-    let used: Vec<usize> = (0..pictures.len()).filter(|&index| pictures[index].split.is_some()).collect();
-    let chosen: Vec<&Picture> = used.iter().map(|&index| &pictures[index]).collect();
+/// The group's name of every image. Images that are not used join no groups of others.
+fn name_groups(images: &[Image]) -> Vec<String> {
+    let used: Vec<usize> = (0..images.len()).filter(|&index| images[index].split.is_some()).collect();
+    let chosen: Vec<&Image> = used.iter().map(|&index| &images[index]).collect();
     let numbers = group(&chosen);
-    let keys: Vec<Option<&str>> = chosen.iter().map(|picture| picture.key.as_deref()).collect();
-    let hashes: Vec<[u8; 32]> = chosen.iter().map(|picture| picture.content.hash).collect();
+    let keys: Vec<Option<&str>> = chosen.iter().map(|image| image.key.as_deref()).collect();
+    let hashes: Vec<[u8; 32]> = chosen.iter().map(|image| image.content.hash).collect();
     let names = groups::name_groups(&numbers, &keys, &hashes);
-    let mut of_picture = vec![String::new(); pictures.len()];
+    let mut of_image = vec![String::new(); images.len()];
     for (index, number) in used.into_iter().zip(numbers) {
-        of_picture[index].clone_from(&names[number]);
+        of_image[index].clone_from(&names[number]);
     }
-    of_picture
+    of_image
 }
 
-/// Splits the pictures of `root`: as given, or by group where no split is given or one is missing.
+/// Splits the images of `root`: as given, or by group where no split is given or one is missing.
 fn split_base(
-    pictures: &mut [Picture],
+    images: &mut [Image],
     classes: usize,
     roots: &Roots,
     config: &DataConfig,
@@ -339,19 +339,19 @@ fn split_base(
     aim: Aim,
     notes: &mut Notes,
 ) -> Result<()> {
-    let base: Vec<usize> = (0..pictures.len()).filter(|&index| roots.is_base(&pictures[index])).collect();
-    let given = !config.resplit && base.iter().any(|&index| pictures[index].found.entry.split.is_some());
+    let base: Vec<usize> = (0..images.len()).filter(|&index| roots.is_base(&images[index])).collect();
+    let given = !config.resplit && base.iter().any(|&index| images[index].found.entry.split.is_some());
     if !given {
-        assign(pictures, &base, classes, config.split, seed);
+        assign(images, &base, classes, config.split, seed);
     } else {
         for &index in &base {
-            pictures[index].split = pictures[index].found.entry.split;
+            images[index].split = images[index].found.entry.split;
         }
-        let has = |split| base.iter().any(|&index| pictures[index].split == Some(split));
+        let has = |split| base.iter().any(|&index| images[index].split == Some(split));
         let [_, valid, test] = config.split;
         let missing = [0.0, if has(Split::Valid) { 0.0 } else { valid }, if has(Split::Test) { 0.0 } else { test }];
         let taken: f64 = missing.iter().sum();
-        // An evaluation's shares of [0, 0, 1] are for data without any splits: train pictures never become test pictures.
+        // An evaluation's shares of [0, 0, 1] are for data without any splits: train images never become test images.
         if taken > 0.0 && taken < 1.0 && has(Split::Train) {
             let shares: Vec<String> = [Split::Valid, Split::Test]
                 .into_iter()
@@ -360,16 +360,16 @@ fn split_base(
                 .collect();
             let root = config.root.display();
             notes.warnings.push(format!("{root}: comes without; taken by group: {}", shares.join(", ")));
-            let train: Vec<usize> = base.iter().copied().filter(|&index| pictures[index].split == Some(Split::Train)).collect();
-            assign(pictures, &train, classes, [1.0 - taken, missing[1], missing[2]], seed);
+            let train: Vec<usize> = base.iter().copied().filter(|&index| images[index].split == Some(Split::Train)).collect();
+            assign(images, &train, classes, [1.0 - taken, missing[1], missing[2]], seed);
         }
     }
     if aim == Aim::Train {
         for split in [Split::Train, Split::Valid] {
             let needed = split == Split::Valid || roots.synthetic.is_none();
-            if needed && !base.iter().any(|&index| pictures[index].split == Some(split)) {
-                return Err(Error::at(&config.root, format!("gives no {split} pictures"))
-                    .expected("pictures to train on and pictures to watch the training by")
+            if needed && !base.iter().any(|&index| images[index].split == Some(split)) {
+                return Err(Error::at(&config.root, format!("gives no {split} images"))
+                    .expected("images to train on and images to watch the training by")
                     .hint("Give a root with a train folder, or set data.split, or split anew with data.resplit"));
             }
         }
@@ -377,58 +377,58 @@ fn split_base(
     if roots.synthetic.is_some() {
         let mut unused = 0;
         for index in base {
-            if pictures[index].split == Some(Split::Train) {
-                pictures[index].split = None;
+            if images[index].split == Some(Split::Train) {
+                images[index].split = None;
                 unused += 1;
             }
         }
         if unused > 0 {
-            let what = count(unused, "train picture", "train pictures");
+            let what = count(unused, "train image", "train images");
             notes.left_out.push(format!("{}: {what} not used (dataset_type {})", config.root.display(), config.dataset_type));
         }
     }
     Ok(())
 }
 
-/// Splits the pictures `which` by group.
-fn assign(pictures: &mut [Picture], which: &[usize], classes: usize, shares: [f64; 3], seed: u64) {
-    let chosen: Vec<&Picture> = which.iter().map(|&index| &pictures[index]).collect();
+/// Splits the images `which` by group.
+fn assign(images: &mut [Image], which: &[usize], classes: usize, shares: [f64; 3], seed: u64) {
+    let chosen: Vec<&Image> = which.iter().map(|&index| &images[index]).collect();
     let numbers = group(&chosen);
-    let hashes: Vec<[u8; 32]> = chosen.iter().map(|picture| picture.content.hash).collect();
+    let hashes: Vec<[u8; 32]> = chosen.iter().map(|image| image.content.hash).collect();
     let ids = groups::smallest_hashes(&numbers, &hashes);
     let mut counts: Vec<GroupCounts> = ids.into_iter().map(|id| GroupCounts { id, per_class: vec![0; classes] }).collect();
-    for (picture, &number) in chosen.iter().zip(&numbers) {
-        counts[number].per_class[picture.found.class] += 1;
+    for (image, &number) in chosen.iter().zip(&numbers) {
+        counts[number].per_class[image.found.class] += 1;
     }
     let splits = split::assign(&counts, shares, seed);
     for (&index, number) in which.iter().zip(numbers) {
-        pictures[index].split = Some(splits[number]);
+        images[index].split = Some(splits[number]);
     }
 }
 
 /// Trains on the synthetic root: on its train split where it has splits, else on all of it.
-fn take_synthetic(pictures: &mut [Picture], root: &Path, config: &DataConfig, notes: &mut Notes) {
+fn take_synthetic(images: &mut [Image], root: &Path, config: &DataConfig, notes: &mut Notes) {
     let mut unused = 0;
-    for picture in pictures.iter_mut().filter(|picture| picture.found.synthetic) {
-        let split = if config.resplit { None } else { picture.found.entry.split };
-        picture.split = (split.unwrap_or(Split::Train) == Split::Train).then_some(Split::Train);
-        unused += usize::from(picture.split.is_none());
+    for image in images.iter_mut().filter(|image| image.found.synthetic) {
+        let split = if config.resplit { None } else { image.found.entry.split };
+        image.split = (split.unwrap_or(Split::Train) == Split::Train).then_some(Split::Train);
+        unused += usize::from(image.split.is_none());
     }
     if unused > 0 {
-        let what = count(unused, "validation or test picture", "validation and test pictures");
+        let what = count(unused, "validation or test image", "validation and test images");
         notes.left_out.push(format!("{}: {what} not used: those come from {}", root.display(), config.root.display()));
     }
 }
 
-/// Finds the groups that cross splits, and refuses them, takes the pictures out of the lesser split, or lets them be.
+/// Finds the groups that cross splits, and refuses them, takes the images out of the lesser split, or lets them be.
 fn settle_leaks(
-    pictures: &mut [Picture],
+    images: &mut [Image],
     group_names: &[String],
     config: &DataConfig,
     aim: Aim,
     notes: &mut Notes,
 ) -> Result<Vec<Leak>> {
-    let mut leaks = find_leaks(pictures, group_names);
+    let mut leaks = find_leaks(images, group_names);
     if leaks.is_empty() {
         return Ok(leaks);
     }
@@ -437,16 +437,16 @@ fn settle_leaks(
         let last: HashMap<&str, Split> =
             leaks.iter().filter_map(|leak| Some((leak.group.as_str(), leak.splits.last().copied()?))).collect();
         let mut dropped = [0; 3];
-        for (picture, name) in pictures.iter_mut().zip(group_names) {
-            if let (Some(split), Some(&last)) = (picture.split, last.get(name.as_str()))
+        for (image, name) in images.iter_mut().zip(group_names) {
+            if let (Some(split), Some(&last)) = (image.split, last.get(name.as_str()))
                 && split < last
             {
                 dropped[split as usize] += 1;
-                picture.split = None;
+                image.split = None;
             }
         }
         let [train, valid, _] = dropped;
-        notes.left_out.push(format!("{groups}: {train} train and {valid} valid pictures left out (drop_leaking)"));
+        notes.left_out.push(format!("{groups}: {train} train and {valid} valid images left out (drop_leaking)"));
         leaks.clear();
     } else if config.allow_leakage || aim == Aim::Evaluate {
         notes.warnings.push(format!("{groups}: accuracy on valid and test is too good, e.g. {}", describe(&leaks[0])));
@@ -455,7 +455,7 @@ fn settle_leaks(
         return Err(Error::at(&config.root, format!("{groups}: {}", first.join("; ")))
             .expected("every group (copies, one person, one photo) in one split")
             .hint(concat!(
-                "Split anew with --resplit, leave the crossing train and valid pictures out with --drop-leaking, ",
+                "Split anew with --resplit, leave the crossing train and valid images out with --drop-leaking, ",
                 "or train anyway with --allow-leakage, which stamps the reports"
             )));
     }
@@ -467,11 +467,11 @@ fn describe(leak: &Leak) -> String {
     format!("`{}` is in {}", leak.group, places.join(" and "))
 }
 
-fn find_leaks(pictures: &[Picture], group_names: &[String]) -> Vec<Leak> {
+fn find_leaks(images: &[Image], group_names: &[String]) -> Vec<Leak> {
     let mut first: BTreeMap<&str, [Option<&str>; 3]> = BTreeMap::new();
-    for (picture, group) in pictures.iter().zip(group_names) {
-        if let Some(split) = picture.split {
-            let name = picture.found.entry.name.as_str();
+    for (image, group) in images.iter().zip(group_names) {
+        if let Some(split) = image.split {
+            let name = image.found.entry.name.as_str();
             let example = &mut first.entry(group).or_default()[split as usize];
             *example = Some(example.map_or(name, |other| other.min(name)));
         }
@@ -490,34 +490,34 @@ fn find_leaks(pictures: &[Picture], group_names: &[String]) -> Vec<Leak> {
 
 // ---------------------------------------------------------------------------------------------------------- the result
 
-/// How many used pictures got their group by which rule, and how many are exact duplicates of another.
-fn tell_groups(pictures: &[Picture], notes: &mut Notes) -> (BTreeMap<GroupRule, usize>, usize) {
+/// How many used images got their group by which rule, and how many are exact duplicates of another.
+fn tell_groups(images: &[Image], notes: &mut Notes) -> (BTreeMap<GroupRule, usize>, usize) {
     let mut rules = BTreeMap::new();
     let mut classes_of: HashMap<[u8; 32], HashSet<usize>> = HashMap::new();
     let mut used = 0;
-    for picture in pictures.iter().filter(|picture| picture.split.is_some()) {
-        *rules.entry(picture.rule).or_insert(0) += 1;
-        classes_of.entry(picture.content.pixel_hash).or_default().insert(picture.found.class);
+    for image in images.iter().filter(|image| image.split.is_some()) {
+        *rules.entry(image.rule).or_insert(0) += 1;
+        classes_of.entry(image.content.pixel_hash).or_default().insert(image.found.class);
         used += 1;
     }
     let torn = classes_of.values().filter(|classes| classes.len() > 1).count();
     if torn > 0 {
         notes.warnings.push(count(
             torn,
-            "picture is there under more than one class",
-            "pictures are there under more than one class",
+            "image is there under more than one class",
+            "images are there under more than one class",
         ));
     }
     (rules, used - classes_of.len())
 }
 
 fn assemble(
-    pictures: Vec<Picture>,
+    images: Vec<Image>,
     copies: Vec<(FoundCopy, usize, Content)>,
     group_names: &[String],
     budget: &Budget,
 ) -> Vec<(Sample, Content)> {
-    let mut used = Vec::with_capacity(pictures.len() + copies.len());
+    let mut used = Vec::with_capacity(images.len() + copies.len());
     for (FoundCopy { entry, class, .. }, original, content) in copies {
         let sample = Sample {
             name: entry.name,
@@ -526,12 +526,12 @@ fn assemble(
             group: group_names[original].clone(),
             split: Split::Train,
             augmented: true,
-            synthetic: pictures[original].found.synthetic,
+            synthetic: images[original].found.synthetic,
             hash: content.hash,
         };
         used.push((sample, content));
     }
-    for (Picture { found, content, split, .. }, group) in pictures.into_iter().zip(group_names) {
+    for (Image { found, content, split, .. }, group) in images.into_iter().zip(group_names) {
         let Some(split) = split else {
             content.release(budget);
             continue;
@@ -551,7 +551,7 @@ fn assemble(
     used
 }
 
-/// Keeps `size` train pictures: each class's share as in the whole (largest remainders), at least one of each class if `size` allows.
+/// Keeps `size` train images: each class's share as in the whole (largest remainders), at least one of each class if `size` allows.
 fn take_subset(
     used: Vec<(Sample, Content)>,
     size: usize,
@@ -581,7 +581,7 @@ fn take_subset(
             content.release(budget);
         }
     }
-    notes.left_out.push(format!("debug subset: {size} of {all} train pictures used"));
+    notes.left_out.push(format!("debug subset: {size} of {all} train images used"));
     kept
 }
 
@@ -625,8 +625,8 @@ fn check_classes(dataset: &mut Dataset, aim: Aim) -> Result<()> {
     if aim == Aim::Train && !missing.is_empty() {
         let (noun, verb) = if missing.len() == 1 { ("class", "has") } else { ("classes", "have") };
         let root = dataset.config.synthetic.as_ref().unwrap_or(&dataset.config.root);
-        return Err(Error::at(root, format!("{noun} {} {verb} no train pictures", list(&missing)))
-            .expected("pictures of every class to train on")
+        return Err(Error::at(root, format!("{noun} {} {verb} no train images", list(&missing)))
+            .expected("images of every class to train on")
             .hint("Add some, or take the class's folder away and leave it out of --classes"));
     }
     for split in [Split::Valid, Split::Test] {
@@ -636,7 +636,7 @@ fn check_classes(dataset: &mut Dataset, aim: Aim) -> Result<()> {
             continue;
         }
         if !missing.is_empty() {
-            dataset.warnings.push(format!("{split} has no pictures of {}", list(&missing)));
+            dataset.warnings.push(format!("{split} has no images of {}", list(&missing)));
         }
     }
     Ok(())
@@ -645,7 +645,7 @@ fn check_classes(dataset: &mut Dataset, aim: Aim) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::manifest::MANIFEST;
-    use super::super::testing::{picture, png, write, write_picture};
+    use super::super::testing::{image, png, write, write_image};
     use super::super::{DataSummary, DatasetType, Layout};
     use super::*;
     use std::fs;
@@ -679,12 +679,12 @@ mod tests {
         notes.iter().any(|note| note.contains(text))
     }
 
-    /// Two class folders with `each` different pictures in each, numbered from `from`.
+    /// Two class folders with `each` different images in each, numbered from `from`.
     fn folders_from(from: u32, each: u32) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for number in 0..each {
-            write_picture(root.path(), &format!("happy/{number:03}.png"), from + number);
-            write_picture(root.path(), &format!("sad/{number:03}.png"), from + 10_000 + number);
+            write_image(root.path(), &format!("happy/{number:03}.png"), from + number);
+            write_image(root.path(), &format!("sad/{number:03}.png"), from + 10_000 + number);
         }
         root
     }
@@ -693,14 +693,14 @@ mod tests {
         folders_from(0, each)
     }
 
-    /// Split folders with these numbers of pictures in each of two classes.
+    /// Split folders with these numbers of images in each of two classes.
     fn split_folders(train: u32, valid: u32, test: u32) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let mut next = 0;
         for (split, each) in [("train", train), ("valid", valid), ("test", test)] {
             for number in 0..each {
                 for class in ["happy", "sad"] {
-                    write_picture(root.path(), &format!("{split}/{class}/{number:03}.png"), next);
+                    write_image(root.path(), &format!("{split}/{class}/{number:03}.png"), next);
                     next += 1;
                 }
             }
@@ -732,8 +732,8 @@ mod tests {
     fn the_split_depends_on_seed_and_content_alone() {
         let (one, other) = (folders(40), tempfile::tempdir().unwrap());
         for number in (0..40).rev() {
-            write_picture(other.path(), &format!("Happiness/x{}.png", 99 - number), number);
-            write_picture(other.path(), &format!("sadness/deep/er/{number}.png"), 10_000 + number);
+            write_image(other.path(), &format!("Happiness/x{}.png", 99 - number), number);
+            write_image(other.path(), &format!("sadness/deep/er/{number}.png"), 10_000 + number);
         }
         let test = |root: &Path| {
             let dataset = loaded(&config(root));
@@ -770,16 +770,16 @@ mod tests {
         assert!(names(&dataset, Split::Test).iter().all(|name| name.starts_with("test/")));
         assert_eq!(dataset.counts().test, [5, 5]);
 
-        assert!(refused(&config(split_folders(0, 5, 5).path())).contains("gives no train pictures"));
+        assert!(refused(&config(split_folders(0, 5, 5).path())).contains("gives no train images"));
     }
 
     #[test]
     fn a_class_must_be_trained_on_and_should_be_measured() {
         let root = split_folders(4, 2, 2);
         fs::remove_dir_all(root.path().join("valid/sad")).unwrap();
-        assert!(says(&loaded(&config(root.path())).warnings, "valid has no pictures of `sad`"));
+        assert!(says(&loaded(&config(root.path())).warnings, "valid has no images of `sad`"));
         fs::create_dir_all(root.path().join("train/fear")).unwrap();
-        assert!(refused(&config(root.path())).contains("class `fear` has no train pictures"));
+        assert!(refused(&config(root.path())).contains("class `fear` has no train images"));
         let wanted = DataConfig { classes: vec!["sad".into(), "happy".into()], ..config(root.path()) };
         assert!(refused(&wanted).contains("`fear`"));
         fs::remove_dir_all(root.path().join("train/fear")).unwrap();
@@ -799,9 +799,9 @@ mod tests {
     #[test]
     fn files_that_cannot_be_read_are_listed_and_too_many_are_refused() {
         let root = folders(20);
-        let whole = png(&picture(5));
+        let whole = png(&image(5));
         write(root.path(), "sad/cut.png", &whole[..whole.len() / 2]);
-        write(root.path(), "sad/text.jpg", "this is no picture");
+        write(root.path(), "sad/text.jpg", "this is no image");
         write(root.path(), "sad/empty.png", "");
         let text = refused(&config(root.path()));
         assert!(text.contains("3 files of 43 (7.0 %) cannot be used"), "{text}");
@@ -819,13 +819,13 @@ mod tests {
     #[test]
     fn duplicates_share_a_group_even_in_two_file_formats_and_classes() {
         let root = folders(30);
-        write_picture(root.path(), "sad/copy.png", 3);
+        write_image(root.path(), "sad/copy.png", 3);
         let mut other = Vec::new();
-        let image = picture(3);
+        let image = image(3);
         let mut encoder = png::Encoder::new(&mut other, 8, 8);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_filter(png::Filter::Up);
-        encoder.add_text_chunk("Title".into(), "the same picture".into()).unwrap();
+        encoder.add_text_chunk("Title".into(), "the same image".into()).unwrap();
         encoder.write_header().unwrap().write_image_data(&image.pixels).unwrap();
         write(root.path(), "happy/other.png", other);
         let dataset = loaded(&config(root.path()));
@@ -834,7 +834,7 @@ mod tests {
         assert_eq!(group("happy/003.png"), group("happy/other.png"));
         assert_ne!(group("happy/003.png"), group("happy/004.png"));
         assert_eq!(dataset.duplicates, 2);
-        assert!(says(&dataset.warnings, "1 picture is there under more than one class"));
+        assert!(says(&dataset.warnings, "1 image is there under more than one class"));
         no_group_crosses(&dataset);
     }
 
@@ -843,8 +843,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for person in 0..30 {
             for shot in 0..3 {
-                write_picture(root.path(), &format!("happy/{person:03}_{shot}.png"), person * 10 + shot);
-                write_picture(root.path(), &format!("sad/{person:03}_{shot}.png"), 5000 + person * 10 + shot);
+                write_image(root.path(), &format!("happy/{person:03}_{shot}.png"), person * 10 + shot);
+                write_image(root.path(), &format!("sad/{person:03}_{shot}.png"), 5000 + person * 10 + shot);
             }
         }
         let config = DataConfig { group_regex: Some(r"^(\d+)_".into()), ..config(root.path()) };
@@ -855,7 +855,7 @@ mod tests {
         assert_eq!(dataset.group_rules, BTreeMap::from([(GroupRule::Regex, 180)]));
         no_group_crosses(&dataset);
         for name in ["happy/x.png", "sad/y.png"] {
-            write_picture(root.path(), name, name.as_bytes()[0].into());
+            write_image(root.path(), name, name.as_bytes()[0].into());
         }
         let text = refused(&config);
         assert!(text.contains("matches nothing in 2 files of 182, e.g. `happy/x.png`, `sad/y.png`"), "{text}");
@@ -865,8 +865,8 @@ mod tests {
     fn file_names_of_known_sets_group_where_nothing_else_does() {
         let root = folders(10);
         for face in 0..8 {
-            write_picture(root.path(), &format!("happy/{face}Exp0crowd_7.jpg"), 500 + face);
-            write_picture(root.path(), &format!("sad/drawn-p00003_{face:02}.png"), 600 + face);
+            write_image(root.path(), &format!("happy/{face}Exp0crowd_7.jpg"), 500 + face);
+            write_image(root.path(), &format!("sad/drawn-p00003_{face:02}.png"), 600 + face);
         }
         let dataset = loaded(&config(root.path()));
         let in_group = |group: &str| dataset.samples.iter().filter(|sample| sample.group == group).count();
@@ -879,9 +879,9 @@ mod tests {
     #[test]
     fn groups_that_cross_given_splits_are_refused_allowed_dropped_or_split_anew() {
         let root = split_folders(10, 3, 3);
-        write_picture(root.path(), "train/happy/1Exp0crowd.png", 700);
-        write_picture(root.path(), "valid/happy/2Exp0crowd.png", 701);
-        write_picture(root.path(), "test/sad/3Exp4crowd.png", 702);
+        write_image(root.path(), "train/happy/1Exp0crowd.png", 700);
+        write_image(root.path(), "valid/happy/2Exp0crowd.png", 701);
+        write_image(root.path(), "test/sad/3Exp4crowd.png", 702);
         fs::copy(root.path().join("train/sad/000.png"), root.path().join("test/sad/again.png")).unwrap();
         let base = config(root.path());
         let text = refused(&base);
@@ -896,7 +896,7 @@ mod tests {
 
         let dropped = loaded(&DataConfig { drop_leaking: true, ..base.clone() });
         assert!(dropped.leaks.is_empty() && !dropped.summary().leakage);
-        assert!(says(&dropped.left_out, "2 train and 1 valid pictures left out"), "{:?}", dropped.left_out);
+        assert!(says(&dropped.left_out, "2 train and 1 valid images left out"), "{:?}", dropped.left_out);
         assert_eq!(names(&dropped, Split::Test).len(), 8, "the test set stays whole");
         no_group_crosses(&dropped);
 
@@ -929,7 +929,7 @@ mod tests {
             }
             for copy in 1..=2 {
                 let output = format!("{}_aug_{copy}.png", groups::without_extension(&entry.name));
-                write_picture(to, &output, 100_000 + 10 * index as u32 + copy);
+                write_image(to, &output, 100_000 + 10 * index as u32 + copy);
                 if with_manifest {
                     list(to, &output, &entry.name, copy);
                 }
@@ -967,7 +967,7 @@ mod tests {
 
         let both = loaded(&augmented(to.path()));
         copies_follow(&both, 64);
-        assert!(says(&both.left_out, "16 augmented copies of pictures outside of train not used"), "{:?}", both.left_out);
+        assert!(says(&both.left_out, "16 augmented copies of images outside of train not used"), "{:?}", both.left_out);
         let plain = loaded(&config(from.path()));
         for split in [Split::Valid, Split::Test] {
             assert_eq!(names(&both, split), names(&real, split));
@@ -991,7 +991,7 @@ mod tests {
         }
         let foreign = folders_from(900, 5);
         let text = refused(&DataConfig { augmented: Some(part.path().into()), ..augmented(foreign.path()) });
-        assert!(text.contains("none of 32 copies belongs to a picture of the data"), "{text}");
+        assert!(text.contains("none of 32 copies belongs to an image of the data"), "{text}");
     }
 
     #[test]
@@ -1012,7 +1012,7 @@ mod tests {
                 let name = format!("{class}/{number:03}.png");
                 write(to.path(), &name, fs::read(from.path().join(&name)).unwrap());
                 let copy = format!("{class}/{number:03}_aug_1.png");
-                write_picture(to.path(), &copy, 90_000 + number + if class == "sad" { 1000 } else { 0 });
+                write_image(to.path(), &copy, 90_000 + number + if class == "sad" { 1000 } else { 0 });
                 for (output, copy) in [(&name, 0), (&copy, 1)] {
                     let group = format!("p{}", number / 4);
                     let line = serde_json::json!({ "output": output, "source": name, "group": group, "copy": copy });
@@ -1037,10 +1037,10 @@ mod tests {
     fn files_beside_the_manifest_and_lines_without_files_are_told() {
         let (from, to) = (folders(20), tempfile::tempdir().unwrap());
         augment(from.path(), to.path(), true);
-        write_picture(to.path(), "happy/stranger.png", 77_777);
+        write_image(to.path(), "happy/stranger.png", 77_777);
         fs::remove_file(to.path().join("sad/004_aug_2.png")).unwrap();
         let dataset = loaded(&augmented(to.path()));
-        assert!(says(&dataset.warnings, "1 picture is not in the manifest and is not used, e.g. happy/stranger.png"));
+        assert!(says(&dataset.warnings, "1 image is not in the manifest and is not used, e.g. happy/stranger.png"));
         assert!(says(&dataset.warnings, "1 file of the manifest is not there, e.g. sad/004_aug_2.png"));
         assert!(!dataset.samples.iter().any(|sample| sample.name.contains("stranger")));
     }
@@ -1065,10 +1065,10 @@ mod tests {
     #[test]
     fn a_copy_whose_name_fits_two_originals_needs_both_in_train() {
         let (from, to) = (split_folders(6, 2, 2), tempfile::tempdir().unwrap());
-        // Flat output: the train, valid and test pictures 000 and 001 have one name in it.
+        // Flat output: the train, valid and test images 000 and 001 have one name in it.
         for class in ["happy", "sad"] {
             for number in 0..6 {
-                write_picture(
+                write_image(
                     to.path(),
                     &format!("{class}/{number:03}_aug_1.png"),
                     5000 + number + u32::from(class == "sad") * 100,
@@ -1077,21 +1077,21 @@ mod tests {
         }
         let dataset = loaded(&DataConfig { augmented: Some(to.path().into()), ..augmented(from.path()) });
         assert_eq!(dataset.summary().augmented, 8);
-        assert!(says(&dataset.left_out, "4 augmented copies of pictures outside of train"), "{:?}", dataset.left_out);
+        assert!(says(&dataset.left_out, "4 augmented copies of images outside of train"), "{:?}", dataset.left_out);
     }
 
     #[test]
-    fn a_copy_that_equals_a_test_picture_is_left_out() {
+    fn a_copy_that_equals_a_test_image_is_left_out() {
         let root = split_folders(6, 2, 2);
         fs::copy(root.path().join("test/sad/001.png"), root.path().join("train/sad/000_aug_1.png")).unwrap();
-        write_picture(root.path(), "train/sad/000_aug_2.png", 9_999);
+        write_image(root.path(), "train/sad/000_aug_2.png", 9_999);
         let dataset = loaded(&augmented(root.path()));
         assert_eq!(dataset.summary().augmented, 1);
-        assert!(says(&dataset.left_out, "1 augmented copy equal to a validation or test picture not used"));
+        assert!(says(&dataset.left_out, "1 augmented copy equal to a validation or test image not used"));
     }
 
     #[test]
-    fn synthetic_pictures_train_and_the_real_root_measures() {
+    fn synthetic_images_train_and_the_real_root_measures() {
         let (real, made, to) = (folders(20), folders_from(3000, 15), tempfile::tempdir().unwrap());
         augment(made.path(), to.path(), true);
         let plain = loaded(&config(real.path()));
@@ -1100,7 +1100,7 @@ mod tests {
         let dataset = loaded(&synthetic);
         assert_eq!(dataset.counts().train, [15, 15]);
         assert!(dataset.samples.iter().all(|sample| sample.synthetic == (sample.split == Split::Train)));
-        assert!(says(&dataset.left_out, "32 train pictures not used (dataset_type synthetic)"), "{:?}", dataset.left_out);
+        assert!(says(&dataset.left_out, "32 train images not used (dataset_type synthetic)"), "{:?}", dataset.left_out);
 
         let with_copies =
             DataConfig { dataset_type: DatasetType::SyntheticAugmented, augmented: Some(to.path().into()), ..synthetic.clone() };
@@ -1111,7 +1111,7 @@ mod tests {
         assert_eq!(output_itself.counts().train, [45, 45]);
         for split in [Split::Valid, Split::Test] {
             for other in [&dataset, &more, &output_itself] {
-                assert_eq!(names(&plain, split), names(other, split), "all types measure on one and the same pictures");
+                assert_eq!(names(&plain, split), names(other, split), "all types measure on one and the same images");
             }
         }
         assert_eq!(
@@ -1123,8 +1123,8 @@ mod tests {
         assert_eq!(names(&itself, Split::Test), names(&plain, Split::Test));
         assert!(itself.samples.iter().all(|sample| sample.synthetic));
 
-        let test_picture = dataset.samples[dataset.indices(Split::Test)[0]].origin.path().unwrap().to_owned();
-        fs::copy(test_picture, made.path().join("sad/stolen.png")).unwrap();
+        let test_image = dataset.samples[dataset.indices(Split::Test)[0]].origin.path().unwrap().to_owned();
+        fs::copy(test_image, made.path().join("sad/stolen.png")).unwrap();
         assert!(refused(&synthetic).contains("1 group crosses splits"));
     }
 
@@ -1134,17 +1134,17 @@ mod tests {
         for (split, number) in [("train", 4000), ("test", 5000)] {
             for class in [0, 1] {
                 let name = format!("{split}/{}/drawn-p00001_0.png", ["happy", "sad"][class as usize]);
-                write_picture(made.path(), &name, number + class);
+                write_image(made.path(), &name, number + class);
             }
         }
-        write_picture(real.path(), "happy/drawn-p00001_0.png", 1);
+        write_image(real.path(), "happy/drawn-p00001_0.png", 1);
         let dataset = loaded(&DataConfig {
             dataset_type: DatasetType::Synthetic,
             synthetic: Some(made.path().into()),
             ..config(real.path())
         });
         assert_eq!(dataset.counts().train, [1, 1]);
-        assert!(says(&dataset.left_out, "2 validation and test pictures not used"), "{:?}", dataset.left_out);
+        assert!(says(&dataset.left_out, "2 validation and test images not used"), "{:?}", dataset.left_out);
         assert_eq!(dataset.samples[dataset.indices(Split::Train)[0]].group, "synthetic/drawn-p00001");
     }
 
@@ -1199,7 +1199,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_the_store_belong_to_the_samples_with_and_without_memory() {
+    fn images_of_the_store_belong_to_the_samples_with_and_without_memory() {
         let root = folders(12);
         for cache_mb in [0, 64] {
             let seen = AtomicUsize::new(0);
@@ -1212,7 +1212,7 @@ mod tests {
             assert_eq!((store.len(), store.in_memory()), (24, if cache_mb == 0 { 0 } else { 24 }));
             for (index, sample) in dataset.samples.iter().enumerate() {
                 let number: u32 = groups::without_extension(groups::file_name(&sample.name)).parse().unwrap();
-                assert_eq!(*store.get(index).unwrap(), picture(number + 10_000 * sample.class as u32));
+                assert_eq!(*store.get(index).unwrap(), image(number + 10_000 * sample.class as u32));
             }
         }
     }
@@ -1221,14 +1221,14 @@ mod tests {
     fn a_debug_subset_is_stratified_and_seeded_and_leaves_the_measuring_alone() {
         let root = folders(50);
         for number in 0..100 {
-            write_picture(root.path(), &format!("sad/more{number}.png"), 50_000 + number);
+            write_image(root.path(), &format!("sad/more{number}.png"), 50_000 + number);
         }
         let whole = loaded(&config(root.path()));
         let subset = DataConfig { debug_subset: Some(20), ..config(root.path()) };
         let dataset = loaded(&subset);
         assert_eq!(dataset.counts().train, [5, 15]);
         assert_eq!(dataset.counts().valid, whole.counts().valid);
-        assert!(says(&dataset.left_out, "debug subset: 20 of 160 train pictures used"));
+        assert!(says(&dataset.left_out, "debug subset: 20 of 160 train images used"));
         assert_eq!(dataset.fingerprint(), loaded(&subset).fingerprint());
         assert_eq!(loaded(&DataConfig { debug_subset: Some(500), ..config(root.path()) }).fingerprint(), whole.fingerprint());
     }
@@ -1243,7 +1243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evaluation_needs_no_train_pictures_and_keeps_the_classes_asked_for() {
+    fn an_evaluation_needs_no_train_images_and_keeps_the_classes_asked_for() {
         let root = folders(6);
         fs::remove_dir_all(root.path().join("sad")).unwrap();
         let classes = vec!["angry".into(), "happy".into()];
@@ -1262,7 +1262,7 @@ mod tests {
         assert_eq!(summary.counts.train, [16, 16]);
         assert_eq!((summary.groups.train, summary.groups.valid, summary.groups.test), (32, 4, 4));
         assert_eq!(summary.fingerprint.len(), 64);
-        assert!(says(&summary.left_out, "1 file in the class folders is no picture"));
+        assert!(says(&summary.left_out, "1 file in the class folders is no image"));
         let text = serde_json::to_string(&summary).unwrap();
         assert_eq!(serde_json::from_str::<DataSummary>(&text).unwrap(), summary);
     }

@@ -1,4 +1,4 @@
-//! Data: from a folder or a list to pictures with classes, groups and splits.
+//! Data: from a folder or a list to images with classes, groups and splits.
 //!
 //! ```text
 //! layout ─► store (read, hash, decode once) ─► groups ─► split ─► leak check ─► copies ─► Dataset + ImageStore
@@ -40,7 +40,7 @@ pub use self::load::{load, load_for_evaluation};
 pub use self::store::ImageStore;
 use crate::error::{Error, Result};
 
-/// What a picture is used for.
+/// What an image is used for.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -86,7 +86,7 @@ impl FromStr for Split {
     }
 }
 
-/// Where a picture's bytes are.
+/// Where an image's bytes are.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A file to decode.
@@ -99,7 +99,7 @@ pub enum Origin {
         height: usize,
         /// The pixels of all rows of the table.
         buffer: Arc<[u8]>,
-        /// Where this picture's pixels start.
+        /// Where this image's pixels start.
         start: usize,
     },
 }
@@ -114,7 +114,7 @@ impl Origin {
     }
 }
 
-/// One picture of the data set.
+/// One image of the data set.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Path relative to its root, `/` separated; bytes that are no UTF-8 are shown as replacement characters.
@@ -158,11 +158,11 @@ pub struct Leak {
     pub group: String,
     /// Its splits.
     pub splits: Vec<Split>,
-    /// One picture of each of these splits.
+    /// One image of each of these splits.
     pub examples: Vec<String>,
 }
 
-/// The pictures of a run and everything to be known about where they came from.
+/// The images of a run and everything to be known about where they came from.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// Class names; a sample's class is an index into them.
@@ -177,11 +177,11 @@ pub struct Dataset {
     pub warnings: Vec<String>,
     /// Groups that cross splits; not empty only with `allow_leakage` and in [`load_for_evaluation`].
     pub leaks: Vec<Leak>,
-    /// How the root keeps its pictures.
+    /// How the root keeps its images.
     pub layout: Layout,
-    /// How many pictures got their group by which rule.
+    /// How many images got their group by which rule.
     pub group_rules: BTreeMap<GroupRule, usize>,
-    /// Pictures whose exact content an earlier one has.
+    /// Images whose exact content an earlier one has.
     pub duplicates: usize,
     /// The settings it was loaded with.
     pub config: DataConfig,
@@ -195,7 +195,7 @@ impl Dataset {
         (0..self.samples.len()).filter(|&index| self.samples[index].split == split).collect()
     }
 
-    /// Pictures per split and class.
+    /// Images per split and class.
     pub fn counts(&self) -> SplitCounts {
         let mut counts = [(); 3].map(|()| vec![0; self.classes.len()]);
         for sample in &self.samples {
@@ -206,7 +206,7 @@ impl Dataset {
     }
 
     /// BLAKE3 (hex) over what the data set consists of: the classes and every (split, class, group, name, content), sorted. Two runs
-    /// with one fingerprint used the same pictures in the same way.
+    /// with one fingerprint used the same images in the same way.
     pub fn fingerprint(&self) -> String {
         let mut rows: Vec<_> =
             self.samples.iter().map(|s| (s.split, s.class, s.group.as_str(), s.name.as_str(), &s.hash, s.synthetic)).collect();
@@ -261,7 +261,7 @@ impl Dataset {
     }
 }
 
-/// Pictures per class in each split.
+/// Images per class in each split.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct SplitCounts {
@@ -302,25 +302,25 @@ pub struct GroupCounts {
 pub struct DataSummary {
     /// The root, as the user gave it.
     pub root: PathBuf,
-    /// How it keeps its pictures.
+    /// How it keeps its images.
     pub layout: Layout,
     /// What was trained on.
     pub dataset_type: DatasetType,
     /// Class names in index order.
     pub classes: Vec<String>,
-    /// Pictures per split and class.
+    /// Images per split and class.
     pub counts: SplitCounts,
     /// Groups per split.
     pub groups: GroupCounts,
-    /// How many pictures got their group by which rule; copies follow their original and are not counted.
+    /// How many images got their group by which rule; copies follow their original and are not counted.
     pub group_rules: BTreeMap<GroupRule, usize>,
     /// The user's group expression.
     pub group_regex: Option<String>,
-    /// How many pictures are augmented copies.
+    /// How many images are augmented copies.
     pub augmented: usize,
-    /// How many pictures come from a synthetic root.
+    /// How many images come from a synthetic root.
     pub synthetic: usize,
-    /// Pictures whose exact content an earlier one has.
+    /// Images whose exact content an earlier one has.
     pub duplicates: usize,
     /// The seed of the split and the subset.
     pub seed: u64,
@@ -347,20 +347,20 @@ impl DataSummary {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Small pictures for tests.
+    //! Small images for tests.
 
     use super::image::RgbImage;
     use std::fs;
     use std::path::Path;
 
-    /// An 8×8 colour picture that no other number gives.
-    pub fn picture(number: u32) -> RgbImage {
+    /// An 8×8 colour image that no other number gives.
+    pub fn image(number: u32) -> RgbImage {
         let mut pixels: Vec<u8> = (0..8 * 8 * 3).map(|at| (at * 5 + number as usize) as u8).collect();
         pixels[..4].copy_from_slice(&number.to_le_bytes());
         RgbImage::new(8, 8, pixels)
     }
 
-    /// A picture as the bytes of a PNG file.
+    /// An image as the bytes of a PNG file.
     pub fn png(image: &RgbImage) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, image.width as u32, image.height as u32);
@@ -376,9 +376,9 @@ pub(crate) mod testing {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Writes picture `number` at `root/name`.
-    pub fn write_picture(root: &Path, name: &str, number: u32) {
-        write(root, name, png(&picture(number)));
+    /// Writes image `number` at `root/name`.
+    pub fn write_image(root: &Path, name: &str, number: u32) {
+        write(root, name, png(&image(number)));
     }
 }
 

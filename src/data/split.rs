@@ -13,15 +13,15 @@ use crate::random::{Purpose, rng};
 pub struct GroupCounts {
     /// What tells this group from every other: the smallest content hash among its members.
     pub id: [u8; 32],
-    /// Number of its pictures per class.
+    /// Number of its images per class.
     pub per_class: Vec<usize>,
 }
 
-/// Gives every group to one split so that each class's pictures are shared out as `shares` (train, validation, test; sum 1) says.
+/// Gives every group to one split so that each class's images are shared out as `shares` (train, validation, test; sum 1) says.
 ///
 /// Groups are placed one by one, larger ones first (by powers of two; in seeded order within a power), each where it lessens
-/// `Σ (placed − wanted)² / wanted` most, summed over its classes, each class weighted by the inverse of its size. With single pictures
-/// that is the Sainte-Laguë method: no split is off by more than about one picture. Since each size is shared out in proportion, test
+/// `Σ (placed − wanted)² / wanted` most, summed over its classes, each class weighted by the inverse of its size. With single images
+/// that is the Sainte-Laguë method: no split is off by more than about one image. Since each size is shared out in proportion, test
 /// does not end up with small groups only.
 ///
 /// Afterwards a split without a class gets one of its groups, where the class has enough groups for all splits and moving one takes no
@@ -63,9 +63,9 @@ fn draw(seed: u64, id: &[u8; 32]) -> u64 {
 
 /// How far the placing has come.
 struct State {
-    totals: Vec<f64>,            // [class] pictures
-    wanted: [Vec<f64>; 3],       // [split][class] pictures
-    pictures: [Vec<f64>; 3],     // [split][class] placed
+    totals: Vec<f64>,            // [class] images
+    wanted: [Vec<f64>; 3],       // [split][class] images
+    images: [Vec<f64>; 3],     // [split][class] placed
     groups: [Vec<usize>; 3],     // [split][class] groups that hold the class
     groups_of_class: Vec<usize>, // [class]
 }
@@ -84,7 +84,7 @@ impl State {
         Self {
             totals,
             wanted,
-            pictures: std::array::from_fn(|_| vec![0.0; classes]),
+            images: std::array::from_fn(|_| vec![0.0; classes]),
             groups: std::array::from_fn(|_| vec![0; classes]),
             groups_of_class,
         }
@@ -93,7 +93,7 @@ impl State {
     /// By how much the cost grows when a group joins a split: `Σ g (2 (placed − wanted) + g) / (wanted · total)`.
     fn cost_of_adding(&self, split: usize, counts: &[usize]) -> f64 {
         let cost = |class: usize, count: f64| {
-            let (placed, wanted) = (self.pictures[split][class], self.wanted[split][class]);
+            let (placed, wanted) = (self.images[split][class], self.wanted[split][class]);
             count * (2.0 * (placed - wanted) + count) / (wanted * self.totals[class])
         };
         counts.iter().enumerate().filter(|&(_, &count)| count > 0).map(|(class, &count)| cost(class, count as f64)).sum()
@@ -101,14 +101,14 @@ impl State {
 
     fn add(&mut self, split: usize, counts: &[usize]) {
         for (class, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
-            self.pictures[split][class] += count as f64;
+            self.images[split][class] += count as f64;
             self.groups[split][class] += 1;
         }
     }
 
     fn remove(&mut self, split: usize, counts: &[usize]) {
         for (class, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
-            self.pictures[split][class] -= count as f64;
+            self.images[split][class] -= count as f64;
             self.groups[split][class] -= 1;
         }
     }
@@ -150,7 +150,7 @@ mod tests {
         GroupCounts { id: *blake3::hash(&number.to_le_bytes()).as_bytes(), per_class }
     }
 
-    /// `[split][class]` pictures.
+    /// `[split][class]` images.
     fn totals(groups: &[GroupCounts], splits: &[Split], classes: usize) -> [Vec<usize>; 3] {
         let mut totals = std::array::from_fn(|_| vec![0; classes]);
         for (group, split) in groups.iter().zip(splits) {
@@ -161,7 +161,7 @@ mod tests {
         totals
     }
 
-    /// Groups of 1 to 9 pictures; some hold two classes.
+    /// Groups of 1 to 9 images; some hold two classes.
     fn random_groups(seed: u64) -> Vec<GroupCounts> {
         let mut random = rng(seed, Purpose::Draw, 0, 0);
         (0..400)
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn single_pictures_are_shared_out_exactly() {
+    fn single_images_are_shared_out_exactly() {
         let groups: Vec<_> = (0..1000).map(|n| group(n, if n < 900 { vec![1, 0] } else { vec![0, 1] })).collect();
         let splits = assign(&groups, SHARES, 1);
         assert_eq!(totals(&groups, &splits, 2), [vec![720, 80], vec![90, 10], vec![90, 10]]);

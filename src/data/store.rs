@@ -1,4 +1,4 @@
-//! The pictures in memory: decoded bytes at their own size, as long as they fit the budget; the others are decoded at each use.
+//! The images in memory: decoded bytes at their own size, as long as they fit the budget; the others are decoded at each use.
 
 use std::borrow::Cow;
 use std::fs;
@@ -10,7 +10,7 @@ use super::decode::{decode, is_grey};
 use super::image::RgbImage;
 use crate::error::{Error, Result};
 
-/// A decoded picture as it is kept.
+/// A decoded image as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 enum Stored {
     Rgb(RgbImage),
@@ -34,7 +34,7 @@ impl Stored {
         Self::Rgb(image)
     }
 
-    /// Bytes of memory, with what a picture takes besides its pixels.
+    /// Bytes of memory, with what an image takes besides its pixels.
     fn bytes(&self) -> usize {
         let pixels = match self {
             Self::Rgb(image) => image.pixels.len(),
@@ -62,18 +62,18 @@ impl Budget {
     }
 }
 
-/// What reading a picture once tells about it.
+/// What reading an image once tells about it.
 #[derive(Debug)]
 pub(super) struct Content {
     /// BLAKE3 of the file's bytes or of the row's pixels.
     pub hash: [u8; 32],
-    /// BLAKE3 of the decoded picture: the same for one picture in two file formats.
+    /// BLAKE3 of the decoded image: the same for one image in two file formats.
     pub pixel_hash: [u8; 32],
     kept: Option<Stored>,
 }
 
 impl Content {
-    /// Forgets a picture that is not used after all.
+    /// Forgets an image that is not used after all.
     pub(super) fn release(self, budget: &Budget) {
         if let Some(stored) = self.kept {
             budget.give_back(stored.bytes());
@@ -81,7 +81,7 @@ impl Content {
     }
 }
 
-/// Reads, hashes and decodes a picture, and keeps it while the budget lasts. The error is the reason alone.
+/// Reads, hashes and decodes an image, and keeps it while the budget lasts. The error is the reason alone.
 pub(super) fn read(origin: &Origin, budget: &Budget) -> Result<Content, String> {
     match origin {
         Origin::File(path) => {
@@ -115,7 +115,7 @@ pub(crate) fn hash_pixels(image: &RgbImage) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// The RGB picture of pixels in memory; `None` for a file.
+/// The RGB image of pixels in memory; `None` for a file.
 pub(crate) fn expand(origin: &Origin) -> Option<RgbImage> {
     match origin {
         Origin::File(_) => None,
@@ -133,24 +133,24 @@ struct Slot {
     stored: OnceLock<Stored>,
 }
 
-/// The pictures of a [`Dataset`](super::Dataset), by sample index. May be shared between threads.
+/// The images of a [`Dataset`](super::Dataset), by sample index. May be shared between threads.
 pub struct ImageStore {
     slots: Vec<Slot>,
     budget: Budget,
 }
 
 impl ImageStore {
-    pub(super) fn new(pictures: impl IntoIterator<Item = (String, Origin, Content)>, budget: Budget) -> Self {
+    pub(super) fn new(images: impl IntoIterator<Item = (String, Origin, Content)>, budget: Budget) -> Self {
         let slot = |(name, origin, content): (String, Origin, Content)| Slot {
             origin,
             name,
             hash: content.hash,
             stored: content.kept.map_or_else(OnceLock::new, OnceLock::from),
         };
-        Self { slots: pictures.into_iter().map(slot).collect(), budget }
+        Self { slots: images.into_iter().map(slot).collect(), budget }
     }
 
-    /// The picture of a sample. A kept colour picture is lent; a grey one is expanded to three channels; others are decoded, and kept
+    /// The image of a sample. A kept colour image is lent; a grey one is expanded to three channels; others are decoded, and kept
     /// if the budget still allows it.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ impl ImageStore {
         Ok(Cow::Owned(image))
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -194,13 +194,13 @@ impl ImageStore {
         self.slots.is_empty()
     }
 
-    /// How many pictures need no decoding at their next use.
+    /// How many images need no decoding at their next use.
     pub fn in_memory(&self) -> usize {
         self.slots.iter().filter(|slot| slot.stored.get().is_some() || slot.origin.path().is_none()).count()
     }
 
     fn keep(&self, slot: &Slot, image: &RgbImage) {
-        // Asked in this order a full budget costs no look at the pixels, and a colour picture that does not fit no copy.
+        // Asked in this order a full budget costs no look at the pixels, and a colour image that does not fit no copy.
         let grey_bytes = image.pixels.len() / 3 + size_of::<Slot>();
         if self.budget.0.load(Ordering::Relaxed) < grey_bytes {
             return;
@@ -214,7 +214,7 @@ impl ImageStore {
 
 impl std::fmt::Debug for ImageStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ImageStore({} pictures, {} in memory)", self.len(), self.in_memory())
+        write!(f, "ImageStore({} images, {} in memory)", self.len(), self.in_memory())
     }
 }
 
@@ -239,24 +239,24 @@ mod tests {
         encoder.write_header().unwrap().write_image_data(&image.pixels).unwrap();
     }
 
-    /// A store over PNG files of the given pictures, with a budget in bytes for what is kept.
+    /// A store over PNG files of the given images, with a budget in bytes for what is kept.
     fn store(folder: &Path, images: &[RgbImage], budget: usize) -> (ImageStore, Vec<PathBuf>) {
         let budget = Budget(AtomicUsize::new(budget));
         let mut paths = Vec::new();
-        let mut pictures = Vec::new();
+        let mut stored = Vec::new();
         for (index, image) in images.iter().enumerate() {
             let path = folder.join(format!("{index}.png"));
             write_png(&path, image);
             let origin = Origin::File(path.clone());
             let content = read(&origin, &budget).unwrap();
-            pictures.push((format!("{index}.png"), origin, content));
+            stored.push((format!("{index}.png"), origin, content));
             paths.push(path);
         }
-        (ImageStore::new(pictures, budget), paths)
+        (ImageStore::new(stored, budget), paths)
     }
 
     #[test]
-    fn pictures_come_back_the_same_from_memory_and_from_disk() {
+    fn images_come_back_the_same_from_memory_and_from_disk() {
         let folder = tempfile::tempdir().unwrap();
         let images = [colourful(9, 1), grey(8, 77), colourful(7, 3)];
         for budget in [0, 400, 1 << 20] {
@@ -283,20 +283,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_back_is_used_for_pictures_decoded_later() {
+    fn what_was_given_back_is_used_for_images_decoded_later() {
         let folder = tempfile::tempdir().unwrap();
         let one = 100 * 100 * 3 + size_of::<Slot>();
         let budget = Budget(AtomicUsize::new(one));
-        let mut pictures = Vec::new();
+        let mut stored = Vec::new();
         for seed in 0..2 {
             let path = folder.path().join(format!("{seed}.png"));
             write_png(&path, &colourful(100, seed));
             let origin = Origin::File(path);
             let content = read(&origin, &budget).unwrap();
-            pictures.push((seed.to_string(), origin, content));
+            stored.push((seed.to_string(), origin, content));
         }
-        pictures.remove(0).2.release(&budget);
-        let store = ImageStore::new(pictures, budget);
+        stored.remove(0).2.release(&budget);
+        let store = ImageStore::new(stored, budget);
         assert_eq!(store.in_memory(), 0);
         assert_eq!(*store.get(0).unwrap(), colourful(100, 1));
         assert_eq!(store.in_memory(), 1);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_in_memory_are_hashed_as_the_picture_they_show() {
+    fn pixels_in_memory_are_hashed_as_the_image_they_show() {
         let folder = tempfile::tempdir().unwrap();
         let origin = Origin::Pixels { width: 8, height: 8, buffer: vec![5; 100].into(), start: 36 };
         let budget = Budget::new(1);

@@ -42,7 +42,7 @@ pub fn fit_temperature(logits: &[Vec<f32>], targets: &[usize]) -> Result<f64> {
     if !(RANGE[0] * 1.001..=RANGE[1] / 1.001).contains(&temperature) {
         return Err(Error::Compute(format!(
             "no temperature between {} and {} suits the validation split: the model is always right there, or no better than chance; \
-             expected some errors. Calibrate on more pictures",
+             expected some errors. Calibrate on more images",
             RANGE[0], RANGE[1]
         )));
     }

@@ -1,4 +1,4 @@
-//! Runs a model over samples. Every picture counts once; no random transform, no augmented copy.
+//! Runs a model over samples. Every image counts once; no random transform, no augmented copy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::model::weights::ModelCard;
 /// How to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// Pictures at a time.
+    /// Images at a time.
     pub batch_size: usize,
     /// Threads that prepare batches.
     pub workers: usize,
@@ -26,10 +26,10 @@ pub struct Run {
     pub compute: ComputeType,
 }
 
-/// The raw logits of `samples`, `[N][K]`, in their order. `progress` is called with the number of pictures done.
+/// The raw logits of `samples`, `[N][K]`, in their order. `progress` is called with the number of images done.
 ///
 /// # Errors
-/// A picture cannot be read any more, or the device fails.
+/// An image cannot be read any more, or the device fails.
 pub fn logits(
     model: &Model,
     params: &Params,
@@ -41,7 +41,7 @@ pub fn logits(
     each_batch(source, samples, run, progress, |images| batch_logits(model, params, images, source.size, run.compute))
 }
 
-/// A row of numbers for each picture.
+/// A row of numbers for each image.
 pub type Rows = Vec<Vec<f32>>;
 
 /// The raw logits of `samples` as [`logits`], and the features of some: those at the positions `kept` within `samples`, averaged over
@@ -157,11 +157,11 @@ fn rows(logits: Tensor<2>) -> Result<Vec<Vec<f32>>> {
     Ok(host_values(logits)?.chunks_exact(classes).map(<[f32]>::to_vec).collect())
 }
 
-/// A picture file, and as a model takes it: `[3, S, S]`, normalised.
+/// An image file, and as a model takes it: `[3, S, S]`, normalised.
 ///
 /// # Errors
-/// The file cannot be read or is no picture.
-pub fn read_picture(path: &Path, card: &ModelCard) -> Result<(RgbImage, Vec<f32>)> {
+/// The file cannot be read or is no image.
+pub fn read_image(path: &Path, card: &ModelCard) -> Result<(RgbImage, Vec<f32>)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let image = decode(&bytes).map_err(|e| Error::at(path, e.to_string()))?;
     let mut input = vec![0.0; 3 * card.input_size * card.input_size];

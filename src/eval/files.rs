@@ -99,7 +99,7 @@ pub fn write_evaluation(folder: &Path, name: &str, evaluation: &Evaluation, pred
     Ok(paths)
 }
 
-/// The features of some of an evaluation's images, averaged over the map: what two-dimensional pictures of a data set are made of.
+/// The features of some of an evaluation's images, averaged over the map: what two-dimensional images of a data set are made of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
     /// Their rows in the predictions, from 0.

@@ -1,6 +1,6 @@
 //! Class activation maps. Every method weighs the last convolutional map by what it means for one class.
 //!
-//! Shapes: B pictures, C channels, h w the size of the map, n = h·w, S the input's side, K classes.
+//! Shapes: B images, C channels, h w the size of the map, n = h·w, S the input's side, K classes.
 //! `A_k` is channel k of the features, `G_k` the gradient of the class's raw logit with respect to it.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::picture::stretch;
+use super::overlay::stretch;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::batch_logits;
 use crate::model::Model;
@@ -33,7 +33,7 @@ pub enum Method {
     LayerCam,
     /// The first principal component of the features, whatever the class (Muhammad and Yeasin, IJCNN 2020, arXiv:2008.00299).
     EigenCam,
-    /// Channels weighed by the logit of the picture seen through them; no gradient (Wang et al., CVPRW 2020, arXiv:1910.01279).
+    /// Channels weighed by the logit of the image seen through them; no gradient (Wang et al., CVPRW 2020, arXiv:1910.01279).
     ScoreCam,
 }
 
@@ -134,11 +134,11 @@ pub struct Explainer<'a> {
     pub size: usize,
     /// Number format of the expensive products.
     pub compute: ComputeType,
-    /// Pictures at a time, for what needs many passes.
+    /// Images at a time, for what needs many passes.
     pub batch_size: usize,
 }
 
-/// What a model makes of some pictures.
+/// What a model makes of some images.
 pub struct Activations {
     /// `[B, C, h, w]`
     pub features: Vec<f32>,
@@ -171,7 +171,7 @@ impl<'a> Explainer<'a> {
         Tensor::from_data(TensorData::new(images.to_vec(), shape), &self.params.device())
     }
 
-    /// Features and logits of normalised pictures `[B, 3, S, S]`.
+    /// Features and logits of normalised images `[B, 3, S, S]`.
     ///
     /// # Errors
     /// The device fails.
@@ -184,7 +184,7 @@ impl<'a> Explainer<'a> {
         Ok(Activations { features: host_values(features)?, shape, logits })
     }
 
-    /// The gradient of each picture's logit of its class with respect to its features: `[B, C, h, w]`.
+    /// The gradient of each image's logit of its class with respect to its features: `[B, C, h, w]`.
     ///
     /// # Errors
     /// The device fails.
@@ -198,7 +198,7 @@ impl<'a> Explainer<'a> {
         let [_, count] = logits.dims();
         let mut chosen = vec![0.0f32; batch * count];
         classes.iter().enumerate().for_each(|(row, class)| chosen[row * count + class] = 1.0);
-        // Pictures do not see each other, so that the gradient of the sum holds that of each.
+        // Images do not see each other, so that the gradient of the sum holds that of each.
         let sum = (logits * Tensor::<2>::from_data(TensorData::new(chosen, [batch, count]), &device)).sum();
         let mut gradients = sum.backward();
         let gradient =
@@ -206,7 +206,7 @@ impl<'a> Explainer<'a> {
         host_values(gradient)
     }
 
-    /// A map of each picture for its class. `images` is `[B, 3, S, S]`, normalised.
+    /// A map of each image for its class. `images` is `[B, 3, S, S]`, normalised.
     ///
     /// # Errors
     /// The device fails.
@@ -229,7 +229,7 @@ impl<'a> Explainer<'a> {
         methods.iter().map(|method| self.weigh(*method, images, classes, &activations, &gradients)).collect()
     }
 
-    /// The same as [`Explainer::maps`], each averaged with the map of the mirrored picture, mirrored back.
+    /// The same as [`Explainer::maps`], each averaged with the map of the mirrored image, mirrored back.
     ///
     /// # Errors
     /// The device fails.
@@ -266,10 +266,10 @@ impl<'a> Explainer<'a> {
         gradients: &[f32],
     ) -> Result<Vec<Map>> {
         let [batch, channels, height, width] = activations.shape;
-        let (area, per_picture, per_image) = (height * width, channels * height * width, 3 * self.size * self.size);
-        let one = |picture: usize| -> Result<Map> {
-            let features = &activations.features[picture * per_picture..][..per_picture];
-            let gradient = gradients.get(picture * per_picture..(picture + 1) * per_picture).unwrap_or_default();
+        let (area, per_map, per_image) = (height * width, channels * height * width, 3 * self.size * self.size);
+        let one = |index: usize| -> Result<Map> {
+            let features = &activations.features[index * per_map..][..per_map];
+            let gradient = gradients.get(index * per_map..(index + 1) * per_map).unwrap_or_default();
             let values = match method {
                 Method::GradCam => grad_cam(features, gradient, area),
                 Method::GradCamPlusPlus => grad_cam_plus_plus(features, gradient, area),
@@ -277,8 +277,8 @@ impl<'a> Explainer<'a> {
                 Method::LayerCam => layer_cam(features, gradient, area),
                 Method::EigenCam => eigen_cam(features, area),
                 Method::ScoreCam => {
-                    let image = &images[picture * per_image..][..per_image];
-                    let scores = self.scores(image, features, [height, width], classes[picture])?;
+                    let image = &images[index * per_image..][..per_image];
+                    let scores = self.scores(image, features, [height, width], classes[index])?;
                     weighted(features, &scores, area)
                 }
             };
@@ -287,7 +287,7 @@ impl<'a> Explainer<'a> {
         (0..batch).map(one).collect()
     }
 
-    /// Score-CAM's weights: the softmax over channels of the class's logit for the picture seen through each channel, which is
+    /// Score-CAM's weights: the softmax over channels of the class's logit for the image seen through each channel, which is
     /// enlarged and stretched to 0…1. (The paper takes a baseline's logit off each score; the softmax does not see it.) A channel
     /// that is the same everywhere shows nothing and weighs nothing.
     fn scores(&self, image: &[f32], features: &[f32], [height, width]: [usize; 2], class: usize) -> Result<Vec<f64>> {

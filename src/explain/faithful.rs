@@ -1,8 +1,8 @@
 //! Whether a map is right: what the model says when the places that it marks are taken away, or are all that is left.
 //!
-//! - Deletion: the pixels of the largest values give way to a blurred picture, step by step. A good map makes the probability fall
+//! - Deletion: the pixels of the largest values give way to a blurred image, step by step. A good map makes the probability fall
 //!   early: less area is better (Petsiuk et al., BMVC 2018, arXiv:1806.07421; they delete to grey).
-//! - Insertion: the other way round, from the blurred picture to the whole. More area is better.
+//! - Insertion: the other way round, from the blurred image to the whole. More area is better.
 //! - ROAD: pixels are replaced by what their neighbours suggest, so that no new edge tells the model anything (Rong et al., ICML 2022,
 //!   arXiv:2202.00449). The score is how much more the probability falls without the most important pixels than without the least
 //!   important ones, halved, averaged over shares of 20, 40, 60 and 80 %. More is better; 0 is chance.
@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::cam::{Explainer, Map, Method};
-use super::picture::stretch;
+use super::overlay::stretch;
 use crate::error::Result;
 use crate::eval::evaluate::{batch_logits, softmax};
 use crate::model::Model;
@@ -32,7 +32,7 @@ const DIAGONAL: f64 = 1.0 / 12.0;
 /// Standard deviation of the noise that ROAD adds to what it imputes, in units of the normalised input.
 const NOISE: f64 = 0.01;
 
-/// What was found for one method, averaged over pictures.
+/// What was found for one method, averaged over images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Faithfulness {
     /// The method's name, or `random`.
@@ -43,7 +43,7 @@ pub struct Faithfulness {
     pub insertion_auc: f64,
     /// ROAD's score; more is better.
     pub road: f64,
-    /// Standard errors of the three, over pictures.
+    /// Standard errors of the three, over images.
     pub standard_errors: [f64; 3],
     /// (share of pixels deleted, probability).
     pub deletion: Vec<(f64, f64)>,
@@ -53,7 +53,7 @@ pub struct Faithfulness {
     pub road_curve: Vec<(f64, f64)>,
 }
 
-/// Sums over pictures.
+/// Sums over images.
 struct Sums {
     deletion: Vec<f64>,
     insertion: Vec<f64>,
@@ -61,7 +61,7 @@ struct Sums {
     scores: Vec<[f64; 3]>,
 }
 
-/// Judges methods, and a random map beside them, picture by picture.
+/// Judges methods, and a random map beside them, image by image.
 pub struct Judge<'a> {
     explainer: &'a Explainer<'a>,
     model: (&'a Model, &'a Params),
@@ -69,7 +69,7 @@ pub struct Judge<'a> {
     methods: Vec<Method>,
     seed: u64,
     sums: Vec<Sums>,
-    pictures: u64,
+    images: u64,
 }
 
 impl<'a> Judge<'a> {
@@ -82,11 +82,11 @@ impl<'a> Judge<'a> {
             scores: Vec::new(),
         };
         let sums = (0..=methods.len()).map(|_| empty()).collect();
-        Self { explainer, model: explainer.parts(), temperature, methods: methods.to_vec(), seed, sums, pictures: 0 }
+        Self { explainer, model: explainer.parts(), temperature, methods: methods.to_vec(), seed, sums, images: 0 }
     }
 
-    /// Judges all methods on one picture: `image` is `[3, S, S]`, normalised; `class` is the one that the maps explain; `key` tells
-    /// pictures apart for what is drawn at random.
+    /// Judges all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the maps explain; `key` tells
+    /// images apart for what is drawn at random.
     ///
     /// # Errors
     /// The device fails.
@@ -111,16 +111,16 @@ impl<'a> Judge<'a> {
             add(&mut sums.deletion, &deletion);
             add(&mut sums.insertion, &insertion);
         }
-        self.pictures += 1;
+        self.images += 1;
         Ok(())
     }
 
-    /// The means over all pictures, in the order of the methods, `random` last; empty without pictures.
+    /// The means over all images, in the order of the methods, `random` last; empty without images.
     pub fn finish(self) -> Vec<Faithfulness> {
-        if self.pictures == 0 {
+        if self.images == 0 {
             return Vec::new();
         }
-        let n = self.pictures as f64;
+        let n = self.images as f64;
         let names = self.methods.iter().map(|method| method.as_str()).chain(["random"]);
         let step = |sums: Vec<f64>| {
             let last = (sums.len() - 1) as f64;
@@ -209,7 +209,7 @@ fn ranking(values: &[f32]) -> Vec<usize> {
     order
 }
 
-/// A picture `[3, S, S]` without its details: three box blurs of a 17th of its side, nearly a Gaussian of that deviation.
+/// An image `[3, S, S]` without its details: three box blurs of a 17th of its side, nearly a Gaussian of that deviation.
 fn blur(image: &[f32], size: usize) -> Vec<f32> {
     let radius = (size / 17).max(1);
     let mut planes = image.to_vec();
@@ -247,7 +247,7 @@ fn transpose(plane: &mut [f32], size: usize) {
     }
 }
 
-/// The neighbours of a place within the picture, with their weights.
+/// The neighbours of a place within the image, with their weights.
 fn neighbours(place: usize, size: usize) -> impl Iterator<Item = (usize, f64)> {
     let (y, x) = ((place / size) as isize, (place % size) as isize);
     let offsets = (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx))).filter(|offset| *offset != (0, 0));
@@ -268,7 +268,7 @@ struct Equation {
 }
 
 /// Replaces the `removed` pixels of `[3, S, S]`: each becomes the weighted mean of its neighbours, all at once, by conjugate gradients
-/// on that system (it is symmetric and positive), and a little noise. With nothing left to go by they become the mean of the picture.
+/// on that system (it is symmetric and positive), and a little noise. With nothing left to go by they become the mean of the image.
 fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand::Rng) -> Vec<f32> {
     let area = size * size;
     let normal = Normal::new(0.0, NOISE).expect("a constant above 0");

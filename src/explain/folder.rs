@@ -1,4 +1,4 @@
-//! Explains many pictures into a folder: a map each, grids of right and wrong answers, means per class, how right the methods are, and
+//! Explains many images into a folder: a map each, grids of right and wrong answers, means per class, how right the methods are, and
 //! an index of all of it, `explain.json`.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cam::{Explainer, Map, Method};
 use super::faithful::{Faithfulness, Judge};
 use super::npy;
-use super::picture::{Mean, overlay};
+use super::overlay::{Mean, overlay};
 use super::sheet::{Entry, sheet};
 use crate::data::bitmap::Bitmap;
 use crate::data::encode::Encoder;
@@ -41,7 +41,7 @@ pub struct Settings {
     pub methods: Vec<Method>,
     /// Which class the maps explain.
     pub target: Target,
-    /// Whether each map is averaged with that of the mirrored picture.
+    /// Whether each map is averaged with that of the mirrored image.
     pub smooth: bool,
     /// Seed of the random maps and the noise.
     pub seed: u64,
@@ -53,7 +53,7 @@ impl Default for Settings {
     }
 }
 
-/// A picture to explain.
+/// An image to explain.
 pub struct Subject {
     /// Its name in the index.
     pub name: String,
@@ -65,10 +65,10 @@ pub struct Subject {
     pub input: Vec<f32>,
 }
 
-/// The maps of one picture.
+/// The maps of one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MapEntry {
-    /// The picture.
+    /// The image.
     pub path: String,
     /// Its label.
     #[serde(rename = "true", skip_serializing_if = "Option::is_none")]
@@ -79,8 +79,8 @@ pub struct MapEntry {
     pub class: String,
     /// The probability of that class.
     pub probability: f32,
-    /// Files, relative to the folder that holds the index's folder: the picture itself,
-    pub picture: String,
+    /// Files, relative to the folder that holds the index's folder: the image itself,
+    pub image: String,
     /// the first method's map over it,
     pub overlay: String,
     /// those of all methods by name,
@@ -100,16 +100,16 @@ pub struct MapEntry {
 pub struct ClassMean {
     /// The class.
     pub class: String,
-    /// Pictures.
+    /// Images.
     pub count: usize,
     /// The file.
-    pub picture: String,
+    pub image: String,
 }
 
 /// How right the methods are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Judged {
-    /// Pictures.
+    /// Images.
     pub images: usize,
     /// What deleted pixels give way to.
     pub baseline: String,
@@ -124,10 +124,10 @@ pub struct Index {
     pub method: String,
     /// All.
     pub methods: Vec<String>,
-    /// The split, where the pictures are of a data set.
+    /// The split, where the images are of a data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
-    /// A picture each.
+    /// An image each.
     pub maps: Vec<MapEntry>,
     /// A class each.
     pub class_means: Vec<ClassMean>,
@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The maps of one picture for a class, a method each.
+    /// The maps of one image for a class, a method each.
     fn maps(&self, methods: &[Method], input: &[f32], class: usize) -> Result<Vec<Map>> {
         let maps = if self.settings.smooth {
             methods.iter().map(|method| self.explainer.smooth_maps(*method, input, &[class])).collect::<Result<Vec<_>>>()?
@@ -191,14 +191,14 @@ impl<'a> Writer<'a> {
         Ok(maps.into_iter().flatten().collect())
     }
 
-    fn picture(&mut self, name: &str, image: &RgbImage) -> Result<String> {
+    fn write_image(&mut self, name: &str, image: &RgbImage) -> Result<String> {
         let mut bytes = Vec::new();
         self.encoder.png(&Bitmap::from_rgb(image.clone()), &mut bytes);
         write_atomic(&self.folder.join(name), |out| out.write_all(&bytes))?;
         Ok(format!("{}/{name}", self.prefix))
     }
 
-    /// Explains pictures one by one, each into files of its own, and puts all on one sheet, `{grid}.png`. `done` is called after each.
+    /// Explains images one by one, each into files of its own, and puts all on one sheet, `{grid}.png`. `done` is called after each.
     ///
     /// # Errors
     /// The device fails, a file cannot be written, or `done` fails.
@@ -222,13 +222,13 @@ impl<'a> Writer<'a> {
         if entries.is_empty() {
             return Ok(());
         }
-        let mut names = vec!["picture"];
+        let mut names = vec!["image"];
         names.extend(self.settings.methods.iter().map(|method| method.title()));
         if blocks > 0 {
             names.push("spatial attention of the last block");
         }
         let file = format!("{grid}.png");
-        let path = self.picture(&file, &sheet(title, &names, &entries)?)?;
+        let path = self.write_image(&file, &sheet(title, &names, &entries)?)?;
         self.index.grids.insert(grid.to_owned(), path);
         Ok(())
     }
@@ -238,22 +238,22 @@ impl<'a> Writer<'a> {
         let probabilities = softmax(&logits, self.card.temperature);
         let predicted = argmax(&probabilities);
         let class = self.class(subject, predicted);
-        let mut pictures = vec![subject.image.clone()];
+        let mut cells = vec![subject.image.clone()];
         let (mut overlays, mut raw) = (BTreeMap::new(), BTreeMap::new());
         let maps = self.maps(&self.settings.methods, &subject.input, class)?;
         for (method, map) in self.settings.methods.iter().zip(maps) {
             let shown = overlay(&subject.image, &map);
-            overlays.insert(method.to_string(), self.picture(&format!("{stem}_{method}.png"), &shown)?);
+            overlays.insert(method.to_string(), self.write_image(&format!("{stem}_{method}.png"), &shown)?);
             let file = format!("{stem}_{method}.npy");
             npy::write(&self.folder.join(&file), &[map.height, map.width], &map.values)?;
             raw.insert(method.to_string(), format!("{}/{file}", self.prefix));
-            pictures.push(shown);
+            cells.push(shown);
         }
         let attention = self.explainer.attention(&subject.input)?;
         let attention: Vec<RgbImage> = attention.iter().map(|maps| overlay(&subject.image, &maps[0])).collect();
-        pictures.extend(attention.last().cloned());
-        let last = attention.last().map(|last| self.picture(&format!("{stem}_attention.png"), last)).transpose()?;
-        let blocks = beside(&attention).map(|strip| self.picture(&format!("{stem}_attention_blocks.png"), &strip)).transpose()?;
+        cells.extend(attention.last().cloned());
+        let last = attention.last().map(|last| self.write_image(&format!("{stem}_attention.png"), last)).transpose()?;
+        let blocks = beside(&attention).map(|strip| self.write_image(&format!("{stem}_attention_blocks.png"), &strip)).transpose()?;
         let name = |class: usize| self.card.classes[class].clone();
         let is_wrong = subject.truth.is_some_and(|truth| truth != predicted);
         let sure = format!("{:.0} %", 100.0 * probabilities[predicted]);
@@ -270,21 +270,21 @@ impl<'a> Writer<'a> {
             predicted: name(predicted),
             class: name(class),
             probability: probabilities[class],
-            picture: String::new(),
+            image: String::new(),
             overlay: overlays[&self.index.method].clone(),
             overlays,
             raw,
             attention: last,
             attention_blocks: blocks,
         });
-        let picture = self.picture(&format!("{stem}.png"), &subject.image)?;
+        let image = self.write_image(&format!("{stem}.png"), &subject.image)?;
         if let Some(entry) = self.index.maps.last_mut() {
-            entry.picture = picture;
+            entry.image = image;
         }
-        Ok((Entry { pictures, title, about: subject.name.clone(), is_wrong }, attention.len()))
+        Ok((Entry { images: cells, title, about: subject.name.clone(), is_wrong }, attention.len()))
     }
 
-    /// The mean map of a class over its pictures, as `mean_{class number}.png`.
+    /// The mean map of a class over its images, as `mean_{class number}.png`.
     ///
     /// # Errors
     /// As for [`Writer::explain`].
@@ -302,13 +302,13 @@ impl<'a> Writer<'a> {
             done()?;
         }
         if let Some(shown) = mean.overlay() {
-            let picture = self.picture(&format!("mean_{class}.png"), &shown)?;
-            self.index.class_means.push(ClassMean { class: self.card.classes[class].clone(), count: mean.count(), picture });
+            let image = self.write_image(&format!("mean_{class}.png"), &shown)?;
+            self.index.class_means.push(ClassMean { class: self.card.classes[class].clone(), count: mean.count(), image });
         }
         Ok(())
     }
 
-    /// Judges `methods` on pictures.
+    /// Judges `methods` on images.
     ///
     /// # Errors
     /// As for [`Writer::explain`].
@@ -328,7 +328,7 @@ impl<'a> Writer<'a> {
             done()?;
         }
         if images > 0 {
-            let baseline = "the blurred picture".into();
+            let baseline = "the blurred image".into();
             self.index.faithfulness = Some(Judged { images, baseline, methods: judge.finish() });
         }
         Ok(())
@@ -340,20 +340,20 @@ impl<'a> Writer<'a> {
     /// Nothing was explained, or the file cannot be written.
     pub fn finish(self) -> Result<Index> {
         if self.index.maps.is_empty() && self.index.class_means.is_empty() && self.index.faithfulness.is_none() {
-            return Err(Error::at(&self.folder, "there was nothing to explain").expected("one picture or more"));
+            return Err(Error::at(&self.folder, "there was nothing to explain").expected("one image or more"));
         }
         write_json(&self.folder.join(INDEX), &self.index)?;
         Ok(self.index)
     }
 }
 
-/// Pictures of one size in a row.
-fn beside(pictures: &[RgbImage]) -> Option<RgbImage> {
-    let first = pictures.first()?;
+/// Images of one size in a row.
+fn beside(images: &[RgbImage]) -> Option<RgbImage> {
+    let first = images.first()?;
     let rows = (0..first.height).flat_map(|y| {
-        pictures.iter().flat_map(move |picture| picture.pixels[y * picture.width * 3..][..picture.width * 3].iter().copied())
+        images.iter().flat_map(move |image| image.pixels[y * image.width * 3..][..image.width * 3].iter().copied())
     });
-    Some(RgbImage::new(first.width * pictures.len(), first.height, rows.collect()))
+    Some(RgbImage::new(first.width * images.len(), first.height, rows.collect()))
 }
 
 /// Which of the wrong answers to show, at most `most`, by index into `answers` (truth, predicted, confidence): of each confused pair, the
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_stand_in_a_row() {
+    fn images_stand_in_a_row() {
         let (a, b) = (RgbImage::from_grey(1, 2, &[1, 2]), RgbImage::from_grey(1, 2, &[3, 4]));
         assert_eq!(beside(&[a, b]).unwrap(), RgbImage::from_grey(2, 2, &[1, 3, 2, 4]));
         assert!(beside(&[]).is_none());

@@ -1,4 +1,4 @@
-//! Many pictures on one sheet: rows of pictures and their maps, captions, and the colour bar.
+//! Many images on one sheet: rows of images and their maps, captions, and the colour bar.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::data::image::RgbImage;
 use crate::error::Result;
 use crate::plot::{colormap, escape, pixels};
 
-/// Side of a shown picture.
+/// Side of a shown image.
 const CELL: usize = 160;
 const GAP: usize = 8;
 /// Between two entries.
@@ -22,10 +22,10 @@ const WIDEST: usize = 1500;
 /// Width and height of the colour bar.
 const BAR: [usize; 2] = [200, 12];
 
-/// Some pictures side by side, with a caption.
+/// Some images side by side, with a caption.
 pub struct Entry {
-    /// The picture and its maps.
-    pub pictures: Vec<RgbImage>,
+    /// The image and its maps.
+    pub images: Vec<RgbImage>,
     /// The first line of the caption.
     pub title: String,
     /// The second.
@@ -34,12 +34,12 @@ pub struct Entry {
     pub is_wrong: bool,
 }
 
-/// Lays entries out in rows under a title and the names of what stands side by side in each (`picture`, `Grad-CAM`…).
+/// Lays entries out in rows under a title and the names of what stands side by side in each (`image`, `Grad-CAM`…).
 ///
 /// # Errors
 /// The text cannot be drawn.
 pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage> {
-    let most = entries.iter().map(|entry| entry.pictures.len()).max().unwrap_or(1).max(1);
+    let most = entries.iter().map(|entry| entry.images.len()).max().unwrap_or(1).max(1);
     let entry_width = most * (CELL + GAP) - GAP;
     let columns = ((WIDEST - 2 * MARGIN + GUTTER) / (entry_width + GUTTER)).clamp(1, entries.len().max(1));
     let rows = entries.len().div_ceil(columns);
@@ -77,8 +77,8 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
     }
     for (index, entry) in entries.iter().enumerate() {
         let (left, top) = place(index);
-        for (column, picture) in entry.pictures.iter().enumerate() {
-            paste(&mut sheet, left + column * (CELL + GAP), top, picture);
+        for (column, image) in entry.images.iter().enumerate() {
+            paste(&mut sheet, left + column * (CELL + GAP), top, image);
         }
     }
     Ok(sheet)
@@ -96,11 +96,11 @@ fn shortened(text: &str, width: usize) -> String {
     letters[..head].iter().chain(['…'].iter()).chain(&letters[letters.len() - tail..]).collect()
 }
 
-/// Puts a picture into the cell at (left, top), as large as fits, in the middle.
-fn paste(sheet: &mut RgbImage, left: usize, top: usize, picture: &RgbImage) {
-    let longest = picture.width.max(picture.height).max(1);
+/// Puts an image into the cell at (left, top), as large as fits, in the middle.
+fn paste(sheet: &mut RgbImage, left: usize, top: usize, image: &RgbImage) {
+    let longest = image.width.max(image.height).max(1);
     let side = |length: usize| (length * CELL / longest).max(1);
-    let shown = resize(picture, side(picture.width), side(picture.height));
+    let shown = resize(image, side(image.width), side(image.height));
     let (left, top) = (left + (CELL - shown.width) / 2, top + (CELL - shown.height) / 2);
     for y in 0..shown.height {
         for x in 0..shown.width {
@@ -120,17 +120,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_picture_is_on_the_sheet() {
+    fn every_image_is_on_the_sheet() {
         let red = RgbImage::new(4, 8, [200, 0, 0].repeat(32));
         let blue = RgbImage::new(400, 300, [0, 0, 200].repeat(120_000));
         let entry = || Entry {
-            pictures: vec![red.clone(), blue.clone()],
+            images: vec![red.clone(), blue.clone()],
             title: "a <b> & \"c\" that is much longer than its place on the sheet allows it to be".into(),
             about: String::new(),
             is_wrong: true,
         };
         let entries: Vec<Entry> = (0..7).map(|_| entry()).collect();
-        let sheet = sheet("title", &["picture", "map"], &entries).unwrap();
+        let sheet = sheet("title", &["image", "map"], &entries).unwrap();
         let count = |color: [u8; 3]| sheet.pixels.chunks_exact(3).filter(|pixel| **pixel == color).count();
         assert_eq!(count([200, 0, 0]), 7 * CELL / 2 * CELL);
         assert_eq!(count([0, 0, 200]), 7 * CELL * (CELL * 3 / 4));

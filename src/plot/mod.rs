@@ -86,7 +86,7 @@ impl Figure {
     /// The same as a PNG, two pixels to the unit.
     ///
     /// # Errors
-    /// The picture does not fit into the memory.
+    /// The image does not fit into the memory.
     pub fn png(&self) -> Result<Vec<u8>> {
         raster::png(&self.svg())
     }

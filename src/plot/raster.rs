@@ -1,4 +1,4 @@
-//! SVG to PNG with the embedded font; nothing on the machine (fonts, libraries) has an influence on the picture.
+//! SVG to PNG with the embedded font; nothing on the machine (fonts, libraries) has an influence on the image.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ const SCALE: f32 = 2.0;
 /// Draws a whole SVG file as a PNG, two pixels to the unit. Letters that the embedded font does not have become boxes.
 ///
 /// # Errors
-/// The SVG is not one (a defect of the caller) or the picture is too large for the memory.
+/// The SVG is not one (a defect of the caller) or the image is too large for the memory.
 pub(crate) fn png(svg: &str) -> Result<Vec<u8>> {
     let (width, height, rgb) = pixels(svg, SCALE)?;
     encode(width, height, &rgb).map_err(|error| Error::Compute(format!("figure: the PNG cannot be written: {error}")))
@@ -35,7 +35,7 @@ pub(crate) fn pixels(svg: &str, scale: f32) -> Result<(u32, u32, Vec<u8>)> {
     let size = tree.size();
     let (width, height) = ((size.width() * scale).ceil() as u32, (size.height() * scale).ceil() as u32);
     let mut pixels = Pixmap::new(width, height)
-        .ok_or_else(|| Error::Compute(format!("figure: a picture of {width} × {height} pixels does not fit into the memory")))?;
+        .ok_or_else(|| Error::Compute(format!("figure: an image of {width} × {height} pixels does not fit into the memory")))?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
     let rgb = pixels.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     Ok((width, height, rgb))

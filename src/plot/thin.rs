@@ -1,4 +1,4 @@
-//! Fewer points for the same picture.
+//! Fewer points for the same image.
 
 /// At most four points per pixel column (first, lowest, highest, last, in their order): the polyline through them covers the same
 /// pixels. `points` are in pixels with x not decreasing.

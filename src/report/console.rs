@@ -41,7 +41,7 @@ fn style(template: &str) -> ProgressStyle {
 pub struct Console {
     bar: ProgressBar,
     first_line: bool,
-    /// Pictures and seconds of the present epoch, for the speed on the bar.
+    /// Images and seconds of the present epoch, for the speed on the bar.
     images: usize,
     seconds: f64,
 }

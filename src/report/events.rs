@@ -35,11 +35,11 @@ pub enum Event {
     },
     /// One update of the weights.
     Step(StepRecord),
-    /// So many pictures of the validation or test split have been evaluated.
+    /// So many images of the validation or test split have been evaluated.
     Evaluating {
-        /// Pictures done.
+        /// Images done.
         done: usize,
-        /// Pictures in all.
+        /// Images in all.
         of: usize,
     },
     /// An epoch has ended.
@@ -74,9 +74,9 @@ pub struct StepRecord {
     pub epoch: usize,
     /// Batches done in this epoch.
     pub batch: usize,
-    /// Training loss of this step's pictures.
+    /// Training loss of this step's images.
     pub loss: f64,
-    /// Training accuracy of this step's pictures, mixed labels counted with their shares.
+    /// Training accuracy of this step's images, mixed labels counted with their shares.
     pub accuracy: f64,
     /// Mean loss of the epoch so far.
     pub epoch_loss: f64,
@@ -84,7 +84,7 @@ pub struct StepRecord {
     pub epoch_accuracy: f64,
     /// The rate of this update.
     pub learning_rate: f64,
-    /// Pictures in this step.
+    /// Images in this step.
     pub images: usize,
     /// Seconds since the step before ended.
     pub seconds: f64,
@@ -114,7 +114,7 @@ pub struct EpochRecord {
     pub val_macro_f1: f64,
     /// The epoch's learning rate.
     pub learning_rate: f64,
-    /// Training pictures per second.
+    /// Training images per second.
     pub images_per_second: f64,
     /// Seconds of the epoch, validation included.
     pub seconds: f64,

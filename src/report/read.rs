@@ -91,13 +91,13 @@ pub struct Evaluated {
     pub name: String,
     /// The numbers.
     pub evaluation: Evaluation,
-    /// A row per picture, if the file is there and fits the numbers.
+    /// A row per image, if the file is there and fits the numbers.
     pub predictions: Vec<Prediction>,
     /// Pooled features of some of these rows.
     pub features: Option<Features>,
 }
 
-/// Features of some pictures of an evaluation.
+/// Features of some images of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     /// C.
@@ -124,7 +124,7 @@ pub struct Calibration {
 /// What calibration did on one split: each pair is before and after.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct CalibrationChange {
-    /// Pictures.
+    /// Images.
     pub n: u64,
     /// Expected calibration error.
     pub ece: [f64; 2],
@@ -140,25 +140,25 @@ pub struct CalibrationChange {
 pub struct Explain {
     /// The method of the overlays.
     pub method: String,
-    /// The split that the pictures are from.
+    /// The split that the images are from.
     pub split: String,
     /// All methods that were computed.
     pub methods: Vec<String>,
-    /// A map per picture.
+    /// A map per image.
     pub maps: Vec<Map>,
     /// A mean map per class.
     pub class_means: Vec<ClassMean>,
-    /// Overview pictures by name (`right`, `wrong`).
+    /// Overview images by name (`right`, `wrong`).
     pub grids: BTreeMap<String, String>,
     /// Whether the maps show what the model looks at.
     pub faithfulness: Option<Faithfulness>,
 }
 
-/// The map of one picture.
+/// The map of one image.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Map {
-    /// The picture, as its data set names it.
+    /// The image, as its data set names it.
     pub path: String,
     /// Its true class.
     #[serde(rename = "true")]
@@ -169,8 +169,8 @@ pub struct Map {
     pub class: String,
     /// The probability of that class.
     pub probability: Option<f64>,
-    /// The picture as the model sees it.
-    pub picture: Option<String>,
+    /// The image as the model sees it.
+    pub image: Option<String>,
     /// The map over it.
     pub overlay: Option<String>,
     /// The attention of the model's own attention layers over it.
@@ -183,17 +183,17 @@ pub struct Map {
 pub struct ClassMean {
     /// The class.
     pub class: String,
-    /// Pictures.
+    /// Images.
     pub count: u64,
-    /// The picture file.
-    pub picture: String,
+    /// The image file.
+    pub image: String,
 }
 
 /// Deletion, insertion and ROAD per method.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Faithfulness {
-    /// Pictures.
+    /// Images.
     pub images: u64,
     /// What replaces a deleted pixel.
     pub baseline: String,
@@ -309,7 +309,7 @@ impl RunFiles {
         self.epochs.iter().rev().find(|epoch| epoch.best)
     }
 
-    /// The groups and the content hashes (hex) of the pictures that the run was trained on, if it says so.
+    /// The groups and the content hashes (hex) of the images that the run was trained on, if it says so.
     ///
     /// # Errors
     /// The file is there and cannot be read.
@@ -427,7 +427,7 @@ impl RunFiles {
 /// What a run was trained on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trained {
-    /// BLAKE3 of each picture's content, hex.
+    /// BLAKE3 of each image's content, hex.
     pub hashes: HashSet<String>,
     /// The groups.
     pub groups: HashSet<String>,
@@ -554,7 +554,7 @@ pub(crate) mod testing {
     //! Small run folders for tests.
 
     use super::*;
-    use crate::data::testing::write_picture;
+    use crate::data::testing::write_image;
     use crate::eval::files::write_evaluation;
     use crate::eval::metrics::compute_for;
 
@@ -563,7 +563,7 @@ pub(crate) mod testing {
     /// A row of the test split: path, group, truth, predicted, confidence.
     pub(crate) type Row<'a> = (&'a str, &'a str, usize, usize, f32);
 
-    /// Twelve pictures of six groups, three of them misclassified.
+    /// Twelve images of six groups, three of them misclassified.
     pub(crate) const ROWS: [Row; 12] = [
         ("test/angry/1.png", "g1", 0, 0, 0.9),
         ("test/angry/2.png", "g1", 0, 1, 0.95),
@@ -635,7 +635,7 @@ pub(crate) mod testing {
         write_rows(run, data, "test", rows);
         write_features(&run.join("eval/test_features.safetensors"), rows.len(), 4);
         for (number, (path, ..)) in rows.iter().enumerate().filter(|(_, row)| !row.0.contains(['"', '<'])) {
-            write_picture(data, path, number as u32);
+            write_image(data, path, number as u32);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Explains a model on the pictures of a data set, or on some files, into a folder.
+//! Explains a model on the images of a data set, or on some files, into a folder.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::data::Split;
 use crate::data::batches::{BatchSource, Mode, Place, make};
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::eval::evaluate::{Run, read_picture};
+use crate::eval::evaluate::{Run, read_image};
 use crate::eval::files::{Prediction, read_predictions};
 use crate::explain::cam::{Explainer, Method};
 use crate::explain::folder::{self, Index, Settings, Writer, choose_right, choose_wrong};
@@ -25,19 +25,19 @@ pub const EXPLAIN: &str = "explain";
 /// How much to explain of a data set.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Which pictures; the test split where there is one, else the validation split.
+    /// Which images; the test split where there is one, else the validation split.
     pub samples: Option<Samples>,
     /// At most so many right, and so many wrong answers.
     pub grid: usize,
-    /// At most so many pictures of each class for its mean map.
+    /// At most so many images of each class for its mean map.
     pub means: usize,
-    /// At most so many pictures to judge the methods on; 0 judges none.
+    /// At most so many images to judge the methods on; 0 judges none.
     pub judged: usize,
     /// The methods to judge.
     pub judged_methods: Vec<Method>,
 }
 
-/// Called with what is being done, how many pictures are done and of how many; an error from it ends the work.
+/// Called with what is being done, how many images are done and of how many; an error from it ends the work.
 pub type Progress<'a> = &'a mut dyn FnMut(&'static str, usize, usize) -> Result<()>;
 
 /// Explains the best model of a run on its own data, into its folder `explain`; an older one there is replaced once the new one is whole.
@@ -94,7 +94,7 @@ pub(super) fn explain_source(
     })
 }
 
-/// Explains a model on a data set of labelled pictures, into a new folder.
+/// Explains a model on a data set of labelled images, into a new folder.
 ///
 /// # Errors
 /// The data cannot be loaded; the device fails; a file cannot be written; `progress` fails.
@@ -118,7 +118,7 @@ pub fn explain_data(
     })
 }
 
-/// Explains a model on picture files, into a new folder. Files that cannot be read are handed to `unusable`; the others go on.
+/// Explains a model on image files, into a new folder. Files that cannot be read are handed to `unusable`; the others go on.
 ///
 /// # Errors
 /// No file can be read; the device fails; a file cannot be written; `progress` fails.
@@ -257,7 +257,7 @@ fn explain_dataset(
 }
 
 fn read_subject(path: &Path, loaded: &LoadedModel) -> Result<folder::Subject> {
-    let (image, input) = read_picture(path, &loaded.card)?;
+    let (image, input) = read_image(path, &loaded.card)?;
     Ok(folder::Subject { name: path.display().to_string(), truth: None, image, input })
 }
 

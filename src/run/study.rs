@@ -1,4 +1,4 @@
-//! Runs a study: makes what its variants need, trains them all, measures the synthetic pictures, and writes the results.
+//! Runs a study: makes what its variants need, trains them all, measures the synthetic images, and writes the results.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -28,15 +28,15 @@ use crate::study::results::{Quality, QualityClass, Results};
 use crate::study::{self, DATA, PLAN, QUALITY, is_finished};
 use crate::train::fit::Outcome;
 
-/// The real pictures' augmented copies, within the study's data folder.
+/// The real images' augmented copies, within the study's data folder.
 const AUGMENTED: &str = "augmented";
-/// Those of the synthetic pictures.
+/// Those of the synthetic images.
 const SYNTHETIC_AUGMENTED: &str = "synthetic-augmented";
 /// The images of the leaky protocol.
 const LEAKY: &str = "leaky";
-/// Principal components in which distributions of features are compared; their covariance asks for more pictures than there are.
+/// Principal components in which distributions of features are compared; their covariance asks for more images than there are.
 const COMPONENTS: usize = 16;
-/// At most so many pictures of each kind have their features compared.
+/// At most so many images of each kind have their features compared.
 const COMPARED: usize = 2_000;
 
 /// What a study tells while it goes on, from any of its threads.
@@ -232,7 +232,7 @@ fn prepare_data(plan: &Plan, out: &Path, jobs: &[Job], listener: &dyn Listener, 
     Ok(true)
 }
 
-/// The real pictures as the real variant has them.
+/// The real images as the real variant has them.
 fn real_data(plan: &Plan, jobs: &[Job], out: &Path) -> Result<DataConfig> {
     let job = jobs.first().ok_or_else(|| Error::input("variants", "there are none"))?;
     let changes: Vec<_> = plan.set.clone();
@@ -339,7 +339,7 @@ fn make_leaky(augmented: &Path, seed: u64, out: &Path) -> Result<()> {
     fs::rename(&part, out).map_err(|e| Error::io("rename", &part, e))
 }
 
-/// The real pictures in their splits, and `count` synthetic ones to train on, evenly over the classes; a larger dose holds the smaller.
+/// The real images in their splits, and `count` synthetic ones to train on, evenly over the classes; a larger dose holds the smaller.
 fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, path: &Path) -> Result<()> {
     let row = |sample: &data::Sample, group: String, split| -> Result<Row> {
         let file = sample.origin.path().ok_or_else(|| {
@@ -354,7 +354,7 @@ fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, pat
     }
     let classes = real.classes.len();
     let mut heaps: Vec<Vec<&data::Sample>> = vec![Vec::new(); classes];
-    // Of a synthetic set with splits its test pictures are not trained on.
+    // Of a synthetic set with splits its test images are not trained on.
     for sample in added.samples.iter().filter(|sample| !sample.augmented && sample.split == Split::Train) {
         heaps[sample.class].push(sample);
     }
@@ -384,7 +384,7 @@ fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, pat
     write_list(path, &rows)
 }
 
-/// Whether a run needs nothing more. A dose's list names its pictures by whole paths; its evaluation is complete once it has the names of
+/// Whether a run needs nothing more. A dose's list names its images by whole paths; its evaluation is complete once it has the names of
 /// the other runs'.
 fn is_complete(out: &Path, job: &Job) -> bool {
     let named = || {
@@ -420,7 +420,7 @@ fn run_job(plan: &Plan, out: &Path, job: &Job, device: &str, listener: &dyn List
     Ok(())
 }
 
-/// Evaluates a run on the test pictures under the names that the other runs have for them.
+/// Evaluates a run on the test images under the names that the other runs have for them.
 fn evaluate_on_real(plan: &Plan, out: &Path, job: &Job, device: &OpenDevice, sink: &mut dyn Sink) -> Result<()> {
     let folder = job.folder(out);
     let best = load_model(&folder.join(BEST), &device.device)?;
@@ -448,7 +448,7 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
         images[class(index)] += 1;
         intended[class(index)] += usize::from(argmax(row) == class(index));
     }
-    // Real pictures that the model has not seen in training.
+    // Real images that the model has not seen in training.
     let (config, _) = super::read_run(run)?;
     let (real, store) = load(&config.data, plan.split_seed)?;
     let real = super::batch_source(real, store, &best.card);
@@ -462,7 +462,7 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
     let taken: Vec<&Vec<f32>> = of_real.values.iter().collect();
     let spread = mean_pairwise_distances(&flat(&made), width, &kept, classes)?;
     let spread_real = mean_pairwise_distances(&flat(&taken), width, &kept_real, classes)?;
-    // The yardstick: two halves of the real pictures, no group in both. All distances are of equally many pictures.
+    // The yardstick: two halves of the real images, no group in both. All distances are of equally many images.
     let mut groups: Vec<&str> = of_real.rows.iter().map(|row| real.dataset.samples[unseen[*row]].group.as_str()).collect();
     groups.sort_unstable();
     groups.dedup();

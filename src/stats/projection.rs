@@ -81,7 +81,7 @@ pub fn pca(features: &[f32], d: usize, k: usize) -> Result<Pca> {
 }
 
 /// t-SNE in two dimensions (van der Maaten & Hinton 2008), exact, from a start at the first two principal components, so that it
-/// needs no seed: the same features give the same picture.
+/// needs no seed: the same features give the same image.
 ///
 /// Neighbourhoods are kept; distances between clusters and their sizes mean little.
 ///

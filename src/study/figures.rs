@@ -143,13 +143,13 @@ fn mark(d: &mut Drawing, look: Look, row: &Row, y: f64, left: f64, x: &dyn Fn(f6
     });
 }
 
-/// Accuracy by the number of synthetic pictures added: (pictures, accuracy, accuracy of each seed).
+/// Accuracy by the number of synthetic images added: (images, accuracy, accuracy of each seed).
 pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f64>)]) -> Figure {
-    let mut csv = csv_line(&["synthetic_pictures", "accuracy", "low", "high", "seeds"].map(String::from));
-    for (pictures, value, seeds) in points {
+    let mut csv = csv_line(&["synthetic_images", "accuracy", "low", "high", "seeds"].map(String::from));
+    for (images, value, seeds) in points {
         let seeds = seeds.iter().map(f64::to_string).collect::<Vec<_>>().join(";");
         let [value, low, high] = [value.estimate, value.low, value.high].map(|value| value.to_string());
-        csv.push_str(&csv_line(&[pictures.to_string(), value, low, high, seeds]));
+        csv.push_str(&csv_line(&[images.to_string(), value, low, high, seeds]));
     }
     Figure::new("dose", title, caption, Some(csv), |look| {
         let reach = points.iter().flat_map(|(_, value, seeds)| [value.low, value.high].into_iter().chain(seeds.clone()));
@@ -165,7 +165,7 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
             title: "Accuracy",
             x: xs,
             x_format: Some(Format::Integer),
-            x_title: "synthetic pictures added",
+            x_title: "synthetic images added",
             y: ys,
             y_format: Format::Percent,
             left: None,
@@ -173,10 +173,10 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
             strip: false,
         };
         let panel = Panel::draw(&mut d, look, &spec);
-        let line: Vec<(f64, f64)> = points.iter().map(|(pictures, value, _)| (*pictures as f64, value.estimate)).collect();
+        let line: Vec<(f64, f64)> = points.iter().map(|(images, value, _)| (*images as f64, value.estimate)).collect();
         draw_curve(&mut d, &panel, Curve::new(&line, Paint::Series(0)));
-        for (pictures, value, seeds) in points {
-            let x = panel.x(*pictures as f64);
+        for (images, value, seeds) in points {
+            let x = panel.x(*images as f64);
             let runs = vec![vec![(x, panel.y(value.low)), (x, panel.y(value.high))]];
             d.items.push(Item::Line {
                 runs,
@@ -190,7 +190,7 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
                 d.rule((x - 6.0, panel.y(*seed)), (x + 6.0, panel.y(*seed)), Paint::Series(0), 1.5, Dash::Solid);
             }
             let tip = format!(
-                "{pictures} added: {} % ({} to {})",
+                "{images} added: {} % ({} to {})",
                 Axis::Share.write(value.estimate),
                 Axis::Share.write(value.low),
                 Axis::Share.write(value.high)

@@ -1,4 +1,4 @@
-//! A study: several variants, each trained with several seeds, all tested on the same real pictures, and what can be said of them.
+//! A study: several variants, each trained with several seeds, all tested on the same real images, and what can be said of them.
 //!
 //! [`plan`] reads which runs there are to be, [`results`] compares those that are finished, [`page`] shows it. Training is not done here.
 
@@ -21,7 +21,7 @@ pub const PLAN: &str = "study.toml";
 pub const RUNS: &str = "runs";
 /// The folder of what the runs are trained on, where the study made it.
 pub const DATA: &str = "data";
-/// What is known of the synthetic pictures.
+/// What is known of the synthetic images.
 pub const QUALITY: &str = "quality.json";
 /// The results for programs.
 pub const RESULTS: &str = "study.json";

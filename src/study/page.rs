@@ -46,7 +46,7 @@ fn document_of(results: &Results, plan: &Plan, output: &mut Output) -> String {
     let sub = format!(
         "{}, tested on {} of {}",
         list(&names),
-        count(results.pictures, "real picture", "real pictures"),
+        count(results.images, "real image", "real images"),
         count(results.groups, "group", "groups")
     );
     let head = format!(
@@ -109,7 +109,7 @@ fn answer(results: &Results) -> Section {
     let missing = if results.missing.is_empty() { "all".into() } else { format!("{} missing", results.missing.len()) };
     let seeds = results.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let tiles = [
-        ("test pictures", thousands(results.pictures), "real, the same for every variant".to_owned()),
+        ("test images", thousands(results.images), "real, the same for every variant".to_owned()),
         ("groups of them", thousands(results.groups), "photos or persons: what is drawn".into()),
         ("seeds", thousands(results.seeds.len()), seeds),
         ("finished runs", thousands(planned), missing),
@@ -122,8 +122,8 @@ fn answer(results: &Results) -> Section {
         .collect();
     body += &format!("<dl class=\"tiles\">{tiles}</dl>");
     body += &format!(
-        "<p class=\"quiet\">Each variant is trained once with each seed and tested on the same pictures. An interval shall hold the true value in \
-         {} of such studies; it is the wider of a bootstrap over groups of pictures and seeds ({} replicates) and of Student’s interval from the jackknife \
+        "<p class=\"quiet\">Each variant is trained once with each seed and tested on the same images. An interval shall hold the true value in \
+         {} of such studies; it is the wider of a bootstrap over groups of images and seeds ({} replicates) and of Student’s interval from the jackknife \
          over groups and the variance over seeds, because a bootstrap of few seeds or few groups is too sure of itself. p values are corrected by \
          Holm’s method for the number of variants.</p>",
         level(results.level).replace(' ', "\u{a0}"),
@@ -150,7 +150,7 @@ fn numbers(results: &Results, output: &mut Output) -> Section {
     let interval = level(results.level);
     let mut table = Table::new(
         "variants",
-        "Means over the seeds, on the same test pictures",
+        "Means over the seeds, on the same test images",
         &[
             "variant",
             "trained on",
@@ -199,9 +199,9 @@ fn numbers(results: &Results, output: &mut Output) -> Section {
         .collect();
     let figure = figures::intervals(
         "variants",
-        "Each variant on the same test pictures",
+        "Each variant on the same test images",
         &format!(
-            "Dots: the mean over the seeds; short upright lines: the seeds; bars: the {interval} interval. Two bars that overlap may still differ, because the pictures are the same: see the differences."
+            "Dots: the mean over the seeds; short upright lines: the seeds; bars: the {interval} interval. Two bars that overlap may still differ, because the images are the same: see the differences."
         ),
         Axis::Share,
         &blocks,
@@ -299,7 +299,7 @@ fn differences(results: &Results, output: &mut Output) -> Option<Section> {
         "differences",
         &format!("Differences from '{}'", results.baseline),
         &format!(
-            "Dots: the change in points, paired picture by picture; bars: its {interval} interval, not corrected for the number of variants. A bar across 0: either direction is possible."
+            "Dots: the change in points, paired image by image; bars: its {interval} interval, not corrected for the number of variants. A bar across 0: either direction is possible."
         ),
         Axis::Points,
         &blocks,
@@ -331,8 +331,8 @@ fn differences(results: &Results, output: &mut Output) -> Option<Section> {
     let body = output.figure(figure)
         + &output.table(&table)
         + "<p class=\"quiet\">Accuracy is what the study asks about; balanced accuracy and macro F1 are corrected each among themselves.</p>"
-        + "<h3>The two runs of each seed</h3><p class=\"quiet\">McNemar’s test looks at the pictures that only one of the two runs recognises, as if pictures \
-           were independent and these two runs were all that matters. Pictures of one group are not independent and another seed gives another run, so it finds \
+        + "<h3>The two runs of each seed</h3><p class=\"quiet\">McNemar’s test looks at the images that only one of the two runs recognises, as if images \
+           were independent and these two runs were all that matters. Images of one group are not independent and another seed gives another run, so it finds \
            differences too easily: read it beside the intervals above, not in their place.</p>"
         + &if mcnemar.is_empty() { "<p>No seed has both runs.</p>".into() } else { output.table(&mcnemar) };
     Some(Section { id: "differences", title: "Differences", lead, body })
@@ -352,7 +352,7 @@ fn classes(results: &Results, output: &mut Output) -> Option<Section> {
     let mut table = Table::new(
         "class_changes",
         &format!("Changes of each class from '{}', in points", results.baseline),
-        &["variant", "class", "pictures", "recall", &interval, "p (Holm)", "F1", &interval, "p (Holm)"],
+        &["variant", "class", "images", "recall", &interval, "p (Holm)", "F1", &interval, "p (Holm)"],
     );
     let (mut blocks, mut clear, mut all) = (Vec::new(), 0, 0);
     for comparison in &results.comparisons {
@@ -361,12 +361,12 @@ fn classes(results: &Results, output: &mut Output) -> Option<Section> {
         for class in &comparison.classes {
             all += 1;
             clear += usize::from(is_clear(&class.recall, results.level));
-            let mut row = vec![name_cell(index, &comparison.variant), text(&class.class), whole(class.pictures)];
+            let mut row = vec![name_cell(index, &comparison.variant), text(&class.class), whole(class.images)];
             row.extend(change_cells(&class.recall, results.level));
             row.extend(change_cells(&class.f1, results.level));
             table.push(row);
             rows.push(Row {
-                name: format!("{} ({})", class.class, class.pictures),
+                name: format!("{} ({})", class.class, class.images),
                 value: class.recall.difference,
                 seeds: Vec::new(),
                 series: Some(index),
@@ -378,7 +378,7 @@ fn classes(results: &Results, output: &mut Output) -> Option<Section> {
         "class_changes",
         &format!("Recall of each class, against '{}'", results.baseline),
         &format!(
-            "Dots: the change of recall in points; bars: the {interval} interval of each alone. Behind the class: its test pictures."
+            "Dots: the change of recall in points; bars: the {interval} interval of each alone. Behind the class: its test images."
         ),
         Axis::Points,
         &blocks,
@@ -389,7 +389,7 @@ fn classes(results: &Results, output: &mut Output) -> Option<Section> {
         if clear == 1 { "is" } else { "are" }
     );
     let note = format!(
-        "<p class=\"quiet\">A class has fewer pictures than the whole, so that its intervals are wider. Of {all} intervals of {interval}, about {} \
+        "<p class=\"quiet\">A class has fewer images than the whole, so that its intervals are wider. Of {all} intervals of {interval}, about {} \
          leave out 0 by chance alone.</p>",
         decimals((1.0 - results.level) * all as f64, 1)
     );
@@ -403,7 +403,7 @@ fn claim(results: &Results, output: &mut Output) -> Option<Section> {
     let honest = results.variant(&claim.beside)?;
     let gap = claim.accuracy - claim.honest;
     let lead = format!(
-        "With copies made first and all pictures split at random afterwards, one would have claimed <strong>{}</strong>; ‘{}’, tested on groups that it has \
+        "With copies made first and all images split at random afterwards, one would have claimed <strong>{}</strong>; ‘{}’, tested on groups that it has \
          never seen, has <strong>{}</strong>: {} points {}.",
         percent(claim.accuracy),
         escape(&claim.beside),
@@ -431,23 +431,23 @@ fn claim(results: &Results, output: &mut Output) -> Option<Section> {
     let figure = figures::intervals(
         "claim",
         "What a leaky split would have claimed",
-        "Grey: accuracy of each leaky run on its own random split, with the interval that is usually printed (Wilson, pictures taken for independent). In \
+        "Grey: accuracy of each leaky run on its own random split, with the interval that is usually printed (Wilson, images taken for independent). In \
          colour: the mean on the fixed test set, whose groups are never in training.",
         Axis::Share,
         &[Block { title: "Accuracy, %".into(), rows }],
     );
-    let mut table = Table::new("claim", "The leaky runs", &["run", "pictures", "accuracy", "95 % as printed", "macro F1"]);
+    let mut table = Table::new("claim", "The leaky runs", &["run", "images", "accuracy", "95 % as printed", "macro F1"]);
     for run in &claim.runs {
         table.push(vec![
             text(&run.run),
-            whole(run.pictures),
+            whole(run.images),
             share(run.accuracy),
             between(of_claim(run.accuracy, run.interval)),
             number(decimals(run.macro_f1, 3), run.macro_f1),
         ]);
     }
-    let note = "<p class=\"quiet\">In a random split after augmenting, copies of one photo and pictures of one person lie on both sides, so that remembering is \
-                taken for recognising. The two numbers are of different test pictures: the gap is no exact measure of the leak, and the claimed number is no \
+    let note = "<p class=\"quiet\">In a random split after augmenting, copies of one photo and images of one person lie on both sides, so that remembering is \
+                taken for recognising. The two numbers are of different test images: the gap is no exact measure of the leak, and the claimed number is no \
                 estimate for new faces.</p>";
     Some(Section { id: "claim", title: "Leaky split", lead, body: output.figure(figure) + &output.table(&table) + note })
 }
@@ -461,11 +461,11 @@ fn dose(results: &Results, output: &mut Output) -> Option<Section> {
     let curve: Vec<_> = results
         .dose
         .iter()
-        .map(|point| (point.pictures, point.accuracy, point.seeds.iter().map(|(_, value)| *value).collect()))
+        .map(|point| (point.images, point.accuracy, point.seeds.iter().map(|(_, value)| *value).collect()))
         .collect();
     let interval = level(results.level);
     let figure = figures::dose(
-        "Accuracy by the number of synthetic pictures added",
+        "Accuracy by the number of synthetic images added",
         &format!(
             "Dots: the mean over the seeds; short lines: the seeds; bars: the {interval} interval. The line only joins the dots."
         ),
@@ -474,10 +474,10 @@ fn dose(results: &Results, output: &mut Output) -> Option<Section> {
     let mut table = Table::new(
         "doses",
         "Doses",
-        &["synthetic pictures", "variant", "accuracy", &interval, "change of accuracy", &interval, "p (Holm)"],
+        &["synthetic images", "variant", "accuracy", &interval, "change of accuracy", &interval, "p (Holm)"],
     );
     for point in &results.dose {
-        let mut row = vec![whole(point.pictures), text(&point.variant), share(point.accuracy.estimate), between(point.accuracy)];
+        let mut row = vec![whole(point.images), text(&point.variant), share(point.accuracy.estimate), between(point.accuracy)];
         match results.comparisons.iter().find(|comparison| comparison.variant == point.variant) {
             Some(comparison) => row.extend(change_cells(&comparison.accuracy, results.level)),
             None => row.extend([text(if point.variant == results.baseline { "baseline" } else { "" }), text(""), text("")]),
@@ -503,13 +503,13 @@ fn dose(results: &Results, output: &mut Output) -> Option<Section> {
     Some(Section { id: "dose", title: "Dose", lead, body: output.figure(figure) + &output.table(&table) })
 }
 
-// ---- synthetic pictures ----
+// ---- synthetic images ----
 
 fn synthetic(results: &Results, quality: &Quality, output: &mut Output) -> Section {
     let mut table = Table::new(
         "quality",
-        "Synthetic pictures by class",
-        &["class", "pictures", "show what is meant", "diversity", "diversity of real ones", "ratio"],
+        "Synthetic images by class",
+        &["class", "images", "show what is meant", "diversity", "diversity of real ones", "ratio"],
     );
     for class in &quality.per_class {
         let ratio = class.diversity / class.real_diversity;
@@ -525,7 +525,7 @@ fn synthetic(results: &Results, quality: &Quality, output: &mut Output) -> Secti
     let lead = format!(
         "A model trained on real faces takes {} of {} for what they are meant to show.",
         percent(quality.intended),
-        count(quality.images, "synthetic picture", "synthetic pictures")
+        count(quality.images, "synthetic image", "synthetic images")
     );
     let judge = results
         .variants
@@ -534,20 +534,20 @@ fn synthetic(results: &Results, quality: &Quality, output: &mut Output) -> Secti
         .find(|run| Path::new(&quality.model).file_name().is_some_and(|name| name.to_str() == Some(run.run.as_str())));
     let judge = judge.map_or_else(String::new, |run| {
         format!(
-            " It recognises {} of the real test pictures itself, so that not every disagreement is the pictures’ fault.",
+            " It recognises {} of the real test images itself, so that not every disagreement is the images’ fault.",
             percent(run.accuracy)
         )
     });
     let body = format!(
-        "<p>The model is <code>{}</code>.{judge} The Fréchet distance of its features between synthetic and real pictures is {}; between two halves of the \
-         real pictures, divided by group, it is {}. Diversity is the mean distance of two pictures of a class in these features: a ratio far below 1 means that \
-         the synthetic pictures are more alike than real ones.</p>{}",
+        "<p>The model is <code>{}</code>.{judge} The Fréchet distance of its features between synthetic and real images is {}; between two halves of the \
+         real images, divided by group, it is {}. Diversity is the mean distance of two images of a class in these features: a ratio far below 1 means that \
+         the synthetic images are more alike than real ones.</p>{}",
         escape(&quality.model),
         significant(quality.frechet),
         significant(quality.frechet_real),
         output.table(&table)
     );
-    Section { id: "synthetic", title: "Synthetic pictures", lead, body }
+    Section { id: "synthetic", title: "Synthetic images", lead, body }
 }
 
 // ---- cost ----
@@ -556,7 +556,7 @@ fn cost(results: &Results, output: &mut Output) -> Section {
     let mut table = Table::new(
         "cost",
         "Training of one run, means over the seeds",
-        &["variant", "training pictures", "epochs", "pictures seen", "time"],
+        &["variant", "training images", "epochs", "images seen", "time"],
     );
     let rounded = |value: Option<f64>| value.map_or_else(|| text(""), |value| number(thousands(value.round() as usize), value));
     for (index, variant) in results.variants.iter().enumerate() {
@@ -565,9 +565,9 @@ fn cost(results: &Results, output: &mut Output) -> Section {
         let time = cost.seconds.map_or_else(|| text(""), |value| number(duration(value), value));
         table.push(vec![
             name_cell(index, &variant.name),
-            rounded(cost.train_pictures),
+            rounded(cost.train_images),
             epochs,
-            rounded(cost.pictures_seen),
+            rounded(cost.images_seen),
             time,
         ]);
     }
@@ -577,7 +577,7 @@ fn cost(results: &Results, output: &mut Output) -> Section {
     } else {
         "The run folders do not say how long training took.".into()
     };
-    let note = "<p class=\"quiet\">A variant with more pictures sees more of them in the same number of epochs: what looks like better data may be longer training.</p>";
+    let note = "<p class=\"quiet\">A variant with more images sees more of them in the same number of epochs: what looks like better data may be longer training.</p>";
     Section { id: "cost", title: "Cost", lead, body: output.table(&table) + note }
 }
 
@@ -590,13 +590,13 @@ fn settings(results: &Results, plan: &Plan, output: &mut Output) -> Section {
     let changes = plan.set.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ");
     let mut body = format!(
         "<dl class=\"facts\">{}{}{}{}{}{}{}</dl>",
-        fact("real pictures", path(Some(&plan.real))),
-        fact("synthetic pictures", path(plan.synthetic.as_ref())),
+        fact("real images", path(Some(&plan.real))),
+        fact("synthetic images", path(plan.synthetic.as_ref())),
         fact("recipe", path(plan.recipe.as_ref())),
         fact("changed for all", if changes.is_empty() { "nothing".into() } else { changes }),
         fact("seeds", seeds),
         fact("split by", format!("seed {}", plan.split_seed)),
-        fact("copies", format!("{} of each picture, profile {}", plan.augment.copies, plan.augment.profile))
+        fact("copies", format!("{} of each image, profile {}", plan.augment.copies, plan.augment.profile))
     );
     let mut variants = Table::new("settings_of_variants", "What sets the variants apart", &["variant", "trained on", "changes"]);
     for (index, variant) in results.variants.iter().enumerate() {
@@ -710,8 +710,8 @@ mod tests {
             "Of 6 comparisons with &#39;real&#39;, 1 difference of accuracy is not explained by chance: &#39;synthetic&#39; (worse).",
             "no difference can be told from 3 seeds and 20 groups",
             "one would have claimed <strong>9",
-            "takes 81.0\u{a0}% of 150 synthetic pictures for what they are meant to show",
-            "saw 3.0 times the pictures",
+            "takes 81.0\u{a0}% of 150 synthetic images for what they are meant to show",
+            "saw 3.0 times the images",
         ] {
             assert!(page.contains(part), "{part}");
         }

@@ -24,24 +24,24 @@ pub const LEAKY: &str = "leaky";
 const DEFAULT_SEEDS: [u64; 3] = [1, 2, 3];
 const DEFAULT_SPLIT_SEED: u64 = 42;
 
-/// A study: which variants are trained with which seeds and compared on one fixed test set of real pictures.
+/// A study: which variants are trained with which seeds and compared on one fixed test set of real images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The real pictures; the test set comes from them. Absolute, as all paths here.
+    /// The real images; the test set comes from them. Absolute, as all paths here.
     pub real: PathBuf,
-    /// The synthetic pictures.
+    /// The synthetic images.
     pub synthetic: Option<PathBuf>,
     /// The recipe of all variants.
     pub recipe: Option<PathBuf>,
     /// Each variant is trained once with each.
     pub seeds: Vec<u64>,
-    /// What the one split of the real pictures is drawn by.
+    /// What the one split of the real images is drawn by.
     pub split_seed: u64,
     /// What is compared, beside the doses.
     pub variants: Vec<Variant>,
     /// Whether the leaky protocol (augment, then split at random) is run as well, to show what it would have claimed.
     pub leaky: bool,
-    /// Numbers of synthetic pictures that are added to the real training set, a variant each; ascending.
+    /// Numbers of synthetic images that are added to the real training set, a variant each; ascending.
     pub dose: Vec<usize>,
     /// The variant that every other is compared with.
     pub baseline: String,
@@ -55,7 +55,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
-    /// Copies of each picture.
+    /// Copies of each image.
     pub copies: usize,
     /// `safe`, `reference` or the path of a profile.
     pub profile: String,
@@ -84,9 +84,9 @@ pub struct Variant {
 pub enum Kind {
     /// One of the dataset types.
     Typed(DatasetType),
-    /// The real training set and so many synthetic pictures.
+    /// The real training set and so many synthetic images.
     Dose(usize),
-    /// Real pictures and their copies, split at random: copies of one picture on both sides.
+    /// Real images and their copies, split at random: copies of one image on both sides.
     Leaky,
 }
 
@@ -207,19 +207,19 @@ impl Plan {
             kind: Kind::Typed(variant.dataset_type),
             set: &variant.set,
         });
-        let doses = self.dose.iter().filter(|&&pictures| pictures > 0 || self.plain_real().is_none()).map(|&pictures| Arm {
-            name: dose_name(pictures),
-            kind: Kind::Dose(pictures),
+        let doses = self.dose.iter().filter(|&&images| images > 0 || self.plain_real().is_none()).map(|&images| Arm {
+            name: dose_name(images),
+            kind: Kind::Dose(images),
             set: &[],
         });
         variants.chain(doses).collect()
     }
 
     /// The variant that stands for a dose: nothing added is the plain real training set.
-    pub(super) fn dose_variant(&self, pictures: usize) -> String {
+    pub(super) fn dose_variant(&self, images: usize) -> String {
         match self.plain_real() {
-            Some(variant) if pictures == 0 => variant.name.clone(),
-            _ => dose_name(pictures),
+            Some(variant) if images == 0 => variant.name.clone(),
+            _ => dose_name(images),
         }
     }
 
@@ -240,8 +240,8 @@ pub(super) fn run_name(variant: &str, seed: u64) -> String {
     format!("{variant}-s{seed}")
 }
 
-fn dose_name(pictures: usize) -> String {
-    format!("dose-{pictures}")
+fn dose_name(images: usize) -> String {
+    format!("dose-{images}")
 }
 
 /// The file as it is written.
@@ -289,7 +289,7 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 fn resolve(file: File, place: &str, folder: &Path) -> Result<Plan> {
     let at = |key: &str| format!("{place}: {key}");
     let real = file.real.ok_or_else(|| {
-        Error::input(at("real"), "is not set").expected("the folder of the real pictures").hint("The test set is taken from it")
+        Error::input(at("real"), "is not set").expected("the folder of the real images").hint("The test set is taken from it")
     })?;
     let real = folder.join(real);
     let synthetic = file.synthetic.map(|path| folder.join(path));
@@ -308,10 +308,10 @@ fn resolve(file: File, place: &str, folder: &Path) -> Result<Plan> {
     let mut dose = file.dose;
     dose.sort_unstable();
     if let Some(pair) = dose.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::input(at("dose"), format!("{} is there twice", pair[0])).expected("different numbers of pictures"));
+        return Err(Error::input(at("dose"), format!("{} is there twice", pair[0])).expected("different numbers of images"));
     }
     if !dose.is_empty() && synthetic.is_none() {
-        return Err(Error::input(at("dose"), "there are no synthetic pictures to add")
+        return Err(Error::input(at("dose"), "there are no synthetic images to add")
             .expected("synthetic = \"FOLDER\" as well")
             .hint("Name the folder, or leave the doses out"));
     }
@@ -369,7 +369,7 @@ fn variants(
                 .hint("Other variants are [[variant]] tables")
         })?;
         if kind.is_synthetic() && !synthetic {
-            return Err(Error::input(at(key), format!("'{kind}' needs synthetic pictures"))
+            return Err(Error::input(at(key), format!("'{kind}' needs synthetic images"))
                 .expected("synthetic = \"FOLDER\" as well")
                 .hint("Name the folder, or leave the variant out"));
         }
@@ -392,7 +392,7 @@ fn variants(
         let place = at(&format!("{place}: set"));
         let set = changes(&set, &place, &OWNED)?;
         if let Some((key, _)) = set.iter().find(|(key, _)| FIXED.contains(&key.as_str())) {
-            return Err(Error::input(place, format!("{key} decides which pictures are tested on"))
+            return Err(Error::input(place, format!("{key} decides which images are tested on"))
                 .expected("the same test set for every variant")
                 .hint("Put it under [set], for all variants"));
         }
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn with_synthetic_pictures_there_are_four_types_and_doses() {
+    fn with_synthetic_images_there_are_four_types_and_doses() {
         let plan = load("real = 'a'\nsynthetic = 'b'\nseeds = [7]\ndose = [400, 0, 100]").unwrap();
         let expected =
             ["real-s7", "augmented-s7", "synthetic-s7", "synthetic-augmented-s7", "dose-100-s7", "dose-400-s7", "leaky-s7"];
@@ -541,8 +541,8 @@ mod tests {
             ("real = 'a'\nvariants = ['fake']", "variants: found 'fake'"),
             ("real = 'a'\nvariants = ['real', 'Real']", "'real' is there twice"),
             ("real = 'a'\nvariants = ['real']", "there is only 'real'"),
-            ("real = 'a'\nvariants = ['real', 'synthetic']", "'synthetic' needs synthetic pictures"),
-            ("real = 'a'\ndose = [1]", "there are no synthetic pictures to add"),
+            ("real = 'a'\nvariants = ['real', 'synthetic']", "'synthetic' needs synthetic images"),
+            ("real = 'a'\ndose = [1]", "there are no synthetic images to add"),
             ("real = 'a'\nsynthetic = 'b'\ndose = [1, 1]", "dose: 1 is there twice"),
             ("real = 'a'\nbaseline = 'best'", "baseline: there is no variant 'best'; expected one of real, augmented"),
             ("real = 'a'\n[augment]\ncopies = 0", "augment.copies: found 0"),
@@ -552,7 +552,7 @@ mod tests {
             ("real = 'a'\n[[variant]]\nname = '../x'", "found the name '../x'"),
             ("real = 'a'\n[[variant]]\nname = 'leaky'", "the name 'leaky' is the study's own"),
             ("real = 'a'\n[[variant]]\nname = 'x'\n[[variant]]\nname = 'X'", "'X' is there twice"),
-            ("real = 'a'\n[[variant]]\nname = 'x'\nset = { 'data.split' = [1, 0, 0] }", "data.split decides which pictures"),
+            ("real = 'a'\n[[variant]]\nname = 'x'\nset = { 'data.split' = [1, 0, 0] }", "data.split decides which images"),
             ("real = 'a'\n[[variant]]\nname = 'x'\nsets = {}", "unknown field `sets`"),
         ] {
             let error = load(text).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! What the finished runs of a study say: values with intervals, paired differences, and what can be told from them.
 //!
-//! All runs (but the leaky ones) are tested on the same pictures, so that differences are paired picture by picture. Two things make a
-//! difference uncertain: which groups of pictures the test set happens to hold, and which seeds the runs happened to have. The
+//! All runs (but the leaky ones) are tested on the same images, so that differences are paired image by image. Two things make a
+//! difference uncertain: which groups of images the test set happens to hold, and which seeds the runs happened to have. The
 //! interval takes both in: it is the wider of the bootstrap's, which draws groups and seeds, and Student's from the jackknife over
 //! groups and the variance over seeds. A bootstrap of three seeds or of five groups knows few values and is too sure of itself;
 //! Student's t with its few degrees of freedom is not. The p value is the larger of the two.
@@ -27,7 +27,7 @@ use crate::stats::hypothesis::{holm, mcnemar, wilson_interval};
 /// Fewer groups than this make a bootstrap over groups rough (Cameron, Gelbach & Miller 2008 call 5 to 30 clusters few).
 const FEW_GROUPS: usize = 30;
 
-/// A variant that sees so many times the pictures of another has also been trained so much longer.
+/// A variant that sees so many times the images of another has also been trained so much longer.
 const UNEQUAL_EFFORT: f64 = 1.5;
 
 /// What the study says.
@@ -35,8 +35,8 @@ const UNEQUAL_EFFORT: f64 = 1.5;
 pub struct Results {
     /// Classes in index order.
     pub classes: Vec<String>,
-    /// Pictures of the test set.
-    pub pictures: usize,
+    /// Images of the test set.
+    pub images: usize,
     /// Groups among them: photos, persons.
     pub groups: usize,
     /// The seeds of the plan.
@@ -53,9 +53,9 @@ pub struct Results {
     pub comparisons: Vec<Comparison>,
     /// What the leaky protocol says, if it was run.
     pub claim: Option<Claim>,
-    /// Accuracy by number of synthetic pictures added, ascending.
+    /// Accuracy by number of synthetic images added, ascending.
     pub dose: Vec<DosePoint>,
-    /// What is known of the synthetic pictures.
+    /// What is known of the synthetic images.
     pub quality: Option<Quality>,
     /// Runs of the plan that are not finished.
     pub missing: Vec<String>,
@@ -74,9 +74,9 @@ pub struct VariantResult {
     pub changes: Vec<(String, String)>,
     /// Its finished runs, by the order of the seeds.
     pub runs: Vec<RunResult>,
-    /// Share of pictures whose prediction is right.
+    /// Share of images whose prediction is right.
     pub accuracy: Interval,
-    /// Mean recall of the classes that have pictures.
+    /// Mean recall of the classes that have images.
     pub balanced_accuracy: Interval,
     /// Mean F1 of the classes.
     pub macro_f1: Interval,
@@ -93,13 +93,13 @@ pub struct RunResult {
     pub run: String,
     /// Its seed.
     pub seed: u64,
-    /// Share of pictures whose prediction is right.
+    /// Share of images whose prediction is right.
     pub accuracy: f64,
-    /// Mean recall of the classes that have pictures.
+    /// Mean recall of the classes that have images.
     pub balanced_accuracy: f64,
     /// Mean F1 of the classes.
     pub macro_f1: f64,
-    /// Whether it has seen pictures or groups of its test in training.
+    /// Whether it has seen images or groups of its test in training.
     pub leakage: bool,
     /// What it cost.
     pub cost: Cost,
@@ -108,12 +108,12 @@ pub struct RunResult {
 /// What training costs, as far as the run folder says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Pictures in the training set.
-    pub train_pictures: Option<f64>,
+    /// Images in the training set.
+    pub train_images: Option<f64>,
     /// Epochs that were trained.
     pub epochs: Option<f64>,
-    /// Pictures that went through the model in training, each as often as it did.
-    pub pictures_seen: Option<f64>,
+    /// Images that went through the model in training, each as often as it did.
+    pub images_seen: Option<f64>,
     /// Seconds of training.
     pub seconds: Option<f64>,
 }
@@ -148,20 +148,20 @@ pub struct Comparison {
     pub macro_f1: Change,
     /// McNemar's test of the two runs of each seed.
     pub mcnemar: Vec<SeedTest>,
-    /// The change of each class that has test pictures.
+    /// The change of each class that has test images.
     pub classes: Vec<ClassChange>,
     /// Whether the change of accuracy is more than chance explains: p after Holm's correction below 1 − level.
     pub clear: bool,
 }
 
-/// McNemar's exact test of the runs of one seed. It takes pictures for independent, which those of one group are not.
+/// McNemar's exact test of the runs of one seed. It takes images for independent, which those of one group are not.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeedTest {
     /// The seed.
     pub seed: u64,
-    /// Pictures that only the baseline's run gets right.
+    /// Images that only the baseline's run gets right.
     pub only_baseline: u64,
-    /// Pictures that only the variant's run gets right.
+    /// Images that only the variant's run gets right.
     pub only_variant: u64,
     /// Two-sided p value.
     pub p: f64,
@@ -174,15 +174,15 @@ pub struct SeedTest {
 pub struct ClassChange {
     /// The class.
     pub class: String,
-    /// Its test pictures.
-    pub pictures: usize,
+    /// Its test images.
+    pub images: usize,
     /// The change of its recall.
     pub recall: Change,
     /// The change of its F1.
     pub f1: Change,
 }
 
-/// What the leaky protocol says. Its test pictures are others, copies of training pictures among them: the numbers are no
+/// What the leaky protocol says. Its test images are others, copies of training images among them: the numbers are no
 /// estimate of anything and are not compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
@@ -192,7 +192,7 @@ pub struct Claim {
     pub accuracy: f64,
     /// Their mean macro F1.
     pub macro_f1: f64,
-    /// The variant that is trained on the same kind of pictures, split by group.
+    /// The variant that is trained on the same kind of images, split by group.
     pub beside: String,
     /// Its mean accuracy on the fixed test set.
     pub honest: f64,
@@ -209,17 +209,17 @@ pub struct ClaimRun {
     pub accuracy: f64,
     /// Its macro F1 there.
     pub macro_f1: f64,
-    /// Pictures of that split.
-    pub pictures: usize,
-    /// The 95 % interval that would be printed beside it, as if pictures were independent (Wilson).
+    /// Images of that split.
+    pub images: usize,
+    /// The 95 % interval that would be printed beside it, as if images were independent (Wilson).
     pub interval: [f64; 2],
 }
 
 /// A point of the dose curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DosePoint {
-    /// Synthetic pictures added.
-    pub pictures: usize,
+    /// Synthetic images added.
+    pub images: usize,
     /// The variant that was trained so.
     pub variant: String,
     /// Its accuracy.
@@ -228,35 +228,35 @@ pub struct DosePoint {
     pub seeds: Vec<(u64, f64)>,
 }
 
-/// How good the synthetic pictures are, as a model of real faces sees them (`quality.json`).
+/// How good the synthetic images are, as a model of real faces sees them (`quality.json`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// Synthetic pictures looked at.
+    /// Synthetic images looked at.
     pub images: usize,
     /// The share that the model takes for what they are meant to show.
     pub intended: f64,
     /// Each class.
     pub per_class: Vec<QualityClass>,
-    /// Fréchet distance of the model's features to those of the real pictures.
+    /// Fréchet distance of the model's features to those of the real images.
     pub frechet: f64,
-    /// The same between two halves of the real pictures: what no difference looks like.
+    /// The same between two halves of the real images: what no difference looks like.
     pub frechet_real: f64,
     /// The run whose model looked.
     pub model: String,
 }
 
-/// One class of synthetic pictures.
+/// One class of synthetic images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QualityClass {
     /// The class.
     pub class: String,
-    /// Its pictures.
+    /// Its images.
     pub images: usize,
     /// The share that the model takes for it.
     pub intended: f64,
-    /// Mean distance of its pictures in the model's features.
+    /// Mean distance of its images in the model's features.
     pub diversity: f64,
-    /// The same of the real pictures.
+    /// The same of the real images.
     pub real_diversity: f64,
 }
 
@@ -280,7 +280,7 @@ impl Results {
     /// Reads the finished runs of the study in `out` and compares them.
     ///
     /// # Errors
-    /// No run is finished; the evaluation of a finished run is damaged; two runs were tested on different pictures, groups or
+    /// No run is finished; the evaluation of a finished run is damaged; two runs were tested on different images, groups or
     /// classes (leaky runs aside).
     pub fn read(out: &Path, plan: &Plan) -> Result<Self> {
         Self::read_with(out, plan, &Settings::default())
@@ -337,7 +337,7 @@ impl Results {
         let quality = if path.exists() { Some(read_json(&path)?) } else { None };
         let mut results = Self {
             classes: test.classes.clone(),
-            pictures: test.truth.len(),
+            images: test.truth.len(),
             groups: test.group_count(),
             seeds: plan.seeds.clone(),
             level: settings.level,
@@ -400,13 +400,13 @@ impl Results {
         }
         let _ = writeln!(
             out,
-            "\n{} pictures of {} groups. The change is that of accuracy in points; * marks what chance does not explain.",
-            self.pictures, self.groups
+            "\n{} images of {} groups. The change is that of accuracy in points; * marks what chance does not explain.",
+            self.images, self.groups
         );
         if let Some(claim) = &self.claim {
             let _ = writeln!(
                 out,
-                "Augmented before a random split, the same pictures would have claimed {:.1} %; '{}' has {:.1} %.",
+                "Augmented before a random split, the same images would have claimed {:.1} %; '{}' has {:.1} %.",
                 claim.accuracy * 100.0,
                 claim.beside,
                 claim.honest * 100.0
@@ -427,7 +427,7 @@ impl Results {
             "variant",
             "kind",
             "seeds",
-            "pictures",
+            "images",
             "groups",
             "accuracy",
             "accuracy_low",
@@ -446,9 +446,9 @@ impl Results {
             "p_holm",
             "clear",
             "mcnemar_p",
-            "train_pictures",
+            "train_images",
             "epochs",
-            "pictures_seen",
+            "images_seen",
             "seconds",
         ];
         let mut out = record(header.map(String::from));
@@ -465,7 +465,7 @@ impl Results {
                 variant.name.clone(),
                 kind_text(variant.kind),
                 variant.runs.len().to_string(),
-                self.pictures.to_string(),
+                self.images.to_string(),
                 self.groups.to_string(),
                 a,
                 al,
@@ -484,9 +484,9 @@ impl Results {
                 of(|one| one.accuracy.p_holm.to_string()),
                 of(|one| one.clear.to_string()),
                 of(mcnemar),
-                cost(variant.cost.train_pictures),
+                cost(variant.cost.train_images),
                 cost(variant.cost.epochs),
-                cost(variant.cost.pictures_seen),
+                cost(variant.cost.images_seen),
                 cost(variant.cost.seconds),
             ]);
         }
@@ -540,12 +540,12 @@ impl Results {
         let words = match (plain(&comparison.baseline), plain(&comparison.variant)) {
             (Some(Kind::Typed(DatasetType::Real) | Kind::Dose(0)), Some(kind)) => match kind {
                 Kind::Typed(DatasetType::Augmented) => Some("Augmented copies".to_owned()),
-                Kind::Typed(DatasetType::Synthetic) => Some("Synthetic pictures in place of real ones".into()),
+                Kind::Typed(DatasetType::Synthetic) => Some("Synthetic images in place of real ones".into()),
                 Kind::Typed(DatasetType::SyntheticAugmented) => {
-                    Some("Synthetic pictures with augmented copies, in place of real ones,".into())
+                    Some("Synthetic images with augmented copies, in place of real ones,".into())
                 }
-                Kind::Dose(1) => Some("One added synthetic picture".into()),
-                Kind::Dose(pictures) if pictures > 0 => Some(format!("{pictures} added synthetic pictures")),
+                Kind::Dose(1) => Some("One added synthetic image".into()),
+                Kind::Dose(images) if images > 0 => Some(format!("{images} added synthetic images")),
                 _ => None,
             },
             _ => None,
@@ -580,13 +580,13 @@ impl Loaded {
         let (classes, mut predictions) = read_predictions(&path)?;
         predictions.retain(|row| row.truth.is_some());
         if classes != evaluation.classes || predictions.len() as u64 != evaluation.metrics.n || predictions.is_empty() {
-            return Err(Error::at(&path, format!("found {} pictures of {}", predictions.len(), classes.join(", ")))
+            return Err(Error::at(&path, format!("found {} images of {}", predictions.len(), classes.join(", ")))
                 .expected(format!("{} of {}, as test.json says", evaluation.metrics.n, evaluation.classes.join(", ")))
                 .hint("Evaluate the run again"));
         }
         predictions.sort_by(|a, b| a.path.cmp(&b.path));
         if let Some(pair) = predictions.windows(2).find(|pair| pair[0].path == pair[1].path) {
-            return Err(Error::at(&path, format!("{} is there twice", pair[0].path)).expected("every picture once"));
+            return Err(Error::at(&path, format!("{} is there twice", pair[0].path)).expected("every image once"));
         }
         // A run that was moved here without its settings is compared all the same.
         let files = RunFiles::open(&folder).ok();
@@ -603,9 +603,9 @@ fn cost(files: &RunFiles) -> Cost {
         Ending::Unknown => files.epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
     Cost {
-        train_pictures: files.data.as_ref().map(|data| data.counts.train.iter().sum::<usize>() as f64),
+        train_images: files.data.as_ref().map(|data| data.counts.train.iter().sum::<usize>() as f64),
         epochs: some(files.epochs.len() as f64),
-        pictures_seen: some(files.steps.iter().map(|step| step.images as f64).sum()),
+        images_seen: some(files.steps.iter().map(|step| step.images as f64).sum()),
         seconds: some(seconds),
     }
 }
@@ -640,7 +640,7 @@ impl TestSet {
     fn check(&self, run: &Loaded) -> Result<()> {
         let differ = |what: String| {
             Error::input(format!("{} and {}", self.run, run.name), what)
-                .expected("the same test pictures, in the same groups, for every run of a study")
+                .expected("the same test images, in the same groups, for every run of a study")
                 .hint("Runs on different tests cannot be compared; train the study in a new folder")
         };
         if run.evaluation.classes != self.classes {
@@ -661,7 +661,7 @@ impl TestSet {
                 .or_else(|| run.predictions.iter().map(|row| row.path.as_str()).find(|path| !mine.contains(path)))
                 .unwrap_or_default();
             return Err(differ(format!(
-                "their tests are of {} and {} pictures, {} of them in both ({example} is not)",
+                "their tests are of {} and {} images, {} of them in both ({example} is not)",
                 mine.len(),
                 theirs.len(),
                 mine.intersection(&theirs).count()
@@ -693,7 +693,7 @@ fn class_of(classes: &[String], name: Option<&str>) -> usize {
     index.expect("the reader lets no other class pass")
 }
 
-/// Numbered by first appearance, so that groups that are called otherwise but divide the pictures alike are the same.
+/// Numbered by first appearance, so that groups that are called otherwise but divide the images alike are the same.
 fn groups_of(run: &Loaded) -> Vec<usize> {
     let keys: Vec<&str> = run.predictions.iter().map(|row| row.group.as_str()).collect();
     bootstrap::group_indices(&keys)
@@ -817,9 +817,9 @@ fn mean_cost(runs: &[Run]) -> Cost {
         known.map(|values| mean(&values))
     };
     Cost {
-        train_pictures: mean_of(|cost| cost.train_pictures),
+        train_images: mean_of(|cost| cost.train_images),
         epochs: mean_of(|cost| cost.epochs),
-        pictures_seen: mean_of(|cost| cost.pictures_seen),
+        images_seen: mean_of(|cost| cost.images_seen),
         seconds: mean_of(|cost| cost.seconds),
     }
 }
@@ -829,7 +829,7 @@ fn mean_cost(runs: &[Run]) -> Cost {
 /// In the order of [`statistics`].
 const METRICS: [Metric; 3] = [Metric::Accuracy, Metric::BalancedAccuracy, Metric::MacroF1];
 
-/// Accuracy, balanced accuracy, macro F1; then recall and F1 of each class, NaN without pictures of it. `confusion`: `[K, K]` counts,
+/// Accuracy, balanced accuracy, macro F1; then recall and F1 of each class, NaN without images of it. `confusion`: `[K, K]` counts,
 /// a row per true class.
 fn statistics(confusion: &[i64], k: usize) -> Vec<f64> {
     let cell = |truth: usize, predicted: usize| confusion[truth * k + predicted] as f64;
@@ -879,7 +879,7 @@ impl Uncertain {
         let left: Vec<f64> = (0..groups).map(|group| without(b, group) - a.map_or(0.0, |a| without(a, group))).collect();
         let (g, middle) = (groups as f64, mean(&left));
         let jackknife = (g - 1.0) / g * left.iter().map(|value| (value - middle).powi(2)).sum::<f64>();
-        // A single group, or a class that has pictures in one only, tells nothing of others.
+        // A single group, or a class that has images in one only, tells nothing of others.
         let jackknife = if groups < 2 || jackknife.is_nan() { f64::INFINITY } else { jackknife };
 
         let seeds = first.iter().chain([&second]).filter(|values| values.len() > 1).map(|values| {
@@ -943,7 +943,7 @@ fn compare(baseline: &Side, variant: &Side, test: &TestSet, settings: &Settings)
             Change { a: value(baseline), b: value(variant), difference, p, p_holm: p }
         };
         let index = recall_of(class);
-        ClassChange { class: test.classes[class].clone(), pictures: test.support(class), recall: of(index), f1: of(index + 1) }
+        ClassChange { class: test.classes[class].clone(), images: test.support(class), recall: of(index), f1: of(index + 1) }
     };
     Ok(Comparison {
         variant: variant.arm.name.clone(),
@@ -1011,7 +1011,7 @@ fn claim_runs(out: &Path, plan: &Plan, missing: &mut Vec<String>) -> Result<Vec<
             seed,
             accuracy: metrics.accuracy,
             macro_f1: metrics.macro_f1,
-            pictures: metrics.n as usize,
+            images: metrics.n as usize,
             interval: metrics.accuracy_interval,
         });
     }
@@ -1035,11 +1035,11 @@ fn claim(runs: Vec<ClaimRun>, plan: &Plan, variants: &[VariantResult]) -> Option
 }
 
 fn dose(plan: &Plan, variants: &[VariantResult]) -> Vec<DosePoint> {
-    let point = |&pictures: &usize| {
-        let name = plan.dose_variant(pictures);
+    let point = |&images: &usize| {
+        let name = plan.dose_variant(images);
         let variant = variants.iter().find(|variant| variant.name == name)?;
         let seeds = variant.runs.iter().map(|run| (run.seed, run.accuracy)).collect();
-        Some(DosePoint { pictures, variant: name, accuracy: variant.accuracy, seeds })
+        Some(DosePoint { images, variant: name, accuracy: variant.accuracy, seeds })
     };
     plan.dose.iter().filter_map(point).collect()
 }
@@ -1053,7 +1053,7 @@ fn warnings(results: &Results) -> Vec<Warning> {
         warn(
             true,
             "Leakage",
-            format!("{} saw test pictures or groups in training: the numbers are too good.", leaking.join(", ")),
+            format!("{} saw test images or groups in training: the numbers are too good.", leaking.join(", ")),
         );
     }
     if results.variant(&results.baseline).is_none() {
@@ -1066,7 +1066,7 @@ fn warnings(results: &Results) -> Vec<Warning> {
     let single: Vec<&str> =
         results.variants.iter().filter(|variant| variant.runs.len() == 1).map(|variant| variant.name.as_str()).collect();
     if single.len() == results.variants.len() {
-        let text = "Every variant has one run: seed-to-seed variation is unknown. The intervals tell how another choice of test pictures \
+        let text = "Every variant has one run: seed-to-seed variation is unknown. The intervals tell how another choice of test images \
                     would change the numbers of these very models, not what training again would.";
         warn(true, "One seed", text.into());
     } else if !single.is_empty() {
@@ -1081,9 +1081,9 @@ fn warnings(results: &Results) -> Vec<Warning> {
     if counts.len() > 1 {
         warn(false, "Unequal seeds", "Not all variants have the same number of finished runs.".into());
     }
-    if results.groups == results.pictures {
+    if results.groups == results.images {
         let text =
-            "Every test picture is a group of its own. If several show one person or one photo, the intervals are too narrow.";
+            "Every test image is a group of its own. If several show one person or one photo, the intervals are too narrow.";
         warn(false, "No groups", text.into());
     }
     if results.groups < FEW_GROUPS {
@@ -1095,11 +1095,11 @@ fn warnings(results: &Results) -> Vec<Warning> {
     }
     if let Some(base) = results.variant(&results.baseline) {
         for variant in results.variants.iter().filter(|variant| variant.name != base.name) {
-            if let (Some(a), Some(b)) = (base.cost.pictures_seen, variant.cost.pictures_seen) {
+            if let (Some(a), Some(b)) = (base.cost.images_seen, variant.cost.images_seen) {
                 let ratio = b / a;
                 if !(1.0 / UNEQUAL_EFFORT..=UNEQUAL_EFFORT).contains(&ratio) {
                     let text = format!(
-                        "'{}' saw {ratio:.1} times the pictures that '{}' saw in training: part of a difference may come from training \
+                        "'{}' saw {ratio:.1} times the images that '{}' saw in training: part of a difference may come from training \
                          longer or shorter, not from the data.",
                         variant.name, base.name
                     );
@@ -1144,7 +1144,7 @@ pub(super) fn counted(number: usize, what: &str) -> String {
 pub(super) fn kind_text(kind: Kind) -> String {
     match kind {
         Kind::Typed(kind) => kind.to_string(),
-        Kind::Dose(pictures) => format!("real + {pictures} synthetic"),
+        Kind::Dose(images) => format!("real + {images} synthetic"),
         Kind::Leaky => LEAKY.into(),
     }
 }
@@ -1193,10 +1193,10 @@ pub(super) mod testing {
             let mut rows = Vec::new();
             for group in 0..self.groups {
                 let share = accuracy + luck + self.spread * normal([world, 2, group as u64]);
-                for picture in 0..self.per_group {
-                    let row = (group * self.per_group + picture) as u64;
+                for image in 0..self.per_group {
+                    let row = (group * self.per_group + image) as u64;
                     let mut random = rng(world, Purpose::Draw, 3 + seed, row);
-                    let truth = (group + picture) % 3;
+                    let truth = (group + image) % 3;
                     let other = (truth + random.random_range(1..3)) % 3;
                     let said = if random.random::<f64>() < share { truth } else { other };
                     let mut probabilities = vec![0.1; 3];
@@ -1226,7 +1226,7 @@ pub(super) mod testing {
         Evaluation { model, data, split, classes, leakage: false, temperature: 1.0, metrics }
     }
 
-    /// A run folder as training leaves it: 90 training pictures, two epochs, 60 seconds.
+    /// A run folder as training leaves it: 90 training images, two epochs, 60 seconds.
     pub(crate) fn write_run(out: &Path, name: &str, rows: &[Prediction]) {
         let run = out.join(RUNS).join(name);
         write_evaluation(&run.join("eval"), "test", &evaluation_of(rows), rows).unwrap();
@@ -1368,7 +1368,7 @@ mod tests {
     fn the_numbers_are_those_of_the_evaluations() {
         let (folder, plan) = study("real = 'a'", WORLD, |_| 0.6);
         let results = read(folder.path(), &plan);
-        assert_eq!((results.pictures, results.groups, results.variants.len()), (300, 20, 2));
+        assert_eq!((results.images, results.groups, results.variants.len()), (300, 20, 2));
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
         for variant in &results.variants {
             let mut mean = [0.0; 3];
@@ -1384,7 +1384,7 @@ mod tests {
                 close(value.estimate, mean);
                 assert!(value.low < mean && mean < value.high && value.low > 0.4 && value.high < 0.8, "{value:?}");
             }
-            let cost = Cost { train_pictures: Some(90.0), epochs: Some(2.0), seconds: Some(60.0), ..variant.cost };
+            let cost = Cost { train_images: Some(90.0), epochs: Some(2.0), seconds: Some(60.0), ..variant.cost };
             assert_eq!(variant.cost, cost);
         }
         let metrics = read_evaluation(&evaluation(&folder.path().join("runs/augmented-s1"))).unwrap().metrics;
@@ -1394,9 +1394,9 @@ mod tests {
             close(found[recall_of(class)], expected.recall);
             close(found[recall_of(class) + 1], expected.f1);
         }
-        let seen = |name: &str| results.variant(name).unwrap().cost.pictures_seen;
+        let seen = |name: &str| results.variant(name).unwrap().cost.images_seen;
         assert_eq!((seen("real"), seen("augmented")), (Some(180.0), Some(540.0)));
-        assert!(results.warnings.iter().any(|warning| warning.text.contains("'augmented' saw 3.0 times the pictures")));
+        assert!(results.warnings.iter().any(|warning| warning.text.contains("'augmented' saw 3.0 times the images")));
     }
 
     /// One seed and groups of one size: the jackknife is the variance of the groups' means, and Student's interval theirs.
@@ -1478,11 +1478,11 @@ mod tests {
         };
         let error = refused(&|rows| rows[7].path = "test/other.png".into()).unwrap_err();
         assert!(
-            error.starts_with("real-s1 and augmented-s2: their tests are of 300 and 300 pictures, 299 of them in both"),
+            error.starts_with("real-s1 and augmented-s2: their tests are of 300 and 300 images, 299 of them in both"),
             "{error}"
         );
         let error = refused(&|rows| drop(rows.pop())).unwrap_err();
-        assert!(error.contains("300 and 299 pictures") && !error.contains('\n'), "{error}");
+        assert!(error.contains("300 and 299 images") && !error.contains('\n'), "{error}");
         let error = refused(&|rows| rows[0].group = "g9".into()).unwrap_err();
         assert!(error.contains("is in different groups"), "{error}");
         let error = refused(&|rows| rows[0].truth = Some("happy".into())).unwrap_err();
@@ -1529,7 +1529,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.lines().take(100).collect::<Vec<_>>().join("\n") + "\n").unwrap();
         let error = Results::read(folder.path(), &plan).unwrap_err().to_string();
-        assert!(error.contains("real-s3") && error.contains("found 99 pictures"), "{error}");
+        assert!(error.contains("real-s3") && error.contains("found 99 images"), "{error}");
     }
 
     #[test]
@@ -1556,10 +1556,10 @@ mod tests {
         assert_eq!((claim.runs.len(), claim.beside.as_str()), (3, "augmented"));
         assert!(claim.accuracy > 0.9 && claim.honest < 0.7);
         assert!(results.variant(LEAKY).is_none() && !results.csv().contains(LEAKY), "it is compared with nothing");
-        let dose: Vec<(usize, &str)> = results.dose.iter().map(|point| (point.pictures, point.variant.as_str())).collect();
+        let dose: Vec<(usize, &str)> = results.dose.iter().map(|point| (point.images, point.variant.as_str())).collect();
         assert_eq!(dose, [(0, "real"), (50, "dose-50")]);
         assert_eq!(results.quality, Some(quality));
-        assert!(results.answers()[1].starts_with("50 added synthetic pictures changed accuracy"), "{:?}", results.answers());
+        assert!(results.answers()[1].starts_with("50 added synthetic images changed accuracy"), "{:?}", results.answers());
         // What is written as JSON reads back, so no number is missing in it.
         let json = serde_json::to_string(&results).unwrap();
         assert!(!json.contains("null") && serde_json::from_str::<Results>(&json).unwrap() == results);

@@ -36,11 +36,11 @@ pub struct Best {
 /// Sums over the epoch so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Running {
-    /// Loss times pictures.
+    /// Loss times images.
     pub loss: f64,
     /// Right ones, mixed labels counted with their shares.
     pub correct: f64,
-    /// Pictures.
+    /// Images.
     pub images: usize,
     /// Seconds of the epoch before an interruption.
     pub seconds: f64,

@@ -42,7 +42,7 @@ impl Monitor {
 pub struct TrainConfig {
     /// Times through the training data.
     pub epochs: usize,
-    /// Pictures in a batch.
+    /// Images in a batch.
     pub batch_size: usize,
     /// Batches whose gradients are averaged into one update; they are held in memory together, as pixels.
     pub accumulation: usize,

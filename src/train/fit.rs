@@ -49,11 +49,11 @@ pub struct Job<'a> {
     pub model: &'a Model,
     /// Its description, for the files.
     pub card: ModelCard,
-    /// Where pictures come from.
+    /// Where images come from.
     pub source: Arc<BatchSource>,
     /// How to train.
     pub config: &'a TrainConfig,
-    /// Per-picture transforms.
+    /// Per-image transforms.
     pub transform: &'a TransformConfig,
     /// MixUp and CutMix.
     pub mix: &'a MixConfig,
@@ -92,11 +92,11 @@ impl Outcome {
 /// What one update did.
 #[derive(Clone, Copy, Debug)]
 pub struct StepResult {
-    /// Mean loss of its pictures, before the update.
+    /// Mean loss of its images, before the update.
     pub loss: f64,
     /// How many were right; mixed labels count with their shares.
     pub correct: f64,
-    /// Pictures.
+    /// Images.
     pub images: usize,
     /// The rate of the update.
     pub learning_rate: f64,
@@ -121,7 +121,7 @@ impl Job<'_> {
         epoch_order(&dataset.indices(Split::Train), class_of, self.config.balance, self.config.seed, epoch as u64)
     }
 
-    /// N / (K · n of the class), where classes are to be weighted; a class without pictures weighs nothing.
+    /// N / (K · n of the class), where classes are to be weighted; a class without images weighs nothing.
     fn class_weights(&self) -> Option<Vec<f32>> {
         (self.config.balance == Balance::ClassWeights).then(|| {
             let dataset = &self.source.dataset;
@@ -142,7 +142,7 @@ impl Job<'_> {
     /// The warm-up's share of the rate at update `step` (from 0).
     fn warmup(&self, step: u64) -> f64 {
         if self.config.warmup == 0.0 {
-            return 1.0; // without a warm-up no step shall count the pictures
+            return 1.0; // without a warm-up no step shall count the images
         }
         let batches = bounds(self.source.dataset.indices(Split::Train).len(), self.config.batch_size).len();
         let updates = batches.div_ceil(self.config.accumulation) as f64 * self.config.warmup;
@@ -157,7 +157,7 @@ impl Job<'_> {
 /// Trains until all epochs are done, early stopping ends it or `job.stop` is set; `state` goes on from where it is.
 ///
 /// # Errors
-/// A loss that is not finite (with its step and pictures), a picture that cannot be read any more, a file that cannot be written, or
+/// A loss that is not finite (with its step and images), an image that cannot be read any more, a file that cannot be written, or
 /// a failing device. The last checkpoint stays whole.
 pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome> {
     match state.progress.finished.as_deref() {
@@ -286,7 +286,7 @@ fn train_epoch(
     Ok(true)
 }
 
-/// One update of the weights from one or more batches, whose gradients are averaged over all their pictures. Moves weights, running
+/// One update of the weights from one or more batches, whose gradients are averaged over all their images. Moves weights, running
 /// statistics, optimizer and averages of `state`; its epochs, batches and steps are counted by the caller.
 ///
 /// # Errors
@@ -398,7 +398,7 @@ fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64, what: &str) -
     let names: Vec<&str> = batch.samples.iter().take(3).map(|&sample| job.source.dataset.samples[sample].name.as_str()).collect();
     let rate = job.learning_rate(state) * job.warmup(progress.step);
     Error::Compute(format!(
-        "the {what} is {value} at step {} (epoch {}, batch {}; pictures {}, …; learning rate {rate:e}); expected a finite number. Lower \
+        "the {what} is {value} at step {} (epoch {}, batch {}; images {}, …; learning rate {rate:e}); expected a finite number. Lower \
          --learning-rate, or limit the gradient with --gradient-clip 1",
         progress.step + 1,
         progress.epoch + 1,

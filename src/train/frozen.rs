@@ -1,6 +1,6 @@
-//! The features of a frozen network, computed once: while nothing below the head learns, a picture without random transforms gives the
+//! The features of a frozen network, computed once: while nothing below the head learns, an image without random transforms gives the
 //! same features in every epoch. They are computed as an evaluation computes them: Pillow's resize in place of the training transforms'
-//! single sampling pass, which differ by a level here and there where a picture is enlarged.
+//! single sampling pass, which differ by a level here and there where an image is enlarged.
 
 use std::collections::HashMap;
 
@@ -34,10 +34,10 @@ impl Frozen {
 }
 
 /// Computes the features that will not change: those of the validation split, and of the training split where no random transform
-/// touches its pictures and there is memory for them. `None` where something below the head learns, or there is no memory.
+/// touches its images and there is memory for them. `None` where something below the head learns, or there is no memory.
 ///
 /// # Errors
-/// A picture cannot be read any more, the device fails, or it was interrupted.
+/// An image cannot be read any more, the device fails, or it was interrupted.
 pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<Frozen>> {
     let mut below = state.params.iter().filter(|param| !in_head(&param.name));
     if !job.config.feature_extract || !below.all(|param| param.frozen) {
@@ -73,7 +73,7 @@ pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<F
         sink.event(&Event::Evaluating { done, of })
     })?;
     let which = if has_train { "training and validation" } else { "validation" };
-    let text = format!("the frozen features of {of} {which} pictures are kept ({} MB)", bytes >> 20);
+    let text = format!("the frozen features of {of} {which} images are kept ({} MB)", bytes >> 20);
     sink.event(&Event::Notice { text })?;
     Ok(Some(Frozen { rows: samples.into_iter().zip(rows).collect(), shape, has_train }))
 }

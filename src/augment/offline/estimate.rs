@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::maker::{Maker, key_of};
-use super::read::{Memory, read_picture};
+use super::read::{Memory, read_image};
 use super::source::Notes;
 use super::{Progress, Request, Survey, check_output, open};
 use crate::error::{Error, Result};
 
-/// Pictures of the sample.
+/// Images of the sample.
 const SAMPLE: usize = 200;
 
 /// What a run would do.
@@ -28,7 +28,7 @@ pub struct Estimate {
     pub copy_bytes: u64,
     /// Time to make the copies, from the sample, without the writing.
     pub seconds: f64,
-    /// Pictures of the sample that got copies.
+    /// Images of the sample that got copies.
     pub sampled: usize,
     /// Draws of the sample that were kept and that were refused.
     pub kept: usize,
@@ -57,7 +57,7 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
             if !augmented[listing.class] {
                 continue;
             }
-            // Evenly over all that are augmented: number i of the sample is picture i * augmented / wanted.
+            // Evenly over all that are augmented: number i of the sample is image i * augmented / wanted.
             let is_chosen = (seen * wanted) / survey.augmented != ((seen + 1) * wanted) / survey.augmented;
             seen += 1;
             if !is_chosen {
@@ -65,10 +65,10 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
             }
             progress(Progress::Done(sampled, wanted));
             let start = Instant::now();
-            let Ok(picture) = read_picture(&path, &memory, &mut file) else { continue };
+            let Ok(read) = read_image(&path, &memory, &mut file) else { continue };
             let key = key_of(&listing.below.join(name));
             for copy in 1..=plan.copies {
-                if maker.make(&picture.image, picture.format, key, copy, &[]).is_ok() {
+                if maker.make(&read.image, read.format, key, copy, &[]).is_ok() {
                     sample_bytes += maker.encoded.len() as u64;
                     kept += 1;
                 }

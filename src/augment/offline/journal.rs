@@ -28,8 +28,8 @@ pub(super) const PROGRAM: &str = concat!("mien ", env!("CARGO_PKG_VERSION"), " a
 pub(super) struct Settings {
     pub(super) program: String,
     pub(super) source: String,
-    /// Pictures in the source and a hash of their names.
-    pub(super) pictures: usize,
+    /// Images in the source and a hash of their names.
+    pub(super) images: usize,
     pub(super) names: String,
     pub(super) copies: u32,
     pub(super) seed: u64,
@@ -65,9 +65,9 @@ impl Settings {
         if self.program != now.program {
             return differs("the program", self.program.clone(), now.program.clone());
         }
-        if (self.pictures, &self.names) != (now.pictures, &now.names) {
+        if (self.images, &self.names) != (now.images, &now.names) {
             let of = |settings: &Self| {
-                format!("of {} pictures ({})", settings.pictures, &settings.names[..8.min(settings.names.len())])
+                format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
             };
             return differs("a source", of(self), of(now));
         }

@@ -54,7 +54,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Draws operations until their result keeps the limits; leaves it encoded in `self.encoded`. Returns the operations, the number of
-    /// draws and the file's hash, or why every draw was refused. The result depends on the picture, the seed, `key` and `copy` alone.
+    /// draws and the file's hash, or why every draw was refused. The result depends on the image, the seed, `key` and `copy` alone.
     pub(super) fn make(
         &mut self,
         image: &Bitmap,
@@ -117,7 +117,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Writes a picture in the codec of its original: JPEG stays JPEG, anything else becomes PNG.
+/// Writes an image in the codec of its original: JPEG stays JPEG, anything else becomes PNG.
 fn encode(encoder: &mut Encoder, image: &Bitmap, original: Format, jpeg: &Jpeg, out: &mut Vec<u8>) {
     match original {
         Format::Jpeg => encoder.jpeg(image, jpeg.quality, jpeg.subsampling, out),

@@ -79,7 +79,7 @@ impl std::fmt::Display for Originals {
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Class folders, train/valid/test folders of them (then only train is augmented), or a folder of pictures.
+    /// Class folders, train/valid/test folders of them (then only train is augmented), or a folder of images.
     pub source: PathBuf,
     /// A new folder outside of the source.
     pub output: PathBuf,
@@ -114,15 +114,15 @@ pub(super) struct Plan {
 /// What the source holds.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Pictures by label and split, and whether they get copies; sorted.
+    /// Images by label and split, and whether they get copies; sorted.
     pub classes: Vec<SurveyedClass>,
-    /// All pictures.
-    pub pictures: usize,
+    /// All images.
+    pub images: usize,
     /// Those that get copies.
     pub augmented: usize,
     /// What was found besides, in words.
     pub notes: Vec<String>,
-    /// A hash of the pictures' paths below the source.
+    /// A hash of the images' paths below the source.
     names: String,
 }
 
@@ -133,8 +133,8 @@ pub struct SurveyedClass {
     pub label: String,
     /// The split it lies in.
     pub split: Option<Split>,
-    /// Its pictures.
-    pub pictures: usize,
+    /// Its images.
+    pub images: usize,
     /// Whether they get copies.
     pub augmented: bool,
 }
@@ -155,7 +155,7 @@ pub struct Summary {
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress {
-    /// The source is being listed: so many pictures so far.
+    /// The source is being listed: so many images so far.
     Listing(usize),
     /// So many sources of so many are done.
     Done(usize, usize),
@@ -170,11 +170,11 @@ pub fn augment(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool
     let start = Instant::now();
     let (source, plan, augmented, survey) = open(request, progress, stop)?;
     if survey.augmented == 0 {
-        return Err(Error::at(&request.source, "holds no picture that would get a copy")
-            .expected("pictures of the chosen classes in train, or outside of splits"));
+        return Err(Error::at(&request.source, "holds no image that would get a copy")
+            .expected("images of the chosen classes in train, or outside of splits"));
     }
     let _lock = begin(request, &source, &plan, &survey)?;
-    let counts = write_all(request, &source, &plan, &augmented, survey.pictures, progress, stop)?;
+    let counts = write_all(request, &source, &plan, &augmented, survey.images, progress, stop)?;
     Ok(Summary { survey, counts, seconds: start.elapsed().as_secs_f64(), output: plan.output })
 }
 
@@ -188,7 +188,7 @@ pub fn copies_before(output: &Path) -> Result<Option<u32>> {
 
 // ------------------------------------------------------------------------------------------------------------- before writing
 
-/// Checks the request and counts the pictures: the source, what to do with it, for each class folder whether its pictures get copies, and
+/// Checks the request and counts the images: the source, what to do with it, for each class folder whether its images get copies, and
 /// the counts.
 fn open(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<(Source, Plan, Vec<bool>, Survey)> {
     let (source, plan) = check(request)?;
@@ -265,7 +265,7 @@ fn future_path(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// For each class folder, whether its pictures get copies.
+/// For each class folder, whether its images get copies.
 fn augmented_classes(source: &Source, emotions: &[String]) -> Result<Vec<bool>> {
     let same = |label: &str, wanted: &String| match (canonical(label), canonical(wanted)) {
         (Some(a), Some(b)) => a == b,
@@ -290,7 +290,7 @@ fn augmented_classes(source: &Source, emotions: &[String]) -> Result<Vec<bool>> 
     Ok((0..source.class_count()).map(of_class).collect())
 }
 
-/// Counts the pictures.
+/// Counts the images.
 fn survey(source: &Source, augmented: &[bool], progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<Survey> {
     let mut counts = vec![0; source.class_count()];
     let mut names = blake3::Hasher::new();
@@ -311,21 +311,21 @@ fn survey(source: &Source, augmented: &[bool], progress: &dyn Fn(Progress), stop
     }
     let notes = notes.into_lines();
     if all == 0 {
-        return Err(Error::at(&source.root, "holds no pictures")
+        return Err(Error::at(&source.root, "holds no images")
             .expected("JPEG, PNG, BMP, WebP or TIFF files")
             .hint(notes.join("; ")));
     }
     let mut classes: BTreeMap<(Option<Split>, String), SurveyedClass> = BTreeMap::new();
-    for (index, pictures) in counts.into_iter().enumerate() {
+    for (index, images) in counts.into_iter().enumerate() {
         let (label, split) = source.class(index);
-        let class = SurveyedClass { label: label.to_owned(), split, pictures, augmented: augmented[index] };
+        let class = SurveyedClass { label: label.to_owned(), split, images, augmented: augmented[index] };
         classes.insert((split, label.to_owned()), class);
     }
     let classes: Vec<SurveyedClass> = classes.into_values().collect();
     Ok(Survey {
-        augmented: classes.iter().filter(|class| class.augmented).map(|class| class.pictures).sum(),
+        augmented: classes.iter().filter(|class| class.augmented).map(|class| class.images).sum(),
         classes,
-        pictures: all,
+        images: all,
         notes,
         names: names.finalize().to_hex()[..32].to_owned(),
     })
@@ -370,7 +370,7 @@ fn begin(request: &Request, source: &Source, plan: &Plan, survey: &Survey) -> Re
     let settings = Settings {
         program: PROGRAM.into(),
         source: source.root.display().to_string(),
-        pictures: survey.pictures,
+        images: survey.images,
         names: survey.names.clone(),
         copies: plan.copies,
         seed: plan.seed,
@@ -468,7 +468,7 @@ fn write_all(
     source: &Source,
     plan: &Plan,
     augmented: &[bool],
-    pictures: usize,
+    images: usize,
     progress: &dyn Fn(Progress),
     stop: &AtomicBool,
 ) -> Result<Counts> {
@@ -499,7 +499,7 @@ fn write_all(
             })
             .collect();
         drop(to_journal);
-        let collected = collect(output, is_finished, pictures, &done, token_back, shared, progress);
+        let collected = collect(output, is_finished, images, &done, token_back, shared, progress);
         workers.into_iter().for_each(|worker| _ = worker.join());
         let listed = lister.join().unwrap_or_else(|_| Err(Error::Compute("the source's listing broke off (a bug)".into())));
         (listed, collected)
@@ -519,7 +519,7 @@ fn write_all(
     Ok(counts)
 }
 
-/// Lists the source's pictures in batches, with what an earlier run has noted of them.
+/// Lists the source's images in batches, with what an earlier run has noted of them.
 fn list_batches(
     source: &Source,
     shared: &Shared,
@@ -564,7 +564,7 @@ fn list_batches(
         Ok(ControlFlow::Continue(()))
     };
     let flow = source.walk(&mut Notes::default(), &mut visit).inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?;
-    // Every line of a finished manifest belongs to a picture of the source, or it was not read to its end.
+    // Every line of a finished manifest belongs to an image of the source, or it was not read to its end.
     if is_finished
         && flow.is_continue()
         && let Some(past) = &mut past
@@ -600,7 +600,7 @@ fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &Sende
             // Decoders are hardened; should an operation or an encoder break down, the run ends in order and can be resumed.
             outcome = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
                 let path = listing.path.join(name);
-                Err(Error::at(&path, "the augmenter broke down on this picture (a bug)")
+                Err(Error::at(&path, "the augmenter broke down on this image (a bug)")
                     .hint("Take it out of the source, and report it"))
             });
             if outcome.is_err() {
@@ -622,7 +622,7 @@ fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &Sende
 fn collect(
     output: &Path,
     is_finished: bool,
-    pictures: usize,
+    images: usize,
     done: &Receiver<Done>,
     token_back: Sender<()>,
     shared: &Shared,
@@ -636,7 +636,7 @@ fn collect(
     let mut token_back = Some(token_back);
     for item in done {
         sources += item.sources;
-        progress(Progress::Done(sources, pictures));
+        progress(Progress::Done(sources, images));
         waiting.insert(item.number, item);
         while let Some(item) = waiting.remove(&next) {
             next += 1;

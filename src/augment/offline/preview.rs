@@ -1,4 +1,4 @@
-//! One picture of what a profile does: a row for each operation, a column for each of some sample pictures.
+//! One image of what a profile does: a row for each operation, a column for each of some sample images.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use font8x8::legacy::BASIC_LEGACY;
 
 use super::maker::{Maker, REASONS, key_of};
-use super::read::{Memory, read_picture};
+use super::read::{Memory, read_image};
 use super::source::Notes;
 use super::{Progress, Request, open};
 use crate::augment::geometry::resize;
@@ -19,11 +19,11 @@ use crate::error::{Error, Result};
 use crate::fsutil::write_atomic;
 use crate::random::{Purpose, rng};
 
-/// Pictures of more samples are not shown, as all are in memory at once.
+/// Images of more samples are not shown, as all are in memory at once.
 const LARGEST: usize = 24 << 20;
-/// Sample pictures.
+/// Sample images.
 const COLUMNS: usize = 8;
-/// Side of a shown picture, in pixels.
+/// Side of a shown image, in pixels.
 const CELL: usize = 128;
 const GAP: usize = 8;
 /// Width of the operations' names.
@@ -51,7 +51,7 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
     }
     let (source, plan, augmented, survey) = open(request, progress, stop)?;
     if survey.augmented == 0 {
-        return Err(Error::at(&source.root, "holds no pictures that would get copies").expected("pictures to train on"));
+        return Err(Error::at(&source.root, "holds no images that would get copies").expected("images to train on"));
     }
     // Evenly over the source; for one that cannot be read, or is huge, the next one.
     let step = survey.augmented.div_ceil(COLUMNS);
@@ -62,10 +62,10 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
         for name in listing.files.iter().filter(|_| augmented[listing.class]) {
             seen += 1;
             if seen > samples.len() * step
-                && let Ok(picture) = read_picture(&listing.path.join(name), &memory, &mut file)
-                && picture.image.pixels.len() <= LARGEST
+                && let Ok(read) = read_image(&listing.path.join(name), &memory, &mut file)
+                && read.image.pixels.len() <= LARGEST
             {
-                samples.push((picture.image, key_of(&listing.below.join(name))));
+                samples.push((read.image, key_of(&listing.below.join(name))));
             }
         }
         let is_over = samples.len() >= COLUMNS || stop.load(Ordering::Relaxed);
@@ -76,7 +76,7 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
     }
     samples.truncate(COLUMNS);
     if samples.is_empty() {
-        return Err(Error::at(&source.root, "holds no picture that can be read").expected("JPEG, PNG, BMP, WebP or TIFF files"));
+        return Err(Error::at(&source.root, "holds no image that can be read").expected("JPEG, PNG, BMP, WebP or TIFF files"));
     }
 
     let weights = plan.profile.weights();
@@ -104,7 +104,7 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
                 _ => plan.profile.draw(image.width, image.height, &mut rng(plan.seed, Purpose::Augment, *key, 1)),
             };
             let refused = maker.apply(image, &operations);
-            sheet.picture(left, top, &maker.copy.to_rgb());
+            sheet.put(left, top, &maker.copy.to_rgb());
             let label = match operations.as_slice() {
                 [] => format!("{}x{}", image.width, image.height),
                 [one] if row <= rows.len() => one.label(),
@@ -121,7 +121,7 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
     write_atomic(path, |out| out.write_all(&file))
 }
 
-/// The picture that is drawn on.
+/// The image that is drawn on.
 struct Sheet(Bitmap);
 
 impl Sheet {
@@ -136,8 +136,8 @@ impl Sheet {
         }
     }
 
-    /// Puts a picture into the cell at (left, top): small ones enlarged by whole pixels, so that every pixel is seen; large ones reduced.
-    fn picture(&mut self, left: usize, top: usize, image: &RgbImage) {
+    /// Puts an image into the cell at (left, top): small ones enlarged by whole pixels, so that every pixel is seen; large ones reduced.
+    fn put(&mut self, left: usize, top: usize, image: &RgbImage) {
         let longest = image.width.max(image.height).max(1);
         let (shown, factor) = if longest <= CELL {
             (image.clone(), CELL / longest)

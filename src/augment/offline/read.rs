@@ -1,4 +1,4 @@
-//! Reading a source, with an eye on memory: large pictures wait for each other, so that many at once take no more than a few.
+//! Reading a source, with an eye on memory: large images wait for each other, so that many at once take no more than a few.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -8,18 +8,18 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use crate::data::bitmap::Bitmap;
 use crate::data::decode::{Format, claimed_size, decode, format};
 
-/// Files beyond this are no pictures of faces.
+/// Files beyond this are no images of faces.
 const MAX_FILE: u64 = 512 << 20;
-/// How much of a file is read before it is known to be a picture. The size of a JPEG stands behind its metadata.
+/// How much of a file is read before it is known to be an image. The size of a JPEG stands behind its metadata.
 const HEAD: u64 = 256 << 10;
 /// Bytes that a sample takes while it is decoded, changed and encoded.
 const BYTES_PER_SAMPLE: u64 = 6;
-/// What all large pictures together may take; one that needs more is worked on alone.
+/// What all large images together may take; one that needs more is worked on alone.
 const BUDGET: u64 = 160 << 20;
-/// A picture that takes less than this does not count.
+/// An image that takes less than this does not count.
 const SMALL: u64 = 4 << 20;
 
-/// The memory for large pictures.
+/// The memory for large images.
 pub(super) struct Memory {
     free: Mutex<u64>,
     freed: Condvar,
@@ -36,7 +36,7 @@ impl Memory {
         Self { free: Mutex::new(BUDGET), freed: Condvar::new() }
     }
 
-    /// Waits for memory, if a picture needs much.
+    /// Waits for memory, if an image needs much.
     fn take(&self, bytes: u64) -> Option<Grant<'_>> {
         if bytes < SMALL {
             return None;
@@ -57,15 +57,15 @@ impl Drop for Grant<'_> {
 }
 
 /// A source as it was read; its file is in the caller's buffer.
-pub(super) struct Picture<'a> {
+pub(super) struct ReadImage<'a> {
     pub(super) format: Format,
     pub(super) image: Bitmap,
-    /// Held while the picture is worked on, if it is large.
+    /// Held while the image is worked on, if it is large.
     pub(super) grant: Option<Grant<'a>>,
 }
 
 /// Reads and decodes the file at `path`, or says in one line why that cannot be.
-pub(super) fn read_picture<'a>(path: &Path, memory: &'a Memory, buffer: &mut Vec<u8>) -> Result<Picture<'a>, String> {
+pub(super) fn read_image<'a>(path: &Path, memory: &'a Memory, buffer: &mut Vec<u8>) -> Result<ReadImage<'a>, String> {
     let mut file = File::open(path).map_err(|error| explain(&error))?;
     let about = file.metadata().map_err(|error| explain(&error))?;
     if !about.is_file() {
@@ -73,7 +73,7 @@ pub(super) fn read_picture<'a>(path: &Path, memory: &'a Memory, buffer: &mut Vec
     }
     let length = about.len();
     if length > MAX_FILE {
-        return Err(format!("{} MB are too large for a picture; the limit is {} MB", length >> 20, MAX_FILE >> 20));
+        return Err(format!("{} MB are too large for an image; the limit is {} MB", length >> 20, MAX_FILE >> 20));
     }
     buffer.clear();
     (&mut file).take(HEAD).read_to_end(buffer).map_err(|error| explain(&error))?;
@@ -90,7 +90,7 @@ pub(super) fn read_picture<'a>(path: &Path, memory: &'a Memory, buffer: &mut Vec
             .map_err(|error| explain(&error))?;
     }
     let image = decode(buffer).map_err(|error| error.to_string())?;
-    Ok(Picture { format: found, image: Bitmap::from_rgb(image), grant })
+    Ok(ReadImage { format: found, image: Bitmap::from_rgb(image), grant })
 }
 
 fn explain(error: &io::Error) -> String {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_pictures_wait_for_memory_and_small_ones_do_not() {
+    fn large_images_wait_for_memory_and_small_ones_do_not() {
         let memory = Memory::new();
         let first = memory.take(BUDGET * 2);
         assert!(first.is_some() && memory.take(SMALL - 1).is_none());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::Split;
 use crate::data::decode::{Format, is_image_path};
-use crate::data::layout::{ClassFolder, Layout, NotPictures, class_folders, is_flat, is_hidden, relative_name, split_of};
+use crate::data::layout::{ClassFolder, Layout, NotImages, class_folders, is_flat, is_hidden, relative_name, split_of};
 use crate::data::manifest::{MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
 
@@ -17,15 +17,15 @@ pub(super) struct Source {
     pub(super) root: PathBuf,
     /// Its class folders; a flat folder is the one folder of no class.
     classes: Vec<ClassFolder>,
-    /// Whether its pictures lie in no class folders.
+    /// Whether its images lie in no class folders.
     pub(super) is_flat: bool,
-    /// Pictures outside of any class folder.
+    /// Images outside of any class folder.
     loose: Vec<String>,
     /// Links that lead here are not followed: the output's folder, absolute and without links.
     output: PathBuf,
 }
 
-/// The pictures of one folder, without those of the folders inside of it.
+/// The images of one folder, without those of the folders inside of it.
 pub(super) struct Listing {
     /// The folder.
     pub(super) path: PathBuf,
@@ -37,10 +37,10 @@ pub(super) struct Listing {
     pub(super) files: Vec<OsString>,
 }
 
-/// What a walk saw besides pictures.
+/// What a walk saw besides images.
 #[derive(Default)]
 pub(super) struct Notes {
-    litter: NotPictures,
+    litter: NotImages,
     warnings: Vec<String>,
 }
 
@@ -55,11 +55,11 @@ impl Source {
     /// Finds the class folders of `root`, whose copies are to go to `output`; both without links.
     ///
     /// # Errors
-    /// It is no folder, holds no pictures or mixes layouts; it is itself the output of an augmenter.
+    /// It is no folder, holds no images or mixes layouts; it is itself the output of an augmenter.
     pub(super) fn open(root: &Path, output: &Path) -> Result<Self> {
         if !root.is_dir() {
             return Err(Error::at(root, "is no folder")
-                .expected("class folders, train/valid/test folders of them, or a folder of pictures"));
+                .expected("class folders, train/valid/test folders of them, or a folder of images"));
         }
         if let Some(found) = [MANIFEST, SETTINGS].into_iter().find(|name| root.join(name).exists()) {
             return Err(Error::at(root, format!("holds a {found}: it is augmented already"))
@@ -135,7 +135,7 @@ impl Source {
                 continue;
             }
             let kind = item.file_type().map_err(|error| Error::io("read", item.path(), error))?;
-            // A broken link to a picture counts as a picture: reading it will say that it is not there.
+            // A broken link to an image counts as an image: reading it will say that it is not there.
             let (is_folder, is_file) = match kind.is_symlink() {
                 false => (kind.is_dir(), kind.is_file()),
                 true => fs::metadata(item.path()).map_or((false, true), |target| (target.is_dir(), target.is_file())),
@@ -163,7 +163,7 @@ impl Source {
             }
             let target = if is_link {
                 let target = inner.canonicalize().map_err(|error| Error::io("read", &inner, error))?;
-                // Back to a folder around it, the root or higher: the same pictures would come in again without end.
+                // Back to a folder around it, the root or higher: the same images would come in again without end.
                 if around.iter().any(|folder| folder.starts_with(&target)) {
                     notes.warnings.push(format!("{} is a link back to a folder around it: not followed", inner_below.display()));
                     continue;
@@ -184,7 +184,7 @@ impl Source {
     }
 }
 
-/// What stands before `_aug_N` in the names of a picture's copies, and their ending.
+/// What stands before `_aug_N` in the names of an image's copies, and their ending.
 ///
 /// Copies of `a.png` are `a_aug_1.png` …; where they get another ending (a BMP's copies are PNG files, and so are those of a PNG that is
 /// called `a.jpg`), the old one becomes part of the name (`a_bmp_aug_1.png`), so that they do not meet those of `a.png`. Where the

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::journal::{Line, PROGRAM};
 use super::maker::{Made, Maker, key_of};
 use super::place::{Placer, in_the_way};
-use super::read::{Grant, Memory, Picture, read_picture};
+use super::read::{Grant, Memory, ReadImage, read_image};
 use super::source::{Listing, copy_name};
 use super::{Originals, Plan};
 use crate::data::bitmap::Bitmap;
@@ -110,7 +110,7 @@ impl<'a> Worker<'a> {
             self.make_copies(listing, name, copies, &original)?;
         }
         if original.grant.is_some() {
-            // Before the memory goes to another large picture, the buffers of this one go.
+            // Before the memory goes to another large image, the buffers of this one go.
             let (lines, counts) = self.take();
             *self = Self { lines, counts, ..Self::new(self.plan, self.memory, self.placer) };
         }
@@ -122,7 +122,7 @@ impl<'a> Worker<'a> {
         if copies > 0 && name.len() + format!("_aug_{copies}~10.jpeg").len() > MAX_NAME {
             return Err(format!("its name of {} bytes is too long for `_aug_{copies}` to fit on", name.len()));
         }
-        let picture = read_picture(&listing.path.join(name), self.memory, &mut self.file)?;
+        let read = read_image(&listing.path.join(name), self.memory, &mut self.file)?;
         let below = listing.below.join(name);
         let name = portable(&below);
         let hash = blake3::hash(&self.file);
@@ -130,7 +130,7 @@ impl<'a> Worker<'a> {
         let group = by_regex
             .or_else(|| groups::name_key(&name).map(|(_, key)| key))
             .unwrap_or_else(|| groups::content_name(hash.as_bytes()));
-        let Picture { format, image, grant } = picture;
+        let ReadImage { format, image, grant } = read;
         Ok(Original { name_bytes: raw(&below), name, hash, group, format, image, grant })
     }
 
@@ -244,7 +244,7 @@ impl<'a> Worker<'a> {
         let path = listing.path.join(name);
         let changed = |problem: String| {
             Err(Error::at(&path, problem)
-                .expected("the picture that its copies were made of, as some of them are missing")
+                .expected("the image that its copies were made of, as some of them are missing")
                 .hint("Bring it back, or augment into a new folder"))
         };
         let original = match self.read(listing, name, copies) {

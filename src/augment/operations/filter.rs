@@ -9,8 +9,8 @@ pub(super) struct Buffers {
     padded: Vec<u8>, // one row with what lies beyond its ends
 }
 
-/// Sharpens (`factor` > 1) or softens (< 1), as Pillow's `ImageEnhance.Sharpness` does: blends with the picture smoothed by
-/// `ImageFilter.SMOOTH`. The outermost pixels keep their levels, and so does a picture narrower or lower than 3 pixels.
+/// Sharpens (`factor` > 1) or softens (< 1), as Pillow's `ImageEnhance.Sharpness` does: blends with the image smoothed by
+/// `ImageFilter.SMOOTH`. The outermost pixels keep their levels, and so does an image narrower or lower than 3 pixels.
 pub fn sharpness(image: &mut Bitmap, factor: f64, scratch: &mut Scratch) {
     let (channels, stride) = (image.channels, image.stride());
     if image.width < 3 || image.height < 3 || factor as f32 == 1.0 {
@@ -44,7 +44,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// Blends with the smooth picture: from the sums of three rows, eight neighbours and five times the centre, over 13, rounded.
+    /// Blends with the smooth image: from the sums of three rows, eight neighbours and five times the centre, over 13, rounded.
     fn sharpen(sums: &[u16], here: &[u8], target: &mut [u8], channels: usize, factor: f32) {
         let sums = sums.iter().zip(&sums[channels..]).zip(&sums[2 * channels..]);
         for ((target, &here), ((left, middle), right)) in target.iter_mut().zip(here).zip(sums) {

@@ -8,7 +8,7 @@ use crate::data::bitmap::Bitmap;
 /// Adds noise to each level of each channel: `clip(round(level + n))`, n ~ N(0, `sigma`), all independent. No noise for a sigma that
 /// is not above 0.
 ///
-/// The noise depends on `rng`, which gives one number, on sigma and on the position in the picture alone: numbers are hashed from
+/// The noise depends on `rng`, which gives one number, on sigma and on the position in the image alone: numbers are hashed from
 /// their position, and what they stand for is found with integers and with additions, multiplications and divisions of f64, which
 /// give the same bits everywhere.
 pub fn noise(image: &mut Bitmap, sigma: f64, rng: &mut impl Rng, scratch: &mut Scratch) {
@@ -30,7 +30,7 @@ vectorized! {
 }
 
 /// 32 random bits of a position: one round of a hash with one half of the key, then, with the other half, the three of `triple32`
-/// of C. Wellons' hash-prospector. Pictures whose positions overlap after the first half have nothing in common after the second.
+/// of C. Wellons' hash-prospector. Images whose positions overlap after the first half have nothing in common after the second.
 #[inline(always)]
 fn hash(position: u32, key: [u32; 2]) -> u32 {
     let mut x = position.wrapping_add(key[0]).wrapping_mul(0x9e37_79b1);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_channels_and_pictures_are_independent() {
+    fn neighbours_channels_and_images_are_independent() {
         let (first, second) = (drawn(256, 256, 3, 10.0, 0), drawn(256, 256, 3, 10.0, 1));
         let correlation =
             |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / (a.len().min(b.len()) as f64 * 100.0);

@@ -15,7 +15,7 @@ pub(super) fn brightness_at(level: Level, image: &mut Bitmap, factor: f64) {
     blend_with(level, &mut image.pixels, 0, factor as f32);
 }
 
-/// Moves all levels away from the picture's mean L (`factor` > 1) or towards it (< 1), as Pillow's `ImageEnhance.Contrast` does.
+/// Moves all levels away from the image's mean L (`factor` > 1) or towards it (< 1), as Pillow's `ImageEnhance.Contrast` does.
 /// 1 changes nothing.
 pub fn contrast(image: &mut Bitmap, factor: f64) {
     contrast_at(Level::detect(), image, factor);
@@ -51,7 +51,7 @@ pub(super) fn flip_at(level: Level, image: &mut Bitmap) {
 }
 
 /// Moves all levels away from their pixel's own L (`factor` > 1) or towards it (< 1), rounded to the nearest; `0.0` makes the
-/// picture grey, `1.0` changes nothing. Factor ≥ 0.
+/// image grey, `1.0` changes nothing. Factor ≥ 0.
 pub fn saturation(image: &mut Bitmap, factor: f32, scratch: &mut Scratch) {
     change_colors(image, Jitter::Saturation(factor), scratch);
 }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_of_a_large_picture_does_not_overflow() {
+    fn the_mean_of_a_large_image_does_not_overflow() {
         for channels in [1, 3] {
             let mut image = Bitmap::new(8192, 8192, channels, vec![255; 8192 * 8192 * channels]);
             contrast(&mut image, 0.5);

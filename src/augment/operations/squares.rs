@@ -1,13 +1,13 @@
 //! Bilinear sampling: the squares of four neighbouring source pixels, and the levels within them.
 //!
 //! A square is the square between the centres of four neighbouring pixels; there are (w + 1) × (h + 1), as the outer ones reach
-//! beyond the picture. Their numbers go by rows of w + 2. n is the number of pixels in a row of the target.
+//! beyond the image. Their numbers go by rows of w + 2. n is the number of pixels in a row of the target.
 
 use super::{interleave, truncated, truncated_exactly};
 use crate::data::bitmap::Bitmap;
 use crate::simd::Level;
 
-/// What the outer squares have beyond the picture.
+/// What the outer squares have beyond the image.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Beyond {
     Black,
@@ -15,7 +15,7 @@ pub(super) enum Beyond {
     Edge,
 }
 
-/// A picture made ready for bilinear sampling: each pixel joined with the one below it, so that a square is one or three words that
+/// An image made ready for bilinear sampling: each pixel joined with the one below it, so that a square is one or three words that
 /// lie together.
 #[derive(Default)]
 pub(super) struct Source {
@@ -28,7 +28,7 @@ pub(super) struct Source {
 /// How the squares of a [`Source`] lie.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Extent {
-    pub(super) width: u32, // of the picture
+    pub(super) width: u32, // of the image
     pub(super) height: u32,
     pub(super) outside: u32, // the number of the black square
 }
@@ -46,7 +46,7 @@ impl Source {
         self.pairs[words..].fill(0);
         self.black.resize(stride, 0);
         for (y, pairs) in self.pairs[..words].chunks_exact_mut((w + 2) * c).enumerate() {
-            // Row y lies above the square, and row y - 1 beyond the picture.
+            // Row y lies above the square, and row y - 1 beyond the image.
             let row = |y: Option<usize>| match (y.filter(|&y| y < h), beyond) {
                 (Some(y), _) => &image.pixels[y * stride..][..stride],
                 (None, Beyond::Black) => &self.black[..stride],

@@ -24,7 +24,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Takes in the picture and makes room for one row.
+    /// Takes in the image and makes room for one row.
     fn prepare(&mut self, level: Level, image: &Bitmap, beyond: Beyond) {
         let width = image.width;
         self.source.load(level, image, beyond);
@@ -49,7 +49,7 @@ pub fn rotation(image: &mut Bitmap, angle: f64, border: Border, scratch: &mut Sc
     let Scratch { level, target, warp: buffers, .. } = scratch;
     let (level, channels, width, height) = (*level, image.channels, image.width, image.height);
     target.take_shape_of(image);
-    // Pillow shows the outermost pixels up to the edge of the picture and black only beyond.
+    // Pillow shows the outermost pixels up to the edge of the image and black only beyond.
     buffers.prepare(level, image, Beyond::Edge);
     let Buffers { source, columns, exact: [x, y], squares, quads, planes, .. } = buffers;
 
@@ -104,8 +104,8 @@ pub fn affine(image: &mut Bitmap, angle: f64, scale: f64, border: Border, scratc
 }
 
 /// Moves the corners (0, 0), (w, 0), (0, h) and (w, h) to `corners`, each as x, y in pixels, as OpenCV's
-/// `warpPerspective(image, getPerspectiveTransform(before, corners), (w, h))` does. Corners between which no picture can lie give
-/// a picture without meaning.
+/// `warpPerspective(image, getPerspectiveTransform(before, corners), (w, h))` does. Corners between which no image can lie give
+/// an image without meaning.
 ///
 /// Returns the number of pixels whose place lies outside of the source.
 pub fn perspective(image: &mut Bitmap, corners: [[f32; 2]; 4], border: Border, scratch: &mut Scratch) -> usize {
@@ -130,7 +130,7 @@ pub fn translate(image: &mut Bitmap, right: i64, down: i64, border: Border, scra
         return 0;
     }
     let (channels, width, height, stride) = (image.channels, image.width, image.height, image.stride());
-    // No picture is larger than this, and nothing overflows.
+    // No image is larger than this, and nothing overflows.
     let [right, down] = [right, down].map(|distance| distance.clamp(-(1 << 40), 1 << 40));
     let from = |position: usize, distance: i64, length: usize| {
         let position = position as i64 - distance;
@@ -240,7 +240,7 @@ fn invert_affine(m: [f64; 6]) -> [f64; 6] {
     [a, b, -a * m[2] - b * m[5], c, e, -c * m[2] - e * m[5]]
 }
 
-/// OpenCV's `getPerspectiveTransform` from the corners of the picture to `corners`: some products in f32, the solution in f64.
+/// OpenCV's `getPerspectiveTransform` from the corners of the image to `corners`: some products in f32, the solution in f64.
 pub(super) fn homography(width: usize, height: usize, corners: [[f32; 2]; 4]) -> [f64; 9] {
     let (w, h) = (width as f32, height as f32);
     let mut a = [[0.0; 8]; 8];
@@ -379,7 +379,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// Mirrors once at either end. Whether any place is still beyond the first pixel: one further away than the picture is long.
+    /// Mirrors once at either end. Whether any place is still beyond the first pixel: one further away than the image is long.
     fn mirror(last: i32, places: &mut [i32]) -> bool {
         let mut signs = 0;
         for place in places {
@@ -580,7 +580,7 @@ mod tests {
                 assert!(image == random(w, h, 3));
             }
             for angle in [7.0, -45.0, 120.0] {
-                // In a white picture Pillow's border is black and all else is not.
+                // In a white image Pillow's border is black and all else is not.
                 let mut image = white(w, h, 1);
                 let uncovered = rotation(&mut image, angle, Border::Black, &mut scratch);
                 assert_eq!(uncovered, image.pixels.iter().filter(|&&level| level == 0).count());
@@ -613,7 +613,7 @@ mod tests {
         }
     }
 
-    /// Pillow's rotation from its definition, with the border's pixels where neighbours are beyond the picture.
+    /// Pillow's rotation from its definition, with the border's pixels where neighbours are beyond the image.
     fn rotated(image: &Bitmap, angle: f64, border: Border) -> Vec<f64> {
         let Bitmap { width: w, height: h, channels, .. } = *image;
         let m = turn(w, h, angle);

@@ -1,4 +1,4 @@
-//! A small painter: anti-aliased filled shapes, strokes and soft spots on a square picture of floats.
+//! A small painter: anti-aliased filled shapes, strokes and soft spots on a square image of floats.
 //!
 //! Everything here uses only `+ - * /` and `sqrt`, which IEEE 754 fixes to the last bit, so that a drawing has the same pixels on
 //! every machine; [`sin_cos`] replaces the platform's own for the same reason.
@@ -136,7 +136,7 @@ impl Mask {
     }
 }
 
-/// A square picture being painted.
+/// A square image being painted.
 pub struct Canvas {
     /// Pixels per side.
     pub size: usize,
@@ -217,7 +217,7 @@ impl Canvas {
         Mask { x0, y0, width, height, cover }
     }
 
-    /// Paints `colour(x, y)` (pixel centres) over the picture where the mask covers it, `opacity` at full coverage.
+    /// Paints `colour(x, y)` (pixel centres) over the image where the mask covers it, `opacity` at full coverage.
     pub fn paint(&mut self, mask: &Mask, opacity: f32, colour: impl Fn(f32, f32) -> Rgb) {
         for row in 0..mask.height {
             let start = (mask.y0 + row) * self.size + mask.x0;
@@ -237,7 +237,7 @@ impl Canvas {
         self.paint(mask, opacity, |_, _| colour);
     }
 
-    /// Gaussian-like blur of the whole picture: the kernel `[w, 1 - 2w, w]` both ways, `passes` times.
+    /// Gaussian-like blur of the whole image: the kernel `[w, 1 - 2w, w]` both ways, `passes` times.
     pub fn blur(&mut self, weight: f32, passes: usize) {
         let size = self.size;
         for _ in 0..passes {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn blur_keeps_a_flat_picture_and_spreads_a_dot() {
+    fn blur_keeps_a_flat_image_and_spreads_a_dot() {
         let mut canvas = Canvas::new(9);
         canvas.pixels[40] = [1.0; 3];
         canvas.blur(0.25, 1);

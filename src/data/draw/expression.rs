@@ -42,7 +42,7 @@ use super::{between, chance};
 /// Strengths of the action units, 0 (none) to about 1 (FACS intensity D–E), indexed by the unit's number.
 pub type Units = [f32; 28];
 
-/// The units of both halves of a face: index 0 is the half on the picture's left.
+/// The units of both halves of a face: index 0 is the half on the image's left.
 pub struct Expression {
     pub sides: [Units; 2],
 }
@@ -70,7 +70,7 @@ const OPTIONS: [&[Sometimes]; 7] = [
     &[],
 ];
 
-/// Draws the action units of one picture of emotion `class` (0..7): prototype times intensity, each unit and each half a little
+/// Draws the action units of one image of emotion `class` (0..7): prototype times intensity, each unit and each half a little
 /// different.
 pub fn express(rng: &mut ChaCha8Rng, class: usize) -> Expression {
     let intensity = between(rng, 0.72, 1.05);

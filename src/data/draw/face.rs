@@ -1,6 +1,6 @@
 //! Paints a person with an expression, back to front.
 //!
-//! Face units: the origin is the middle of the head, x to the picture's right, y down; the head reaches from about -0.95 to 0.95 and is
+//! Face units: the origin is the middle of the head, x to the image's right, y down; the head reaches from about -0.95 to 0.95 and is
 //! about 1.4 wide. [`View`] turns these into pixels; it bulges the face a little towards the viewer, so that features shift when the
 //! head turns (yaw, pitch).
 
@@ -14,7 +14,7 @@ use super::canvas::{
 use super::expression::{Expression, Units, brow_moves, corner_moves, lid_moves, middle, mouth_moves, roundness};
 use super::person::{Back, Beard, Glasses, Hairline, Person, Scenery, Shot};
 
-/// Paints the whole picture; `grain` is only for the sensor's noise.
+/// Paints the whole image; `grain` is only for the sensor's noise.
 pub fn paint(person: &Person, shot: &Shot, expression: &Expression, style: Style, size: usize, grain: &mut ChaCha8Rng) -> Canvas {
     let mut p = Painter::new(person, shot, expression, style, size);
     p.background();

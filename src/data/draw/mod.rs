@@ -1,7 +1,7 @@
 //! Drawn faces: a labelled set that needs no data from outside, for the demo, the tests and the first trial.
 //!
-//! A picture is a parametric drawing. The emotion moves the face by action units (FACS, see `expression.rs`); everything else (who it is, pose, light,
-//! background, noise) is drawn independently of it. Many pictures show one person, and the person is the group of every split.
+//! An image is a parametric drawing. The emotion moves the face by action units (FACS, see `expression.rs`); everything else (who it is, pose, light,
+//! background, noise) is drawn independently of it. Many images show one person, and the person is the group of every split.
 
 mod canvas;
 mod expression;
@@ -53,11 +53,11 @@ impl FromStr for Style {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrawConfig {
-    /// Pictures of each emotion, over all splits; at least [`MIN_PER_CLASS`].
+    /// Images of each emotion, over all splits; at least [`MIN_PER_CLASS`].
     pub per_class: usize,
     /// Pixels per side, 32 to 1024.
     pub size: usize,
-    /// Another seed, other persons and pictures.
+    /// Another seed, other persons and images.
     pub seed: u64,
     /// How the drawings look.
     pub style: Style,
@@ -70,7 +70,7 @@ impl Default for DrawConfig {
 }
 
 impl DrawConfig {
-    /// How many pictures of each emotion a person shows: two, or one in a set of fewer than 20, which needs its persons for the splits.
+    /// How many images of each emotion a person shows: two, or one in a set of fewer than 20, which needs its persons for the splits.
     fn rounds(&self) -> usize {
         if self.per_class < 20 { 1 } else { 2 }
     }
@@ -83,46 +83,46 @@ impl DrawConfig {
     }
 }
 
-/// What [`write_set`] wrote: pictures in each split, and persons in all.
+/// What [`write_set`] wrote: images in each split, and persons in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrawnSet {
-    /// Pictures.
+    /// Images.
     pub train: usize,
-    /// Pictures.
+    /// Images.
     pub valid: usize,
-    /// Pictures.
+    /// Images.
     pub test: usize,
     /// Persons; each is in one split only.
     pub persons: usize,
 }
 
-/// Draws picture number `picture` of person `person` with the expression of `class` (an index of [`EMOTIONS`]) as a photo.
+/// Draws image number `image` of person `person` with the expression of `class` (an index of [`EMOTIONS`]) as a photo.
 ///
-/// The same arguments give the same pixels on every machine. Pose, light and background depend on (seed, person, picture) only: another
+/// The same arguments give the same pixels on every machine. Pose, light and background depend on (seed, person, image) only: another
 /// class is the same shot with another expression.
 ///
 /// # Panics
 /// If `class` is not below 7.
-pub fn face(seed: u64, person: u64, picture: u64, class: usize, size: usize) -> RgbImage {
-    face_in(Style::Photo, seed, person, picture, class, size)
+pub fn face(seed: u64, person: u64, image: u64, class: usize, size: usize) -> RgbImage {
+    face_in(Style::Photo, seed, person, image, class, size)
 }
 
 /// [`face`] in any style.
-pub fn face_in(style: Style, seed: u64, person: u64, picture: u64, class: usize, size: usize) -> RgbImage {
+pub fn face_in(style: Style, seed: u64, person: u64, image: u64, class: usize, size: usize) -> RgbImage {
     assert!(class < EMOTIONS.len(), "face: class {class}, expected 0..7");
     let who = person::person(&mut rng(seed, Purpose::Draw, person, u64::MAX));
-    let mut picture_rng = rng(seed, Purpose::Draw, person, picture);
-    let shot = person::shot(&mut picture_rng);
-    let expression = expression::express(&mut picture_rng, class);
+    let mut image_rng = rng(seed, Purpose::Draw, person, image);
+    let shot = person::shot(&mut image_rng);
+    let expression = expression::express(&mut image_rng, class);
     // The noise has a stream of its own, so that it does not depend on how many numbers the expression took.
-    let mut grain = rng(seed, Purpose::Draw, person, picture);
+    let mut grain = rng(seed, Purpose::Draw, person, image);
     grain.set_stream(1);
     let canvas = face::paint(&who, &shot, &expression, style, size, &mut grain);
     let bytes = canvas.pixels.iter().flatten().map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect();
     RgbImage::new(size, size, bytes)
 }
 
-/// Writes a set of drawn faces as PNG files `OUT/{train,valid,test}/{class}/drawn-p{person:05}_{picture:02}.png`.
+/// Writes a set of drawn faces as PNG files `OUT/{train,valid,test}/{class}/drawn-p{person:05}_{number:02}.png`.
 ///
 /// 80/10/10 by person: nobody is in two splits. Every split shows every emotion, all emotions equally often, and so does each person, so
 /// that who it is tells nothing about the emotion. `progress` is called after each file, from any thread.
@@ -142,18 +142,18 @@ pub fn write_set(out: &Path, config: &DrawConfig, progress: &(dyn Fn() + Sync)) 
 
     let rounds = config.rounds();
     let all: usize = persons.iter().sum();
-    // (split, person, picture). The first person, in train, shows less where the count does not come out even.
+    // (split, person, number). The first person, in train, shows less where the count does not come out even.
     let jobs: Vec<(usize, usize, usize)> = (0..all)
         .flat_map(|person| {
             let left = if person == 0 { rounds * all - config.per_class } else { 0 };
             let split = if person < persons[0] { 0 } else { 1 + usize::from(person >= persons[0] + persons[1]) };
-            (0..(rounds - left) * EMOTIONS.len()).map(move |picture| (split, person, picture))
+            (0..(rounds - left) * EMOTIONS.len()).map(move |number| (split, person, number))
         })
         .collect();
-    jobs.par_iter().try_for_each(|&(split, person, picture)| {
-        let class = picture % EMOTIONS.len();
-        let image = face_in(config.style, config.seed, person as u64, picture as u64, class, config.size);
-        let path = out.join(SPLITS[split]).join(EMOTIONS[class]).join(format!("drawn-p{person:05}_{picture:02}.png"));
+    jobs.par_iter().try_for_each(|&(split, person, number)| {
+        let class = number % EMOTIONS.len();
+        let image = face_in(config.style, config.seed, person as u64, number as u64, class, config.size);
+        let path = out.join(SPLITS[split]).join(EMOTIONS[class]).join(format!("drawn-p{person:05}_{number:02}.png"));
         write_png(&path, &image)?;
         progress();
         Ok(())
@@ -189,7 +189,7 @@ fn create_empty(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the file beside its place and renames it, so that no half-written picture ever bears the name.
+/// Writes the file beside its place and renames it, so that no half-written image ever bears the name.
 fn write_png(path: &Path, image: &RgbImage) -> Result<()> {
     let part = path.with_extension("png.part");
     let failed = |source: std::io::Error| Error::io("write", path, source);
@@ -226,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    /// Mean absolute difference of two pictures, in grey levels.
+    /// Mean absolute difference of two images, in grey levels.
     fn difference(a: &RgbImage, b: &RgbImage) -> f32 {
         a.pixels.iter().zip(&b.pixels).map(|(a, b)| f32::from(a.abs_diff(*b))).sum::<f32>() / a.pixels.len() as f32
     }
@@ -286,8 +286,8 @@ mod tests {
         let mut right = 0;
         for person in 30..42 {
             for class in 0..7 {
-                let picture = draw(person, class);
-                let nearest = (0..7).min_by(|&a, &b| distance(&means[a], &picture).total_cmp(&distance(&means[b], &picture)));
+                let image = draw(person, class);
+                let nearest = (0..7).min_by(|&a, &b| distance(&means[a], &image).total_cmp(&distance(&means[b], &image)));
                 right += usize::from(nearest == Some(class));
             }
         }

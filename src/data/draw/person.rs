@@ -1,4 +1,4 @@
-//! Who is drawn (identity, fixed for a person) and how the picture was taken (different for each picture). Neither knows the emotion.
+//! Who is drawn (identity, fixed for a person) and how the image was taken (different for each image). Neither knows the emotion.
 
 use chacha20::ChaCha8Rng;
 use rand::RngExt;
@@ -238,16 +238,16 @@ pub enum Scenery {
     Cloudy,
 }
 
-/// How one picture was taken.
+/// How one image was taken.
 #[derive(Clone, Debug)]
 pub struct Shot {
     /// Radians.
     pub roll: f32,
-    /// Radians; positive looks to the picture's right.
+    /// Radians; positive looks to the image's right.
     pub yaw: f32,
     /// Radians; positive looks down.
     pub pitch: f32,
-    /// Face unit, as a part of the picture's side.
+    /// Face unit, as a part of the image's side.
     pub scale: f32,
     pub shift: (f32, f32),
     /// Where the eyes look, -1 to 1.
@@ -255,7 +255,7 @@ pub struct Shot {
     /// Direction of the light on the face: (right, down).
     pub light: (f32, f32),
     pub light_strength: f32,
-    /// Gradient of brightness across the picture: (right, down).
+    /// Gradient of brightness across the image: (right, down).
     pub slope: (f32, f32),
     pub brightness: f32,
     pub contrast: f32,
@@ -270,7 +270,7 @@ pub struct Shot {
     pub texture: u32,
 }
 
-/// Draws the circumstances of one picture.
+/// Draws the circumstances of one image.
 pub fn shot(rng: &mut ChaCha8Rng) -> Shot {
     use Scenery::{Cloudy, Gradient, Lights, Plain, Stripes, Wall};
     let backdrop = std::array::from_fn(|_| {

@@ -327,7 +327,7 @@ fn to_ycbcr_avx2(pixels: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) -> u
 }
 
 vectorized! {
-    /// The means of pairs. Halves go down and up by turns, so that no picture gets lighter on the whole.
+    /// The means of pairs. Halves go down and up by turns, so that no image gets lighter on the whole.
     fn average_two(row: &[u8], target: &mut [u8]) {
         for (index, (target, pair)) in target.iter_mut().zip(row.as_chunks::<2>().0).enumerate() {
             *target = ((u16::from(pair[0]) + u16::from(pair[1]) + (index & 1) as u16) >> 1) as u8;

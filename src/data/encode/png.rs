@@ -1,4 +1,4 @@
-//! PNG with one filter and the least of deflate (RFC 1951) that photographs need: Huffman codes made for the picture, and runs of
+//! PNG with one filter and the least of deflate (RFC 1951) that photographs need: Huffman codes made for the image, and runs of
 //! zeros, as the only repetition worth looking for in what the filter leaves of a photograph.
 //!
 //! A block of rows at a time: they are filtered; what remains is told apart into single bytes and runs of zeros; and these are
@@ -115,7 +115,7 @@ fn write_chunk(kind: &[u8; 4], out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>
     out.extend(kind);
     body(out);
     let length = u32::try_from(out.len() - start - 8).ok().filter(|&length| length < 1 << 31);
-    let length = length.expect("a picture that the decoder would accept has fewer than 2^31 bytes of codes");
+    let length = length.expect("an image that the decoder would accept has fewer than 2^31 bytes of codes");
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     out.extend(crc32fast::hash(&out[start + 4..]).to_be_bytes());
 }

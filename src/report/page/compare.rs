@@ -12,8 +12,8 @@ use super::html::{
     significant, text, thousands, whole,
 };
 use super::numbers::{Rows, estimate};
-use super::pictures::{Pictures, Thumbnail};
-use super::sections::{epoch_points, pictures_of, warning_list};
+use super::thumbnails::{Thumbnails, Thumbnail};
+use super::sections::{epoch_points, images_of, warning_list};
 use super::warnings::{FEW_GROUPS, Warning};
 use super::{Options, Output, Stage, Written};
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ use crate::stats::hypothesis::{holm, mcnemar_counts};
 
 /// Longest side of a thumbnail.
 const THUMBNAIL: usize = 64;
-/// Pictures that the page shows where runs disagree, at most; the file names all.
+/// Images that the page shows where runs disagree, at most; the file names all.
 const SHOWN: usize = 300;
 /// The page of a comparison, in its folder.
 pub const COMPARISON: &str = "compare.html";
@@ -46,7 +46,7 @@ struct Side<'a> {
 /// Writes a page that compares `runs` into the folder `out`, which is made if it is not there: `compare.html`, with `plots/` and `tables/` beside it.
 ///
 /// What is compared is the test split where all runs have it evaluated, else the validation split where all have that. Differences are paired
-/// over the pictures that both runs were evaluated on: those of one name in the same data (the same fingerprint, or the same root), with the
+/// over the images that both runs were evaluated on: those of one name in the same data (the same fingerprint, or the same root), with the
 /// same true class.
 ///
 /// # Errors
@@ -111,7 +111,7 @@ fn sides<'a>(files: &'a [RunFiles], options: &Options) -> Result<(Vec<Side<'a>>,
     Ok((found, split))
 }
 
-/// Whether pictures of one name are one picture.
+/// Whether images of one name are one image.
 fn same_data(a: &Side, b: &Side) -> bool {
     let (Some(x), Some(y)) = (a.evaluated, b.evaluated) else { return false };
     let own = |side: &Side, evaluated: &Evaluated| {
@@ -125,13 +125,13 @@ fn same_data(a: &Side, b: &Side) -> bool {
     x.evaluation.data == y.evaluation.data || matches!(fingerprints, (Some(a), Some(b)) if a == b)
 }
 
-/// Two runs on the pictures that both were evaluated on.
+/// Two runs on the images that both were evaluated on.
 struct Pair {
     a: usize,
     b: usize,
-    /// Pictures in common.
+    /// Images in common.
     common: usize,
-    /// Whether each has pictures that the other has not.
+    /// Whether each has images that the other has not.
     partial: bool,
     both_right: u64,
     only_a: u64,
@@ -214,7 +214,7 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
                 warn(
                     true,
                     "Leakage",
-                    format!("{} has seen pictures or groups of its evaluation in training: its numbers are too good.", side.name),
+                    format!("{} has seen images or groups of its evaluation in training: its numbers are too good.", side.name),
                 );
             }
             Some(_) => {}
@@ -236,7 +236,7 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
     let groups = sides.iter().filter_map(|side| side.rows.as_ref()).map(Rows::group_count).min();
     if let Some(groups) = groups.filter(|groups| *groups < FEW_GROUPS) {
         let text =
-            format!("There are {} of pictures (persons, photos): the intervals are rough.", count(groups, "group", "groups"));
+            format!("There are {} of images (persons, photos): the intervals are rough.", count(groups, "group", "groups"));
         warn(false, "Few groups", text);
     }
     for (a, first) in sides.iter().enumerate() {
@@ -247,7 +247,7 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
                     true,
                     "The test sets differ",
                     format!(
-                        "{} and {} share {} of {} and {} pictures; only these are compared one by one.",
+                        "{} and {} share {} of {} and {} images; only these are compared one by one.",
                         first.name,
                         second.name,
                         thousands(pair.common),
@@ -259,7 +259,7 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
                     true,
                     "The test sets differ",
                     format!(
-                        "{} and {} were evaluated on other pictures or other classes: their numbers cannot be compared.",
+                        "{} and {} were evaluated on other images or other classes: their numbers cannot be compared.",
                         first.name, second.name
                     ),
                 ),
@@ -280,9 +280,9 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
                     true,
                     "Trained on the other's test",
                     format!(
-                        "{} was trained on {} of {}, or on other pictures of their groups.",
+                        "{} was trained on {} of {}, or on other images of their groups.",
                         side.name,
-                        count(seen, "test picture", "test pictures"),
+                        count(seen, "test image", "test images"),
                         other.name
                     ),
                 );
@@ -296,7 +296,7 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
     Ok(found)
 }
 
-/// How many pictures that `other` was evaluated on `side` has seen in training: the same group in the same data, else the same content. `None`
+/// How many images that `other` was evaluated on `side` has seen in training: the same group in the same data, else the same content. `None`
 /// where nothing is known.
 fn trained_on(side: &Side, other: &Side) -> Option<usize> {
     let (trained, rows) = (side.trained.as_ref()?, other.rows.as_ref()?);
@@ -305,11 +305,11 @@ fn trained_on(side: &Side, other: &Side) -> Option<usize> {
     if same_data(side, other) || matches!(&roots, [Some(a), Some(b)] if a == b) {
         return Some(rows.predictions.iter().filter(|row| trained.groups.contains(&row.group)).count());
     }
-    let pictures = pictures_of(other.files, other.evaluated);
+    let images = images_of(other.files, other.evaluated);
     let seen = |row: &&&crate::eval::files::Prediction| {
-        pictures.bytes(&row.path).is_some_and(|bytes| trained.hashes.contains(blake3::hash(&bytes).to_hex().as_str()))
+        images.bytes(&row.path).is_some_and(|bytes| trained.hashes.contains(blake3::hash(&bytes).to_hex().as_str()))
     };
-    pictures.are_there().then(|| rows.predictions.par_iter().filter(seen).count())
+    images.are_there().then(|| rows.predictions.par_iter().filter(seen).count())
 }
 
 // ---- numbers ----
@@ -320,7 +320,7 @@ fn numbers(sides: &[Side], pairs: &[Pair], split: Option<&str>, warnings: &[Warn
         "Metrics of each run",
         &[
             "run",
-            "pictures",
+            "images",
             "groups",
             "accuracy",
             "95 % interval",
@@ -411,7 +411,7 @@ fn numbers_lead(sides: &[Side], pairs: &[Pair], split: Option<&str>) -> String {
             lead.push_str(". The difference is larger than chance explains (its 95&nbsp;% interval does not hold 0).");
         }
         Some(_) => lead.push_str(". <strong>The difference may be chance</strong> (its 95&nbsp;% interval holds 0)."),
-        None => lead.push_str(". They cannot be paired picture by picture, so that the difference says little."),
+        None => lead.push_str(". They cannot be paired image by image, so that the difference says little."),
     }
     lead
 }
@@ -426,7 +426,7 @@ fn differences(sides: &[Side], pairs: &[Pair], output: &mut Output) -> Option<Se
     let mut table = Table::new(
         "differences",
         "Paired differences of accuracy, in points",
-        &["A", "B", "pictures", "groups", "B − A", "95 % interval", "p (McNemar)", "p (Holm)"],
+        &["A", "B", "images", "groups", "B − A", "95 % interval", "p (McNemar)", "p (Holm)"],
     );
     let mut matrices = String::new();
     for (pair, adjusted) in pairs.iter().zip(adjusted) {
@@ -460,7 +460,7 @@ fn differences(sides: &[Side], pairs: &[Pair], output: &mut Output) -> Option<Se
         matrix.push(vec![text("A wrong"), of(pair.only_b), of(pair.both_wrong)]);
         let _ = write!(
             matrices,
-            "<div>{}<p class=\"quiet\">The same answer to {} of the pictures.</p></div>",
+            "<div>{}<p class=\"quiet\">The same answer to {} of the images.</p></div>",
             matrix.html(),
             percent(pair.agree as f64 / pair.common as f64)
         );
@@ -476,8 +476,8 @@ fn differences(sides: &[Side], pairs: &[Pair], output: &mut Output) -> Option<Se
         if clear == 1 { "is" } else { "are" }
     );
     let body = format!(
-        "{}<p class=\"quiet\">Both runs of a pair are judged on the same pictures. Intervals: bootstrap over groups. McNemar's exact test looks at the pictures \
-         that only one of the two recognises, as if pictures were independent; Holm's correction allows for the number of pairs. Neither says how much a \
+        "{}<p class=\"quiet\">Both runs of a pair are judged on the same images. Intervals: bootstrap over groups. McNemar's exact test looks at the images \
+         that only one of the two recognises, as if images were independent; Holm's correction allows for the number of pairs. Neither says how much a \
          run would change with another seed.</p><h3>Who is right where</h3><div class=\"pair\">{matrices}</div>",
         output.table(&table)
     );
@@ -508,7 +508,7 @@ fn curves(sides: &[Side], output: &mut Output) -> Option<Section> {
 
 // ---- disagreements ----
 
-/// A picture that all runs were evaluated on, with the answers of each.
+/// An image that all runs were evaluated on, with the answers of each.
 struct Answers<'a> {
     path: &'a str,
     group: &'a str,
@@ -557,7 +557,7 @@ fn disagreements(sides: &[Side], options: &Options, output: &mut Output) -> Resu
     let differing: Vec<&Answers> = all.iter().filter(|one| one.said.iter().any(|(class, _)| *class != one.said[0].0)).collect();
     let nobody = all.iter().filter(|one| one.pattern().iter().all(|right| !right)).count();
     let lead = format!(
-        "{} give different answers to {} of {} pictures; {} {} recognised by none of them.",
+        "{} give different answers to {} of {} images; {} {} recognised by none of them.",
         if all_of_them {
             "The runs".to_owned()
         } else {
@@ -620,9 +620,9 @@ fn thumbnails(sides: &[&Side], names: &[&str], options: &Options) -> Result<Vec<
     for side in sides {
         let missing: Vec<usize> = (0..names.len()).filter(|&at| found[at].is_none()).collect();
         let wanted: Vec<&str> = missing.iter().map(|&at| names[at]).collect();
-        let stage = Stage::new("pictures", wanted.len(), options.progress);
-        let pictures: Pictures = pictures_of(side.files, side.evaluated);
-        for (at, thumbnail) in missing.into_iter().zip(pictures.thumbnails(&wanted, THUMBNAIL, &stage)?) {
+        let stage = Stage::new("images", wanted.len(), options.progress);
+        let images: Thumbnails = images_of(side.files, side.evaluated);
+        for (at, thumbnail) in missing.into_iter().zip(images.thumbnails(&wanted, THUMBNAIL, &stage)?) {
             found[at] = thumbnail;
         }
     }
@@ -646,7 +646,7 @@ fn patterns(sides: &[&Side], all: &[Answers], output: &mut Output) -> String {
     }
     let mut rows: Vec<_> = counts.into_iter().collect();
     rows.sort_by_key(|(pattern, number)| (std::cmp::Reverse(*number), pattern.clone()));
-    let mut table = Table::new("agreement", "Who is right, over all pictures", &["right", "pictures", "share"]);
+    let mut table = Table::new("agreement", "Who is right, over all images", &["right", "images", "share"]);
     for (pattern, number) in &rows {
         table.push(vec![text(who(sides, pattern)), whole(*number), share(*number as f64 / all.len() as f64)]);
     }
@@ -669,11 +669,11 @@ fn answer_table(sides: &[&Side], classes: &[String], chosen: &[&Answers], thumbn
         .map(|(index, (who, n))| format!("<option value=\"{index}\">{} ({n})</option>", escape(who)))
         .collect();
     let mut out = format!(
-        "<form class=\"controls\" id=\"answers-controls\" aria-label=\"Filter the pictures\"><label>True <select name=\"truth\"><option \
+        "<form class=\"controls\" id=\"answers-controls\" aria-label=\"Filter the images\"><label>True <select name=\"truth\"><option \
          value=\"\">any</option>{truths}</select></label><label>Right is <select name=\"pattern\"><option \
          value=\"\">anyone</option>{who_options}</select></label><button type=\"reset\">Reset</button><output aria-live=\"polite\"></output></form><div \
          class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Answers of each run\"><table class=\"answers\" id=\"answers\"><thead><tr><th \
-         scope=\"col\">true</th><th scope=\"col\">picture</th>"
+         scope=\"col\">true</th><th scope=\"col\">image</th>"
     );
     for side in sides {
         let _ = write!(out, "<th scope=\"col\">{}{}</th>", swatch(side.index), escape(&side.name));

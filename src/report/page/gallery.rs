@@ -1,12 +1,12 @@
-//! The gallery of misclassified pictures: which are shown, and how.
+//! The gallery of misclassified images: which are shown, and how.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::html::{escape, percent};
-use super::pictures::Thumbnail;
+use super::thumbnails::Thumbnail;
 
-/// A misclassified picture.
+/// A misclassified image.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mistake {
     /// Row of the predictions.
@@ -49,7 +49,7 @@ pub(crate) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String])
         out
     };
     let mut out = format!(
-        "<form class=\"controls\" id=\"gallery-controls\" aria-label=\"Sort and filter the pictures\"><label>True <select \
+        "<form class=\"controls\" id=\"gallery-controls\" aria-label=\"Sort and filter the images\"><label>True <select \
          name=\"truth\">{}</select></label><label>Taken for <select name=\"predicted\">{}</select></label><label>Order <select \
          name=\"order\"><option value=\"pairs\">one of each pair first</option><option value=\"sure\">surest first</option><option \
          value=\"unsure\">least sure first</option></select></label><button type=\"reset\">Reset</button><output \
@@ -84,7 +84,7 @@ pub(crate) fn image(thumbnail: Option<&Thumbnail>, alt: &str) -> String {
             thumbnail.width,
             thumbnail.height
         ),
-        None => format!("<span class=\"missing\" role=\"img\" aria-label=\"{alt}\">no picture</span>"),
+        None => format!("<span class=\"missing\" role=\"img\" aria-label=\"{alt}\">no image</span>"),
     }
 }
 

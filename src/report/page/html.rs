@@ -93,7 +93,7 @@ pub(crate) fn thousands(number: usize) -> String {
     text
 }
 
-/// "1 picture", "1,200 pictures".
+/// "1 image", "1,200 images".
 pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!([percent(f64::NAN), decimals(f64::INFINITY, 2), significant(f64::NAN)], [NO_VALUE; 3]);
         assert_eq!([0.0, 0.5, 12.345, 1234.5, 0.00012].map(significant), ["0", "0.500", "12.3", "1234", "1.20e\u{2212}4"]);
         assert_eq!([5.0, 65.0, 5025.0].map(duration), ["5 s", "1 min 5 s", "1 h 23 min"]);
-        assert_eq!(count(1, "picture", "pictures") + &count(12_000, "picture", "pictures"), "1 picture12,000 pictures");
+        assert_eq!(count(1, "image", "images") + &count(12_000, "image", "images"), "1 image12,000 images");
         assert_eq!(list(&["a", "b", "c"].map(String::from)), "a, b and c");
     }
 }

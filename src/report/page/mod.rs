@@ -7,7 +7,7 @@ mod compare;
 mod gallery;
 pub(crate) mod html;
 mod numbers;
-pub(crate) mod pictures;
+pub(crate) mod thumbnails;
 mod sections;
 mod warnings;
 
@@ -49,7 +49,7 @@ pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 pub struct Options<'a> {
     /// How the features are brought to two dimensions.
     pub projection: Projection,
-    /// Misclassified pictures in the gallery, at most.
+    /// Misclassified images in the gallery, at most.
     pub gallery: usize,
     /// Points in the projection, at most.
     pub points: usize,
@@ -198,7 +198,7 @@ mod tests {
 
     const QUICK: Options = Options { projection: Projection::Pca, gallery: 400, points: 2000, replicates: 50, progress: None };
 
-    const FEW: &str = "Few groups: There are 6 groups of pictures (persons, photos): the intervals are rough.";
+    const FEW: &str = "Few groups: There are 6 groups of images (persons, photos): the intervals are rough.";
 
     fn run() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -227,7 +227,7 @@ mod tests {
             assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
         }
         assert!(page.contains("The best epoch is 2 of 3; validation loss rises after it"), "the sentence is computed");
-        assert!(page.contains("3 of 12 pictures are misclassified, in 3 confused pairs"));
+        assert!(page.contains("3 of 12 images are misclassified, in 3 confused pairs"));
         for name in [
             "learning_curves",
             "combined_curves",
@@ -338,12 +338,12 @@ mod tests {
         told(&replace("eval/test.json", "\"leakage\": false", "\"leakage\": true"), "Leakage:");
         told(&|_| {}, "Few groups: The test split has 6 groups");
         told(&replace("data.json", "[8,8,8]", "[80,8,8]"), "Unequal classes: angry has 80");
-        told(&replace("data.json", "[8,8,8]", "[8,0,8]"), "no training picture of happy");
+        told(&replace("data.json", "[8,8,8]", "[8,0,8]"), "no training image of happy");
         told(
             &replace("data.json", "\"unreadable\":[]", "\"unreadable\":[{\"name\":\"x\",\"reason\":\"y\"}]"),
             "1 unreadable file was",
         );
-        told(&replace("data.json", "\"left_out\":[]", "\"left_out\":[\"3 files are no pictures\"]"), "3 files are no pictures");
+        told(&replace("data.json", "\"left_out\":[]", "\"left_out\":[\"3 files are no images\"]"), "3 files are no images");
         told(&replace("data.json", "\"regex\":36", "\"content\":36"), "Persons are not known");
         told(&replace("events.jsonl", "finished", "early stopping"), "Stopped early");
         told(&replace("events.jsonl", "finished", "interrupted"), "Interrupted: Training was interrupted after 3 of 3 epochs");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_compared_on_the_pictures_they_share() {
+    fn runs_are_compared_on_the_images_they_share() {
         let (folder, a) = run();
         let (b, data) = (folder.path().join("b"), folder.path().join("data"));
         let better: Vec<Row> = ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, truth, p)).collect();
@@ -383,7 +383,7 @@ mod tests {
         let page = fs::read_to_string(out.join(COMPARISON)).unwrap();
         assert_eq!(written.warnings, [FEW]);
         assert!(page.contains("<strong>b</strong> has the highest accuracy on the test split, 100.0"), "the better one is named");
-        assert!(page.contains("different answers to 3 of 12 pictures; 0 are recognised by none"));
+        assert!(page.contains("different answers to 3 of 12 images; 0 are recognised by none"));
         let disagreements = fs::read_to_string(folder.path().join("out/tables/disagreements.csv")).unwrap();
         assert_eq!(disagreements.lines().count(), 4);
         let agreement = fs::read_to_string(folder.path().join("out/tables/agreement_1_2.csv")).unwrap();
@@ -400,20 +400,20 @@ mod tests {
         let (b, data) = (folder.path().join("b"), folder.path().join("data"));
         let out = folder.path().join("out");
         let warnings = || compare(&[a.clone(), b.clone()], &out, &QUICK).unwrap().warnings.join("\n");
-        // Some pictures in common.
+        // Some images in common.
         write_run(&b, &data, &ROWS[..8]);
-        assert!(warnings().contains("The test sets differ: run and b share 8 of 12 and 8 pictures"), "{}", warnings());
+        assert!(warnings().contains("The test sets differ: run and b share 8 of 12 and 8 images"), "{}", warnings());
         // Other data altogether.
         write_run(&b, &folder.path().join("elsewhere"), &ROWS);
         let text = fs::read_to_string(b.join("data.json")).unwrap().replace("abcdef", "fedcba");
         fs::write(b.join("data.json"), text).unwrap();
         assert!(warnings().contains("their numbers cannot be compared"), "{}", warnings());
-        // The same pictures in another place are the same data.
+        // The same images in another place are the same data.
         fs::write(b.join("data.json"), fs::read_to_string(b.join("data.json")).unwrap().replace("fedcba", "abcdef")).unwrap();
         assert_eq!(warnings(), FEW);
         // b was trained on a group of the test.
         fs::write(b.join("trained.tsv"), format!("{}\tg2\n", "1".repeat(64))).unwrap();
-        assert!(warnings().contains("b was trained on 2 test pictures of run"), "{}", warnings());
+        assert!(warnings().contains("b was trained on 2 test images of run"), "{}", warnings());
         // One has no test.
         fs::remove_file(b.join("eval/test.json")).unwrap();
         write_rows(&b, &data, "valid", &ROWS);

@@ -70,7 +70,7 @@
   arrange(by('gallery-controls'), by('gallery'));
   arrange(by('answers-controls'), document.querySelector('#answers tbody'));
 
-  // The picture over a point of the projection.
+  // The image over a point of the projection.
   const plot = by('projection');
   if (!plot) return;
   let points = null;

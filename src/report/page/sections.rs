@@ -10,7 +10,7 @@ use super::html::{
     percent_interval, share, significant, text, thousands, whole,
 };
 use super::numbers::{Rows, class_scores, neighbours_alike};
-use super::pictures::{Pictures, Thumbnail, base64, shrink};
+use super::thumbnails::{Thumbnails, Thumbnail, base64, shrink};
 use super::warnings::{self, Warning};
 use super::{Options, Output, Page, Projection, Stage};
 use crate::data::Split;
@@ -30,7 +30,7 @@ const SMALL: usize = 64;
 const MAP: usize = 176;
 /// Maps that the page shows, at most.
 const MAPS: usize = 60;
-/// Sample pictures of each class.
+/// Sample images of each class.
 const SAMPLES: usize = 6;
 /// Bytes of JPEG for the points of the projection: what keeps a page of any run below 15 MB.
 const POINT_BYTES: usize = 5 << 20;
@@ -44,7 +44,7 @@ struct Run<'a> {
     primary: Option<&'a Evaluated>,
     rows: Option<Rows<'a>>,
     intervals: Option<MetricIntervals>,
-    pictures: Pictures,
+    images: Thumbnails,
 }
 
 pub(super) fn page(files: &RunFiles, options: &Options, output: &mut Output) -> Result<Page> {
@@ -54,8 +54,8 @@ pub(super) fn page(files: &RunFiles, options: &Options, output: &mut Output) -> 
         (Some(rows), Some(primary)) => Some(rows.intervals(primary.evaluation.classes.len(), options.replicates)?),
         _ => None,
     };
-    let pictures = pictures_of(files, primary);
-    let run = Run { files, options, primary, rows, intervals, pictures };
+    let images = images_of(files, primary);
+    let run = Run { files, options, primary, rows, intervals, images };
     let warnings = warnings::of(files, run.rows.as_ref(), run.intervals.as_ref());
 
     let mut sections = vec![summary(&run, &warnings)];
@@ -83,8 +83,8 @@ pub(super) fn page(files: &RunFiles, options: &Options, output: &mut Output) -> 
     Ok(Page { html, warnings })
 }
 
-/// The pictures of an evaluation, or of the run's data.
-pub(super) fn pictures_of(files: &RunFiles, evaluated: Option<&Evaluated>) -> Pictures {
+/// The images of an evaluation, or of the run's data.
+pub(super) fn images_of(files: &RunFiles, evaluated: Option<&Evaluated>) -> Thumbnails {
     let own_root = files.data.as_ref().map(|data| data.root.display().to_string());
     let root = evaluated.map(|one| one.evaluation.data.clone()).or_else(|| own_root.clone()).unwrap_or_default();
     // A fingerprint tells data sets apart better than a place.
@@ -92,7 +92,7 @@ pub(super) fn pictures_of(files: &RunFiles, evaluated: Option<&Evaluated>) -> Pi
         Some(data) if own_root.as_ref() == Some(&root) => data.fingerprint.clone(),
         _ => root.clone(),
     };
-    Pictures::of(Path::new(&root), &key, &files.folder)
+    Thumbnails::of(Path::new(&root), &key, &files.folder)
 }
 
 // ---- summary ----
@@ -108,7 +108,7 @@ fn summary(run: &Run, warnings: &[Warning]) -> Section {
         let groups =
             run.rows.as_ref().map(|rows| format!(" of {}", count(rows.group_count(), "group", "groups"))).unwrap_or_default();
         lead = format!(
-            "Of {} {} pictures{groups}, <strong>{} are recognised</strong> (95&nbsp;% interval {}); always answering with the commonest class would \
+            "Of {} {} images{groups}, <strong>{} are recognised</strong> (95&nbsp;% interval {}); always answering with the commonest class would \
              reach {}.",
             thousands(metrics.n as usize),
             escape(&evaluation.split),
@@ -219,7 +219,7 @@ fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     } else {
         let named = |number: usize| totals.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str());
         format!(
-            "the largest class, {}, has {} pictures, the smallest, {}, {}",
+            "the largest class, {}, has {} images, the smallest, {}, {}",
             escape(named(most)),
             thousands(most),
             escape(named(least)),
@@ -227,7 +227,7 @@ fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         )
     };
     let lead =
-        format!("{} pictures in {} classes: {}; {balance}.", thousands(totals.iter().sum()), data.classes.len(), list(&parts));
+        format!("{} images in {} classes: {}; {balance}.", thousands(totals.iter().sum()), data.classes.len(), list(&parts));
 
     let splits: Vec<SplitCounts> = used
         .iter()
@@ -238,7 +238,7 @@ fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         .collect();
     let mut body = output.figure(figures::class_counts(&data.classes, &splits));
 
-    let mut table = Table::new("data", "Pictures per class and split", &["class"]);
+    let mut table = Table::new("data", "Images per class and split", &["class"]);
     used.iter().for_each(|split| table.column(split.name()));
     table.column("all");
     for (class, name) in data.classes.iter().enumerate() {
@@ -264,7 +264,7 @@ fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         .collect();
     let mut facts = vec![("Root", data.root.display().to_string()), ("Groups known by", list(&rules))];
     for (title, number) in
-        [("Augmented copies", data.augmented), ("Synthetic pictures", data.synthetic), ("Exact duplicates", data.duplicates)]
+        [("Augmented copies", data.augmented), ("Synthetic images", data.synthetic), ("Exact duplicates", data.duplicates)]
     {
         if number > 0 {
             facts.push((title, thousands(number)));
@@ -287,7 +287,7 @@ fn purpose(split: Split) -> &'static str {
     }
 }
 
-/// Some pictures of each class, from as many groups as there are.
+/// Some images of each class, from as many groups as there are.
 fn samples(run: &Run) -> Result<String> {
     let (Some(rows), Some(primary)) = (&run.rows, run.primary) else { return Ok(String::new()) };
     let classes = &primary.evaluation.classes;
@@ -307,10 +307,10 @@ fn samples(run: &Run) -> Result<String> {
         chosen.extend(some.into_iter().map(|at| (class, at)));
     }
     let names: Vec<&str> = chosen.iter().map(|&(_, at)| rows.predictions[at].path.as_str()).collect();
-    let stage = Stage::new("sample pictures", names.len(), run.options.progress);
-    let thumbnails = run.pictures.thumbnails(&names, THUMBNAIL, &stage)?;
+    let stage = Stage::new("sample images", names.len(), run.options.progress);
+    let thumbnails = run.images.thumbnails(&names, THUMBNAIL, &stage)?;
     if thumbnails.iter().all(Option::is_none) {
-        return Ok(no_pictures(run));
+        return Ok(no_images(run));
     }
     let mut out = format!("<h3>Samples of the {} split</h3><div class=\"samples\">", escape(&primary.evaluation.split));
     for (class, name) in classes.iter().enumerate() {
@@ -326,13 +326,13 @@ fn samples(run: &Run) -> Result<String> {
     Ok(out)
 }
 
-fn no_pictures(run: &Run) -> String {
-    let why = if run.pictures.are_there() {
+fn no_images(run: &Run) -> String {
+    let why = if run.images.are_there() {
         "could not be read"
     } else {
         "are not there any more, and no thumbnails of them were kept"
     };
-    format!("<p class=\"quiet\">The pictures of the data {why}: the page does without them.</p>")
+    format!("<p class=\"quiet\">The images of the data {why}: the page does without them.</p>")
 }
 
 /// The files that could not be used, by name.
@@ -416,7 +416,7 @@ fn training_lead(files: &RunFiles) -> String {
     let gap = best.train_accuracy - best.val_accuracy;
     let gap = if gap > 0.05 {
         format!(
-            "; at that point the model is {} points better on the training pictures than on the validation pictures",
+            "; at that point the model is {} points better on the training images than on the validation images",
             decimals(gap * 100.0, 1)
         )
     } else {
@@ -460,7 +460,7 @@ fn epoch_table(epochs: &[EpochRecord], output: &mut Output) -> String {
         "validation accuracy",
         "validation macro F1",
         "learning rate",
-        "pictures/s",
+        "images/s",
         "seconds",
         "best",
     ];
@@ -533,7 +533,7 @@ fn results(run: &Run, output: &mut Output) -> Option<Section> {
     if let Some(intervals) = &run.intervals {
         let _ = write!(
             body,
-            "<p class=\"quiet\">Intervals: 95 %, bootstrap over {} (whole groups are drawn, {} times), as pictures of one group are alike.</p>",
+            "<p class=\"quiet\">Intervals: 95 %, bootstrap over {} (whole groups are drawn, {} times), as images of one group are alike.</p>",
             count(intervals.groups, "group", "groups"),
             thousands(intervals.replicates)
         );
@@ -574,7 +574,7 @@ fn metrics_table(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> 
         intervals.map_or_else(|| percents(low, high), |i| percents(i.accuracy.low, i.accuracy.high)),
     );
     if intervals.is_some() {
-        push("accuracy, as if pictures were independent (Wilson)", share(metrics.accuracy), percents(low, high));
+        push("accuracy, as if images were independent (Wilson)", share(metrics.accuracy), percents(low, high));
     }
     push(
         "balanced accuracy",
@@ -602,7 +602,7 @@ fn metrics_table(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> 
         push(&format!("truth among the {k} likeliest"), share(*value), no());
     }
     push("always the commonest class", share(metrics.majority_baseline), no());
-    push("pictures", whole(metrics.n as usize), no());
+    push("images", whole(metrics.n as usize), no());
     table
 }
 
@@ -627,7 +627,7 @@ fn class_table(name: &str, evaluated: &Evaluated, intervals: Option<&MetricInter
     let mut table = Table::new(
         name,
         "Precision, recall and F1 per class",
-        &["class", "pictures", "precision", "precision 95 %", "recall", "recall 95 %", "F1", "F1 95 %"],
+        &["class", "images", "precision", "precision 95 %", "recall", "recall 95 %", "F1", "F1 95 %"],
     );
     for score in class_scores(evaluated, intervals) {
         let mut row = vec![text(&score.class), whole(score.support as usize)];
@@ -657,7 +657,7 @@ fn other_evaluations(run: &Run, output: &mut Output) -> String {
     let mut table = Table::new(
         "evaluations",
         "All evaluations",
-        &["evaluation", "model", "split", "pictures", "accuracy", "95 % interval", "macro F1", "ECE", "temperature", "leakage"],
+        &["evaluation", "model", "split", "images", "accuracy", "95 % interval", "macro F1", "ECE", "temperature", "leakage"],
     );
     for Evaluated { name, evaluation, .. } in all {
         let metrics = &evaluation.metrics;
@@ -684,7 +684,7 @@ fn other_evaluations(run: &Run, output: &mut Output) -> String {
             &format!(
                 "{name}: {} of {}",
                 percent(evaluated.evaluation.metrics.accuracy),
-                count(evaluated.evaluation.metrics.n as usize, "picture", "pictures")
+                count(evaluated.evaluation.metrics.n as usize, "image", "images")
             ),
             &body,
         );
@@ -726,7 +726,7 @@ fn probabilities(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         let mut table = Table::new(
             "calibration",
             "The last calibration, before and after",
-            &["split", "pictures", "ECE", "ECE after", "loss", "loss after", "Brier", "Brier after"],
+            &["split", "images", "ECE", "ECE after", "loss", "loss after", "Brier", "Brier after"],
         );
         for (name, change) in [("valid", Some(&calibration.valid)), ("test", calibration.test.as_ref())] {
             let Some(change) = change else { continue };
@@ -769,13 +769,13 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let classes = &primary.evaluation.classes;
     let all = rows.mistakes();
     if all.is_empty() {
-        let lead = format!("There is none: all {} are recognised.", count(rows.rows.len(), "picture", "pictures"));
+        let lead = format!("There is none: all {} are recognised.", count(rows.rows.len(), "image", "images"));
         return Ok(Some(Section { id: "mistakes", title: "Mistakes", lead, body: String::new() }));
     }
     let chosen = gallery::choose(&all, run.options.gallery);
     let names: Vec<&str> = chosen.iter().map(|mistake| mistake.path.as_str()).collect();
-    let stage = Stage::new("pictures of the gallery", names.len(), run.options.progress);
-    let thumbnails = run.pictures.thumbnails(&names, THUMBNAIL, &stage)?;
+    let stage = Stage::new("images of the gallery", names.len(), run.options.progress);
+    let thumbnails = run.images.thumbnails(&names, THUMBNAIL, &stage)?;
 
     let mut file = Table::new("misclassified", "", &["path", "group", "truth", "predicted", "confidence", "p of the truth"]);
     let mut order: Vec<usize> = (0..all.len()).collect();
@@ -796,7 +796,7 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let pairs: BTreeSet<(usize, usize)> = all.iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
     let sure = all.iter().filter(|mistake| mistake.confidence > 0.9).count();
     let lead = format!(
-        "{} of {} pictures {} misclassified, in {}; in {} of these cases the model was more than 90&nbsp;% sure.",
+        "{} of {} images {} misclassified, in {}; in {} of these cases the model was more than 90&nbsp;% sure.",
         thousands(all.len()),
         thousands(rows.rows.len()),
         if all.len() == 1 { "is" } else { "are" },
@@ -812,11 +812,11 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         "<p>All are shown, one of each confused pair first.</p>".to_owned()
     };
     if thumbnails.iter().all(Option::is_none) {
-        body += &no_pictures(run);
+        body += &no_images(run);
     }
     let shots: Vec<_> = chosen.into_iter().zip(thumbnails).collect();
     body += &gallery::html(&shots, classes);
-    body += "<p class=\"files\"><a href=\"tables/misclassified.csv\" download>All misclassified pictures as CSV</a></p>";
+    body += "<p class=\"files\"><a href=\"tables/misclassified.csv\" download>All misclassified images as CSV</a></p>";
     Ok(Some(Section { id: "mistakes", title: "Mistakes", lead, body }))
 }
 
@@ -824,7 +824,7 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
 
 fn maps(run: &Run, output: &mut Output) -> Option<Section> {
     let explain = run.files.explain.as_ref()?;
-    let picture = |relative: Option<&String>| {
+    let thumbnail = |relative: Option<&String>| {
         let path = run.files.file(relative?)?;
         shrink(&path, MAP).ok()
     };
@@ -833,9 +833,9 @@ fn maps(run: &Run, output: &mut Output) -> Option<Section> {
     if !shown.is_empty() {
         body.push_str("<div class=\"maps\">");
         for map in &shown {
-            let parts: Vec<(&str, Thumbnail)> = [("picture", &map.picture), ("map", &map.overlay), ("attention", &map.attention)]
+            let parts: Vec<(&str, Thumbnail)> = [("image", &map.image), ("map", &map.overlay), ("attention", &map.attention)]
                 .into_iter()
-                .filter_map(|(name, relative)| Some((name, picture(relative.as_ref())?)))
+                .filter_map(|(name, relative)| Some((name, thumbnail(relative.as_ref())?)))
                 .collect();
             let truth =
                 map.truth.as_ref().map_or_else(String::new, |truth| format!("<span class=\"was\">{}</span> ", escape(truth)));
@@ -850,14 +850,14 @@ fn maps(run: &Run, output: &mut Output) -> Option<Section> {
                 format!("; map of {}", escape(&map.class))
             };
             let probability = map.probability.map(|p| format!(", {}", percent(p))).unwrap_or_default();
-            let pictures: String = if parts.is_empty() {
+            let images: String = if parts.is_empty() {
                 image(None, "no map")
             } else {
                 parts.iter().map(|(name, thumbnail)| image(Some(thumbnail), name)).collect()
             };
             let _ = write!(
                 body,
-                "<figure class=\"map\"><div>{pictures}</div><figcaption>{truth}<span class=\"taken\">{verdict}{probability}{of}</span><span \
+                "<figure class=\"map\"><div>{images}</div><figcaption>{truth}<span class=\"taken\">{verdict}{probability}{of}</span><span \
                  class=\"path\" title=\"{}\">{}</span></figcaption></figure>",
                 escape(&map.path),
                 short_path(&map.path)
@@ -912,19 +912,19 @@ fn method_name(method: &str) -> String {
 fn class_means(run: &Run, explain: &Explain) -> String {
     let mut out = String::new();
     for mean in &explain.class_means {
-        let Some(thumbnail) = run.files.file(&mean.picture).and_then(|path| shrink(&path, MAP).ok()) else { continue };
+        let Some(thumbnail) = run.files.file(&mean.image).and_then(|path| shrink(&path, MAP).ok()) else { continue };
         let class = escape(&mean.class);
         let _ = write!(
             out,
             "<figure class=\"map\"><div>{}</div><figcaption><span class=\"was\">{class}</span> <span class=\"taken\">mean of {}</span></figcaption></figure>",
             image(Some(&thumbnail), &format!("mean map of {class}")),
-            count(mean.count as usize, "picture", "pictures")
+            count(mean.count as usize, "image", "images")
         );
     }
     if out.is_empty() { out } else { format!("<h3>Mean map of each class</h3><div class=\"maps\">{out}</div>") }
 }
 
-/// The overview pictures are links where the maps themselves are shown, else pictures.
+/// The overview images are links where the maps themselves are shown, else images.
 fn grids(run: &Run, explain: &Explain) -> String {
     const SIDE: usize = 1000;
     let mut out = String::new();
@@ -962,7 +962,7 @@ fn faithfulness_part(faithfulness: &Faithfulness, output: &mut Output) -> String
     let mut out = format!(
         "<h3>Do the maps show what counts?</h3><p>Places are hidden (or shown) in the order of the map, and the probability is watched; over {}{}. Lower is \
          better for deletion, higher for the others; a useful method is better than random.</p>",
-        count(faithfulness.images as usize, "picture", "pictures"),
+        count(faithfulness.images as usize, "image", "images"),
         if faithfulness.baseline.is_empty() { String::new() } else { format!(", hidden by {}", escape(&faithfulness.baseline)) }
     );
     out += &output.table(&table);
@@ -1032,25 +1032,25 @@ fn features(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let truths: Vec<usize> = chosen.iter().map(|&(_, _, truth, _)| truth).collect();
     let alike = neighbours_alike(&places, &truths).unwrap_or(f64::NAN);
     let lead = format!(
-        "Each point is one of {} pictures, placed by the features that the model's last layer judges ({method}): <strong>{}</strong> have a picture of \
+        "Each point is one of {} images, placed by the features that the model's last layer judges ({method}): <strong>{}</strong> have an image of \
          their own class as nearest neighbour here.",
         thousands(points.len()),
         percent(alike)
     );
-    let hint = "<p class=\"quiet hint\">Point at a mark, or tap it, to see its picture.</p>";
+    let hint = "<p class=\"quiet hint\">Point at a mark, or tap it, to see its image.</p>";
     let body = format!(
         "<div id=\"projection\">{}</div>{hint}<script type=\"application/json\" id=\"points\">{}</script>",
         output.figure(figures::projection(method, &points, classes)),
-        json(&point_pictures(run, primary, &points)?)
+        json(&point_images(run, primary, &points)?)
     );
     Ok(Some(Section { id: "features", title: "Features", lead, body }))
 }
 
 /// What the page shows over a point, by row: (JPEG, truth, predicted, confidence, path).
-fn point_pictures(run: &Run, primary: &Evaluated, points: &[Projected]) -> Result<serde_json::Value> {
+fn point_images(run: &Run, primary: &Evaluated, points: &[Projected]) -> Result<serde_json::Value> {
     let names: Vec<&str> = points.iter().map(|point| primary.predictions[point.row].path.as_str()).collect();
-    let stage = Stage::new("pictures of the points", names.len(), run.options.progress);
-    let thumbnails = run.pictures.thumbnails(&names, SMALL, &stage)?;
+    let stage = Stage::new("images of the points", names.len(), run.options.progress);
+    let thumbnails = run.images.thumbnails(&names, SMALL, &stage)?;
     let classes = &primary.evaluation.classes;
     let mut bytes = 0;
     let mut by_row = serde_json::Map::new();

@@ -71,7 +71,7 @@ fn leakage(files: &RunFiles, found: &mut Vec<Warning>) {
     {
         let told = files.messages.iter().find(|text| text.contains("LEAKAGE"));
         let text = format!(
-            "The model has seen pictures, or groups, of the evaluation \"{}\" in training: its numbers are too good.",
+            "The model has seen images, or groups, of the evaluation \"{}\" in training: its numbers are too good.",
             evaluated.name
         );
         found.push(warning(true, "Leakage", told.map_or(text.clone(), |told| format!("{text} {told}"))));
@@ -93,7 +93,7 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
         "valid" => found.push(warning(
             true,
             "No test split",
-            "The numbers are of the validation split, by which the best epoch was chosen: they flatter the model. Keep pictures for a test.",
+            "The numbers are of the validation split, by which the best epoch was chosen: they flatter the model. Keep images for a test.",
         )),
         other => found.push(warning(true, "No test split", format!("The numbers are of the split \"{other}\"."))),
     }
@@ -116,7 +116,7 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
     }
     if let Some(groups) = rows.map(Rows::group_count).filter(|groups| *groups < FEW_GROUPS) {
         let text = format!(
-            "The {} split has {} of pictures (persons, photos): the intervals are rough, and a new person may fare quite differently.",
+            "The {} split has {} of images (persons, photos): the intervals are rough, and a new person may fare quite differently.",
             evaluation.split,
             count(groups, "group", "groups")
         );
@@ -126,11 +126,11 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
         metrics.per_class.iter().filter(|class| class.support == 0).map(|class| class.class.clone()).collect();
     if !missing.is_empty() {
         let text = format!(
-            "The {} split has no picture of {}: nothing is known about how well that is recognised.",
+            "The {} split has no image of {}: nothing is known about how well that is recognised.",
             evaluation.split,
             list(&missing)
         );
-        found.push(warning(true, "Classes without pictures", text));
+        found.push(warning(true, "Classes without images", text));
     }
     let few: Vec<String> =
         metrics.per_class.iter().filter(|class| (1..10).contains(&class.support)).map(|class| class.class.clone()).collect();
@@ -138,7 +138,7 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
         found.push(warning(
             false,
             "Small classes",
-            format!("The {} split has fewer than 10 pictures of {}.", evaluation.split, list(&few)),
+            format!("The {} split has fewer than 10 images of {}.", evaluation.split, list(&few)),
         ));
     }
     if evaluation.temperature == 1.0 && metrics.ece >= BAD_ECE {
@@ -187,13 +187,13 @@ fn about_data(data: &DataSummary, found: &mut Vec<Warning>) {
     let (most, least) = (train.iter().copied().max().unwrap_or(0), train.iter().copied().min().unwrap_or(0));
     let named = |number: usize| train.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str());
     if least == 0 && most > 0 {
-        found.push(warning(true, "Classes without training pictures", format!("There is no training picture of {}.", named(0))));
+        found.push(warning(true, "Classes without training images", format!("There is no training image of {}.", named(0))));
     } else if most >= IMBALANCE * least.max(1) {
         found.push(warning(
             false,
             "Unequal classes",
             format!(
-                "{} has {} training pictures, {} only {}: accuracy favours the large classes; look at the balanced accuracy and macro F1.",
+                "{} has {} training images, {} only {}: accuracy favours the large classes; look at the balanced accuracy and macro F1.",
                 named(most),
                 most,
                 named(least),
@@ -208,7 +208,7 @@ fn about_data(data: &DataSummary, found: &mut Vec<Warning>) {
             false,
             "Persons are not known",
             format!(
-                "{by_content} of {grouped} pictures have no group but their own content: pictures of one person may be in training and in the test. \
+                "{by_content} of {grouped} images have no group but their own content: images of one person may be in training and in the test. \
                  If file names tell the person, give --group-regex."
             ),
         ));

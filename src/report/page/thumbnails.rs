@@ -34,7 +34,7 @@ impl Thumbnail {
         format!("data:image/jpeg;base64,{}", base64(&self.jpeg))
     }
 
-    /// Shrinks a picture so that no side is longer than `side`; never enlarges.
+    /// Shrinks an image so that no side is longer than `side`; never enlarges.
     pub(crate) fn of(image: &RgbImage, side: usize, encoder: &mut Encoder) -> Option<Self> {
         if image.width == 0 || image.height == 0 {
             return None;
@@ -53,15 +53,15 @@ impl Thumbnail {
     }
 }
 
-/// A picture file of the run folder, made smaller.
+/// An image file of the run folder, made smaller.
 pub(crate) fn shrink(path: &Path, side: usize) -> Result<Thumbnail> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
     let image = decode(&bytes).map_err(|error| Error::at(path, error.to_string()))?;
-    Thumbnail::of(&image, side, &mut Encoder::default()).ok_or_else(|| Error::at(path, "the picture has no pixels"))
+    Thumbnail::of(&image, side, &mut Encoder::default()).ok_or_else(|| Error::at(path, "the image has no pixels"))
 }
 
-/// The pictures of a data set, found by their names.
-pub(crate) struct Pictures {
+/// The images of a data set, found by their names.
+pub(crate) struct Thumbnails {
     root: PathBuf,
     place: Place,
     /// Tells one data set's thumbnails from another's.
@@ -75,8 +75,8 @@ enum Place {
     Listed(HashMap<String, Origin>),
 }
 
-impl Pictures {
-    /// The pictures of the data at `root`; thumbnails are kept in the folder `run`. `key` names the data set.
+impl Thumbnails {
+    /// The images of the data at `root`; thumbnails are kept in the folder `run`. `key` names the data set.
     pub(crate) fn of(root: &Path, key: &str, run: &Path) -> Self {
         let place = if root.as_os_str().is_empty() {
             Place::Gone
@@ -99,7 +99,7 @@ impl Pictures {
         !matches!(self.place, Place::Gone)
     }
 
-    /// Thumbnails of the pictures with these names, in their order; `None` where there is neither the picture nor a kept thumbnail.
+    /// Thumbnails of the images with these names, in their order; `None` where there is neither the image nor a kept thumbnail.
     ///
     /// # Errors
     /// A thumbnail cannot be kept.
@@ -122,7 +122,7 @@ impl Pictures {
         names.par_iter().map_init(Encoder::default, one).collect()
     }
 
-    /// The bytes of a picture's file, if it has one.
+    /// The bytes of an image's file, if it has one.
     pub(crate) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let path = match &self.place {
             Place::Gone => return None,
@@ -197,7 +197,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::testing::{picture, write_picture};
+    use crate::data::testing::{image, write_image};
 
     #[test]
     fn base64_is_that_of_the_rfc() {
@@ -219,19 +219,19 @@ mod tests {
     fn thumbnails_stay_when_the_data_go() {
         let folder = tempfile::tempdir().unwrap();
         let (root, run) = (folder.path().join("data"), folder.path().join("run"));
-        write_picture(&root, "a/1.png", 1);
-        write_picture(&root, "a/2.png", 2);
+        write_image(&root, "a/1.png", 1);
+        write_image(&root, "a/2.png", 2);
         let names = ["a/1.png", "a/none.png"];
-        let made = Pictures::of(&root, "k", &run).thumbnails(&names, 96, &Stage::silent()).unwrap();
+        let made = Thumbnails::of(&root, "k", &run).thumbnails(&names, 96, &Stage::silent()).unwrap();
         let first = made[0].as_ref().unwrap();
         assert_eq!((first.width, first.height, made[1].is_none()), (8, 8, true));
         fs::remove_dir_all(&root).unwrap();
-        let gone = Pictures::of(&root, "k", &run);
+        let gone = Thumbnails::of(&root, "k", &run);
         assert!(!gone.are_there());
         assert_eq!(gone.thumbnails(&names, 96, &Stage::silent()).unwrap(), made);
         assert!(gone.thumbnails(&["a/2.png"], 96, &Stage::silent()).unwrap()[0].is_none());
-        // Another data set's pictures of the same names are others.
-        assert!(Pictures::of(&root, "other", &run).thumbnails(&names, 96, &Stage::silent()).unwrap()[0].is_none());
+        // Another data set's images of the same names are others.
+        assert!(Thumbnails::of(&root, "other", &run).thumbnails(&names, 96, &Stage::silent()).unwrap()[0].is_none());
         // A torn one counts as none.
         for entry in fs::read_dir(run.join(KEPT)).unwrap() {
             let path = entry.unwrap().path();
@@ -246,21 +246,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("data");
         fs::create_dir(&root).unwrap();
-        write_picture(folder.path(), "secret.png", 1);
-        let pictures = Pictures::of(&root, "k", &folder.path().join("run"));
+        write_image(folder.path(), "secret.png", 1);
+        let images = Thumbnails::of(&root, "k", &folder.path().join("run"));
         let absolute = folder.path().join("secret.png").display().to_string();
         for name in ["../secret.png", absolute.as_str(), ""] {
-            assert!(pictures.bytes(name).is_none(), "{name}");
+            assert!(images.bytes(name).is_none(), "{name}");
         }
     }
 
     #[test]
-    fn a_thumbnail_is_never_larger_than_asked_nor_than_the_picture() {
+    fn a_thumbnail_is_never_larger_than_asked_nor_than_the_image() {
         let wide = RgbImage::new(400, 3, vec![9; 400 * 3 * 3]);
         let small = Thumbnail::of(&wide, 96, &mut Encoder::default()).unwrap();
         assert_eq!((small.width, small.height), (96, 1));
         assert_eq!(jpeg_size(&small.jpeg), Some((96, 1)));
-        let same = Thumbnail::of(&picture(1), 96, &mut Encoder::default()).unwrap();
+        let same = Thumbnail::of(&image(1), 96, &mut Encoder::default()).unwrap();
         assert_eq!(jpeg_size(&same.jpeg), Some((8, 8)));
         assert!(Thumbnail::of(&RgbImage::new(0, 0, Vec::new()), 96, &mut Encoder::default()).is_none());
     }

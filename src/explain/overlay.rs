@@ -1,10 +1,10 @@
-//! Maps as pictures: enlarged to a picture's size and laid over it.
+//! Maps as images: enlarged to an image's size and laid over it.
 
 use super::cam::Map;
 use crate::data::image::RgbImage;
 use crate::plot::colormap;
 
-/// How much of the picture the colour covers where the map is at its largest.
+/// How much of the image the colour covers where the map is at its largest.
 const COVER: f32 = 0.65;
 
 /// The map at `width` × `height`, bilinear with half-pixel centres (torch's `interpolate(mode="bilinear", align_corners=False)`):
@@ -33,8 +33,8 @@ fn taps(source: usize, target: usize) -> Vec<(usize, usize, f32)> {
     (0..target).map(tap).collect()
 }
 
-/// Lays a map over a picture: the larger a value, the more of its colour covers the picture's own. The map's least value leaves the
-/// picture as it is and its largest has the last colour, as far apart as they may be; a map without differences leaves all as it is.
+/// Lays a map over an image: the larger a value, the more of its colour covers the image's own. The map's least value leaves the
+/// image as it is and its largest has the last colour, as far apart as they may be; a map without differences leaves all as it is.
 pub fn overlay(image: &RgbImage, map: &Map) -> RgbImage {
     let values = stretch(&map.unit_range(), image.width, image.height);
     let pixels = image.pixels.chunks_exact(3).zip(&values).flat_map(|(pixel, value)| {
@@ -44,7 +44,7 @@ pub fn overlay(image: &RgbImage, map: &Map) -> RgbImage {
     RgbImage::new(image.width, image.height, pixels.collect())
 }
 
-/// Sums pictures and maps of one class, and gives their means.
+/// Sums images and maps of one class, and gives their means.
 pub struct Mean {
     size: usize,
     count: usize,
@@ -53,12 +53,12 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Nothing yet; pictures will be of `size` × `size`.
+    /// Nothing yet; images will be of `size` × `size`.
     pub fn new(size: usize) -> Self {
         Self { size, count: 0, pixels: vec![0.0; size * size * 3], map: None }
     }
 
-    /// Adds a picture and its map, which counts with its largest value at 1.
+    /// Adds an image and its map, which counts with its largest value at 1.
     pub fn add(&mut self, image: &RgbImage, map: &Map) {
         let image = crate::augment::geometry::resize(image, self.size, self.size);
         self.pixels.iter_mut().zip(&image.pixels).for_each(|(sum, pixel)| *sum += f64::from(*pixel));
@@ -75,7 +75,7 @@ impl Mean {
         self.count
     }
 
-    /// The mean picture, without colour, under the mean map; none without pictures.
+    /// The mean image, without colour, under the mean map; none without images.
     pub fn overlay(&self) -> Option<RgbImage> {
         let map = self.map.as_ref()?;
         let grey: Vec<u8> = self
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_keeps_the_picture_where_the_map_is_least() {
+    fn an_overlay_keeps_the_image_where_the_map_is_least() {
         let image = RgbImage::new(2, 1, vec![10, 20, 30, 10, 20, 30]);
         let shown = overlay(&image, &map(2, 1, &[0.3, 0.7]));
         assert_eq!(shown.pixels[..3], [10, 20, 30]);
