@@ -1,14 +1,14 @@
-"""Writes tests/fixtures/augment/: what Pillow and OpenCV make of synthetic pictures, for the tests of src/augment/operations.rs.
+"""Writes tests/fixtures/augment/: what Pillow and OpenCV make of synthetic images, for the tests of src/augment/operations.rs.
 
     pip install pillow==11.2.1 opencv-python-headless==4.11.0.86 numpy
     python scripts/augment_fixtures.py
 
-index.json says for each case the operation, its parameters and where in pictures.bin the source and the result lie, as raw bytes.
-All pictures are drawn by formula; there is no photo among them.
+index.json says for each case the operation, its parameters and where in images.bin the source and the result lie, as raw bytes.
+All images are drawn by formula; there is no photo among them.
 
     python scripts/augment_fixtures.py --all DIR
 
-writes a larger set, with pictures of 256x256, into DIR. `AUGMENT_FIXTURES=DIR cargo test operations` checks that one instead.
+writes a larger set, with images of 256x256, into DIR. `AUGMENT_FIXTURES=DIR cargo test operations` checks that one instead.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def noise(width, height, channels, rng):
 
 
 def with_pillow(change):
-    """Pillow has grey pictures as `[h, w]`."""
+    """Pillow has grey images as `[h, w]`."""
 
     def apply(pixels):
         squeezed = pixels[..., 0] if pixels.shape[2] == 1 else pixels
@@ -106,7 +106,7 @@ def perspective(inward, border, size):
 
 
 def few(size, rng):
-    """The cases of one picture that are committed."""
+    """The cases of one image that are committed."""
     yield "brightness", *brightness(0.73)
     yield "brightness", *brightness(1.3)
     yield "contrast", *contrast(0.7)
@@ -151,7 +151,7 @@ def main():
     parser = argparse.ArgumentParser(description="Writes fixtures for the operations of the offline augmenter.")
     parser.add_argument("--all", metavar="DIR", type=Path, help="write the larger set into DIR")
     arguments = parser.parse_args()
-    folder, pictures, cases = (arguments.all, SMALL + LARGE, many) if arguments.all else (FOLDER, SMALL, few)
+    folder, images, cases = (arguments.all, SMALL + LARGE, many) if arguments.all else (FOLDER, SMALL, few)
 
     folder.mkdir(parents=True, exist_ok=True)
     places, data, index = {}, bytearray(), []
@@ -165,14 +165,14 @@ def main():
         return places[raw]
 
     rng = np.random.default_rng(7)
-    for draw, size in pictures:
+    for draw, size in images:
         for channels in (3, 1):
             source = draw(*size, channels, rng)
             for name, parameters, apply in cases(size, rng):
                 entry = {"operation": name, "size": size, "channels": channels}
                 entry |= {"source": store(source), "result": store(apply(source))}
                 index.append(entry | parameters)
-    (folder / "pictures.bin").write_bytes(data)
+    (folder / "images.bin").write_bytes(data)
     lines = ",\n".join("  " + json.dumps(entry) for entry in index)
     (folder / "index.json").write_text(f"[\n{lines}\n]\n")
     total = sum(path.stat().st_size for path in folder.iterdir())

@@ -1,9 +1,9 @@
-"""Writes the pictures of tests/fixtures/decode and what Pillow makes of each.
+"""Writes the images of tests/fixtures/decode and what Pillow makes of each.
 
     pip install pillow==11.2.1 numpy==2.4.6
     python scripts/decode_fixtures.py            # from the package's root
 
-For each picture `name.ext` there is `name.ext.rgb`: width and height as little-endian u32, then the bytes of
+For each image `name.ext` there is `name.ext.rgb`: width and height as little-endian u32, then the bytes of
 `ImageOps.exif_transpose(Image.open(f)).convert("RGB")`. The patterns are drawn by formula; no photograph is involved.
 """
 
@@ -166,7 +166,7 @@ def jpegs():
         block = b"Exif\0\0" + exif(orientation, "<>"[orientation % 2])
         save_with_pillow(f"exif{orientation}.jpg", small, format="JPEG", quality=95, subsampling="4:4:4", exif=block)
     save_with_pillow("xmp6.jpg", small, format="JPEG", quality=95, subsampling="4:4:4", xmp=xmp(6))
-    # A thumbnail with its own end marker inside the EXIF segment, and rubbish after the picture's own.
+    # A thumbnail with its own end marker inside the EXIF segment, and rubbish after the image's own.
     thumbnail = io.BytesIO()
     small.resize((4, 2)).save(thumbnail, "JPEG", quality=20)
     block = b"Exif\0\0" + exif(3) + thumbnail.getvalue()

@@ -1,10 +1,10 @@
-"""Writes tests/fixtures/encode/: the JPEG files that Pillow makes of synthetic pictures, for the tests of src/data/encode.rs.
+"""Writes tests/fixtures/encode/: the JPEG files that Pillow makes of synthetic images, for the tests of src/data/encode.rs.
 
     pip install pillow==11.2.1 numpy
     python scripts/encode_fixtures.py
 
-files.bin holds one JPEG file after the other, sources.bin the raw pixels of their pictures (grey or RGB), index.json says for each
-file its picture, its settings and where it lies. All pictures are drawn by formula; there is no photo among them.
+files.bin holds one JPEG file after the other, sources.bin the raw pixels of their images (grey or RGB), index.json says for each
+file its image, its settings and where it lies. All images are drawn by formula; there is no photo among them.
 """
 
 import io
@@ -20,7 +20,7 @@ assert PIL.__version__ == "11.2.1", PIL.__version__
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "encode"
 
 
-def picture(width, height, channels, noise):
+def image(width, height, channels, noise):
     """Slopes, waves, an edge and noise, different in each channel."""
     rng = np.random.default_rng(width * 1000 + height)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
@@ -52,12 +52,12 @@ SIZES = [(48, 48), (17, 13), (8, 8), (1, 1), (16, 9), (3, 50), (41, 24), (50, 3)
 def cases():
     for size in SIZES:
         for channels in 1, 3:
-            pixels = picture(*size, channels, 12)
+            pixels = image(*size, channels, 12)
             for quality in 10, 50, 75, 95, 100:
                 for subsampling in SUBSAMPLINGS if channels == 3 else SUBSAMPLINGS[:1]:
                     yield pixels, quality, subsampling
     # Few coefficients and long runs of zeros.
-    smooth = picture(64, 40, 3, 0.7)
+    smooth = image(64, 40, 3, 0.7)
     for quality in 1, 25, 60, 90:
         for subsampling in SUBSAMPLINGS:
             yield smooth, quality, subsampling

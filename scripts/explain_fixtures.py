@@ -3,14 +3,14 @@
     pip install torch==2.9.1 torchvision==0.24.1 numpy
     python scripts/explain_fixtures.py
 
-Models, weights and pictures are those of golden.py; see there. tests/golden.rs reads the file. Everything is computed in f64;
+Models, weights and images are those of golden.py; see there. tests/golden.rs reads the file. Everything is computed in f64;
 `torch_f32` is what torch loses itself in f32, in units of each map's largest value.
 """
 
 import torch
 import torch.nn.functional as F
 
-from golden import Cbam, features, filled, pictures, write
+from golden import Cbam, features, filled, pixels_of, write
 
 BATCH = 2
 # The map is `size` / 32 wide: several places, not a multiple in one case.
@@ -76,7 +76,7 @@ METHODS = [grad_cam, grad_cam_plus_plus, hires_cam, layer_cam, eigen_cam, score_
 
 def explain(dtype, case):
     model = filled(case, dtype).eval()
-    images = torch.from_numpy(pictures("explained", BATCH, case["size"])).to(dtype)
+    images = torch.from_numpy(pixels_of("explained", BATCH, case["size"])).to(dtype)
     looked = []
     hooks = [
         # The attention of each block is asked from the input that its block gets.
@@ -89,10 +89,10 @@ def explain(dtype, case):
     for hook in hooks:
         hook.remove()
     found = {method.__name__: [] for method in METHODS}
-    for picture, index in enumerate(CLASSES):
-        leaf = maps[picture : picture + 1].detach().clone().requires_grad_()
+    for number, index in enumerate(CLASSES):
+        leaf = maps[number : number + 1].detach().clone().requires_grad_()
         head(model, leaf)[0, index].backward()
-        inputs = {"maps": maps[picture], "gradient": leaf.grad[0], "model": model, "image": images[picture], "index": index}
+        inputs = {"maps": maps[number], "gradient": leaf.grad[0], "model": model, "image": images[number], "index": index}
         for method in METHODS:
             found[method.__name__] += method(**inputs).flatten().tolist()
     # The last block's is as small as the features; the others by their means.

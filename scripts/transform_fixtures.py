@@ -1,9 +1,9 @@
-"""Writes tests/fixtures/transform/: what Pillow and torchvision make of synthetic pictures, for the tests of src/augment.
+"""Writes tests/fixtures/transform/: what Pillow and torchvision make of synthetic images, for the tests of src/augment.
 
     pip install pillow==11.2.1 numpy torch torchvision==0.24.1
     python scripts/transform_fixtures.py
 
-Each .rgb file holds raw RGB bytes; index.json says for each case the source, its steps and the result. All pictures are drawn by
+Each .rgb file holds raw RGB bytes; index.json says for each case the source, its steps and the result. All images are drawn by
 formula; there is no photo among them.
 """
 
@@ -23,7 +23,7 @@ assert torchvision.__version__.startswith("0.24.1"), torchvision.__version__
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "transform"
 
 
-def picture(width, height, grey=False):
+def image(width, height, grey=False):
     """Slopes, waves, an edge and noise, different in each channel."""
     rng = np.random.default_rng(width * 1000 + height)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
@@ -92,10 +92,10 @@ CHAINS = [
 
 
 def main():
-    cases = [(picture(*source), [("resize", *target)]) for source, target in RESIZES]
-    cases += [(picture(28, 28), steps) for steps in JITTERS + TURNS]
-    cases += [(picture(30, 30), steps) for steps in CHAINS]
-    cases += [(picture(30, 30, grey=True), CHAINS[0]), (picture(50, 45), CHAINS[1]), (picture(40, 40), CHAINS[0])]
+    cases = [(image(*source), [("resize", *target)]) for source, target in RESIZES]
+    cases += [(image(28, 28), steps) for steps in JITTERS + TURNS]
+    cases += [(image(30, 30), steps) for steps in CHAINS]
+    cases += [(image(30, 30, grey=True), CHAINS[0]), (image(50, 45), CHAINS[1]), (image(40, 40), CHAINS[0])]
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     index, sources = [], {}
@@ -119,8 +119,8 @@ def main():
             }
         )
     # For benches/input.rs.
-    picture(48, 48).save(FOLDER / "color.jpg", quality=90)
-    picture(48, 48, grey=True).convert("L").save(FOLDER / "grey.jpg", quality=90)
+    image(48, 48).save(FOLDER / "color.jpg", quality=90)
+    image(48, 48, grey=True).convert("L").save(FOLDER / "grey.jpg", quality=90)
 
     lines = ",\n".join("  " + json.dumps(case) for case in index)
     (FOLDER / "index.json").write_text(f"[\n{lines}\n]\n")

@@ -1,4 +1,4 @@
-//! What Pillow and torchvision made of synthetic pictures: `scripts/transform_fixtures.py`.
+//! What Pillow and torchvision made of synthetic images: `scripts/transform_fixtures.py`.
 
 use std::path::Path;
 
@@ -41,18 +41,18 @@ pub fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transform");
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let entries: Vec<Entry> = serde_json::from_slice(&read("index.json")).unwrap();
-    let picture = |name: &str, [width, height]: [usize; 2]| RgbImage::new(width, height, read(name));
+    let read_image = |name: &str, [width, height]: [usize; 2]| RgbImage::new(width, height, read(name));
     let case = |entry: Entry| Case {
-        source: picture(&entry.source, entry.from),
+        source: read_image(&entry.source, entry.from),
         steps: entry.steps,
-        result: picture(&entry.result, entry.to),
+        result: read_image(&entry.result, entry.to),
     };
     let cases: Vec<Case> = entries.into_iter().map(case).collect();
     assert!(!cases.is_empty());
     cases
 }
 
-/// A small picture of slopes and noise.
+/// A small image of slopes and noise.
 pub fn noise(width: usize, height: usize, grey: bool) -> RgbImage {
     use rand::RngExt;
     let mut random = crate::random::rng(5, crate::random::Purpose::Draw, width as u64, height as u64);
