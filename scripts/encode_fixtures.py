@@ -20,7 +20,7 @@ assert PIL.__version__ == "11.2.1", PIL.__version__
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "encode"
 
 
-def image(width, height, channels, noise):
+def drawn(width, height, channels, noise):
     """Slopes, waves, an edge and noise, different in each channel."""
     rng = np.random.default_rng(width * 1000 + height)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
@@ -52,12 +52,12 @@ SIZES = [(48, 48), (17, 13), (8, 8), (1, 1), (16, 9), (3, 50), (41, 24), (50, 3)
 def cases():
     for size in SIZES:
         for channels in 1, 3:
-            pixels = image(*size, channels, 12)
+            pixels = drawn(*size, channels, 12)
             for quality in 10, 50, 75, 95, 100:
                 for subsampling in SUBSAMPLINGS if channels == 3 else SUBSAMPLINGS[:1]:
                     yield pixels, quality, subsampling
     # Few coefficients and long runs of zeros.
-    smooth = image(64, 40, 3, 0.7)
+    smooth = drawn(64, 40, 3, 0.7)
     for quality in 1, 25, 60, 90:
         for subsampling in SUBSAMPLINGS:
             yield smooth, quality, subsampling

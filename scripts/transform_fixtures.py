@@ -23,7 +23,7 @@ assert torchvision.__version__.startswith("0.24.1"), torchvision.__version__
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "transform"
 
 
-def image(width, height, grey=False):
+def drawn(width, height, grey=False):
     """Slopes, waves, an edge and noise, different in each channel."""
     rng = np.random.default_rng(width * 1000 + height)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
@@ -92,10 +92,10 @@ CHAINS = [
 
 
 def main():
-    cases = [(image(*source), [("resize", *target)]) for source, target in RESIZES]
-    cases += [(image(28, 28), steps) for steps in JITTERS + TURNS]
-    cases += [(image(30, 30), steps) for steps in CHAINS]
-    cases += [(image(30, 30, grey=True), CHAINS[0]), (image(50, 45), CHAINS[1]), (image(40, 40), CHAINS[0])]
+    cases = [(drawn(*source), [("resize", *target)]) for source, target in RESIZES]
+    cases += [(drawn(28, 28), steps) for steps in JITTERS + TURNS]
+    cases += [(drawn(30, 30), steps) for steps in CHAINS]
+    cases += [(drawn(30, 30, grey=True), CHAINS[0]), (drawn(50, 45), CHAINS[1]), (drawn(40, 40), CHAINS[0])]
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     index, sources = [], {}
@@ -119,8 +119,8 @@ def main():
             }
         )
     # For benches/input.rs.
-    image(48, 48).save(FOLDER / "color.jpg", quality=90)
-    image(48, 48, grey=True).convert("L").save(FOLDER / "grey.jpg", quality=90)
+    drawn(48, 48).save(FOLDER / "color.jpg", quality=90)
+    drawn(48, 48, grey=True).convert("L").save(FOLDER / "grey.jpg", quality=90)
 
     lines = ",\n".join("  " + json.dumps(case) for case in index)
     (FOLDER / "index.json").write_text(f"[\n{lines}\n]\n")
