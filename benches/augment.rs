@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use mien::data::bitmap::Bitmap;
-use mien::data::decode::decode;
-use mien::data::draw::{DrawConfig, Style, write_set};
-use mien::data::encode::{Encoder, Subsampling};
+use mien::faces::draw::{DrawConfig, Style, write_set};
+use mien::image::Bitmap;
+use mien::image::decode::decode;
+use mien::image::encode::{Encoder, Subsampling};
 
 const COPIES: &str = "2";
 

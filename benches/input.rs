@@ -7,9 +7,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use mien::augment::transform::{Drawn, Normalization, Scratch, TransformConfig, eval_pixels, train_pixels};
-use mien::data::decode::{decode, encode_png};
-use mien::data::image::RgbImage;
+use mien::image::RgbImage;
+use mien::image::decode::decode;
+use mien::image::encode::encode_png;
+use mien::input::transform::{Drawn, Normalization, Scratch, TransformConfig, eval_pixels, train_pixels};
 use mien::random::{Purpose, rng};
 use rand::Rng;
 

@@ -21,10 +21,10 @@ use burn_optim::decay::WeightDecayConfig;
 use burn_optim::momentum::MomentumConfig;
 use burn_optim::{GradientsParams, SgdConfig};
 use mien::config::{Override, RunConfig};
-use mien::data::draw::{DrawConfig, Style, write_set};
 use mien::error::Result;
-use mien::report::events::{Event, Sink};
+use mien::faces::draw::{DrawConfig, Style, write_set};
 use mien::run::prepare;
+use mien::run_folder::events::{Event, Sink};
 
 #[global_allocator]
 static ALLOCATOR: mien::memory::LineAligned = mien::memory::LineAligned;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mien::augment::transform::{Normalization, Scratch, eval_pixels};
-use mien::data::decode::decode;
 use mien::device::{self, DeviceConfig};
 use mien::eval::evaluate::{batch_logits, softmax};
-use mien::model::weights::load_model;
+use mien::image::decode::decode;
+use mien::input::transform::{Normalization, Scratch, eval_pixels};
+use mien::model::files::weights::load_model;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);

@@ -5,12 +5,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::augment::mix::MixConfig;
-use crate::augment::transform::{Normalization, TransformConfig};
 use crate::data::DataConfig;
 use crate::device::DeviceConfig;
 use crate::error::{Error, Result};
-use crate::fsutil::write_atomic;
+use crate::files::write_atomic;
+use crate::input::mix::MixConfig;
+use crate::input::transform::{Normalization, TransformConfig};
 use crate::model::{Model, ModelConfig};
 use crate::report::config::ReportConfig;
 use crate::train::config::TrainConfig;

@@ -7,9 +7,9 @@ use std::str::FromStr;
 use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
 
+use crate::cpu;
+use crate::cpu::ComputeType;
 use crate::error::{Error, Result};
-use crate::model::fast;
-use crate::model::layers::ComputeType;
 
 /// What the user says about the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ impl fmt::Display for OpenDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.name, self.compute)?;
         let is_half = matches!(self.compute, ComputeType::Bf16 | ComputeType::F16);
-        if is_half && fast::serves(&self.device) { f.write_str(" (emulated on the CPU, where f32 is faster)") } else { Ok(()) }
+        if is_half && cpu::serves(&self.device) { f.write_str(" (emulated on the CPU, where f32 is faster)") } else { Ok(()) }
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> mien::error::Result<()> {
 //! let device = device::open(&DeviceConfig::default())?;
-//! let model = mien::model::weights::load_model("runs/vgg16_cbam-real/best.safetensors".as_ref(), &device.device)?;
+//! let model = mien::model::files::weights::load_model("runs/vgg16_cbam-real/best.safetensors".as_ref(), &device.device)?;
 //! let size = model.card.input_size;
 //! let images = vec![0.0; 3 * size * size]; // [1, 3, size, size], normalised
 //! let logits = batch_logits(&model.model, &model.params, images, size, device.compute)?;
@@ -27,19 +27,24 @@ pub mod audit;
 pub mod augment;
 pub mod cli;
 pub mod config;
+pub mod cpu;
 pub mod data;
 pub mod device;
-pub mod download;
 pub mod error;
 pub mod eval;
 pub mod explain;
-pub mod fsutil;
+pub mod faces;
+pub mod files;
+pub mod image;
+pub mod input;
 pub mod memory;
 pub mod model;
+mod page;
 pub mod plot;
 pub mod random;
 pub mod report;
 pub mod run;
+pub mod run_folder;
 pub mod stats;
 pub mod study;
 pub mod train;

@@ -10,12 +10,13 @@ use std::sync::atomic::AtomicBool;
 use mien::augment::offline::{Originals, QUARANTINE, Request, Summary, augment};
 use mien::augment::operations::Scratch;
 use mien::augment::profile::{Operation, Profile};
-use mien::data::bitmap::Bitmap;
-use mien::data::decode::{decode, encode_png};
-use mien::data::draw::{DrawConfig, Style, write_set};
-use mien::data::image::RgbImage;
 use mien::data::manifest::MANIFEST;
 use mien::error::Result;
+use mien::faces::draw::{DrawConfig, Style, write_set};
+use mien::image::Bitmap;
+use mien::image::RgbImage;
+use mien::image::decode::decode;
+use mien::image::encode::encode_png;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -571,10 +572,7 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     let said = String::from_utf8_lossy(&output_said.stdout).into_owned();
     assert_eq!(output_said.status.code(), Some(3), "{}", String::from_utf8_lossy(&output_said.stderr));
     assert!(said.contains(&format!("{} images could not be used", unusable.len())), "{said}");
-    assert!(
-        said.contains("1 file in the class folders is no image") || said.contains("2 files in the class folders"),
-        "{said}"
-    );
+    assert!(said.contains("1 file in the class folders is no image") || said.contains("2 files in the class folders"), "{said}");
     #[cfg(unix)]
     assert!(said.contains("link back to a folder around it"), "{said}");
     let list = lines(&output.join(QUARANTINE));

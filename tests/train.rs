@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mien::config::{Override, RunConfig};
-use mien::data::draw::{DrawConfig, Style, write_set};
 use mien::error::Result;
-use mien::model::weights::TensorFile;
-use mien::report::events::{self, Event, Silent, Sink};
+use mien::faces::draw::{DrawConfig, Style, write_set};
+use mien::model::files::weights::TensorFile;
 use mien::run::{self, prepare};
+use mien::run_folder::events::{self, Event, Silent, Sink};
 use mien::train::fit::Outcome;
 use tempfile::TempDir;
 
@@ -250,11 +250,7 @@ fn features_of_a_frozen_network_are_computed_once_and_change_nothing() {
         heard
     };
     let kept = run(still.clone(), "kept");
-    assert!(
-        kept.notices.iter().any(|text| text.contains("of 63 training and validation images are kept")),
-        "{:?}",
-        kept.notices
-    );
+    assert!(kept.notices.iter().any(|text| text.contains("of 63 training and validation images are kept")), "{:?}", kept.notices);
     let drawn = run(random, "drawn");
     assert!(drawn.notices.iter().any(|text| text.contains("of 7 validation images are kept")), "{:?}", drawn.notices);
 

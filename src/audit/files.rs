@@ -10,7 +10,7 @@ use super::weigh::connected;
 use super::{Audit, Image};
 use crate::data::Origin;
 use crate::error::{Error, Result};
-use crate::fsutil::{write_atomic, write_json};
+use crate::files::{write_atomic, write_json};
 
 /// Writes into `folder`, which is created if need be, each file whole or not at all:
 ///

@@ -4,9 +4,9 @@ use std::fs;
 
 use super::similar::Look;
 use crate::data::Origin;
-use crate::data::decode::{Format, decode, format, is_grey};
-use crate::data::image::RgbImage;
 use crate::data::store::{expand, hash_pixels};
+use crate::image::RgbImage;
+use crate::image::decode::{Format, decode, format};
 
 /// Numbers of an image that say nothing of a face: [`COLOUR`] of its colours, then [`JPEG`] of its file.
 pub(super) type Features = [f32; COLOUR + JPEG];
@@ -72,7 +72,7 @@ fn seen(hash: [u8; 32], image: &RgbImage, format: &'static str, file: &[u8]) -> 
     if image.pixels.is_empty() {
         return Err("has no pixels".into());
     }
-    let grey = is_grey(image);
+    let grey = image.is_grey();
     let brightness = histogram(image);
     let mut features = [0.0; COLOUR + JPEG];
     colour_features(image, grey, &brightness, &mut features[..COLOUR]);

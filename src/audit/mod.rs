@@ -564,12 +564,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::augment::geometry::resize;
-    use crate::data::bitmap::Bitmap;
-    use crate::data::draw::face;
-    use crate::data::encode::{Encoder, Subsampling};
-    use crate::data::image::RgbImage;
     use crate::data::testing::{png, write};
+    use crate::faces::draw::face;
+    use crate::image::Bitmap;
+    use crate::image::RgbImage;
+    use crate::image::encode::{Encoder, Subsampling};
+    use crate::image::resize::resize;
 
     const SILENT: Progress = &|_, _, _| {};
 
@@ -677,7 +677,7 @@ mod tests {
             write(
                 &root,
                 &format!("{split}/happy/{face}Exp0party_{}.png", 12),
-                png(&crate::data::draw::face(1, 300 + face, 0, 3, 48)),
+                png(&crate::faces::draw::face(1, 300 + face, 0, 3, 48)),
             );
         }
         write(&root, "train/happy/blank.png", png(&RgbImage::new(48, 48, vec![90; 48 * 48 * 3])));

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use super::{Audit, Finding, Odd, Pair, Relation, Severity, look};
 use crate::data::Split;
-use crate::data::encode::Encoder;
 use crate::error::Result;
-use crate::fsutil::write_atomic;
-use crate::report::page::html::{
+use crate::files::write_atomic;
+use crate::image::encode::Encoder;
+use crate::page::html::{
     Cell, Section, Table, count, decimals, document, escape, html as cell, number, percent, percent_interval, share, text,
     thousands, whole,
 };
-use crate::report::page::thumbnails::Thumbnail;
+use crate::page::thumbnails::Thumbnail;
 
 /// Pairs shown of each kind.
 const PAIRS: usize = 60;
@@ -245,8 +245,7 @@ fn odd_files(audit: &Audit) -> Option<Section> {
 
 fn shortcuts(audit: &Audit) -> Option<Section> {
     let probe = audit.probe.as_ref()?;
-    let header =
-        ["what is told", "from", "images", "accuracy", "95 %", "largest share", "balanced accuracy", "95 %", "guessing"];
+    let header = ["what is told", "from", "images", "accuracy", "95 %", "largest share", "balanced accuracy", "95 %", "guessing"];
     let mut table = Table::new("probe", "A linear model, cross-validated by group", &header);
     for told in &probe.told {
         let from = match told.from.as_str() {
@@ -280,8 +279,7 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
 
 fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     let noise = audit.label_noise.as_ref()?;
-    let by_name: HashMap<&str, usize> =
-        audit.images.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
+    let by_name: HashMap<&str, usize> = audit.images.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
     let shot = |issue: &super::label_noise::Issue| {
         let image = by_name.get(issue.name.as_str()).map(|&index| images.image(index, &issue.name));
         let image = image.unwrap_or_else(|| "<span class=\"missing\">not there</span>".into());
@@ -296,8 +294,7 @@ fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     let shown: String = noise.issues.iter().filter(|issue| issue.doubtful).take(LABELS).map(shot).collect();
     let mut header = vec!["label"];
     header.extend(noise.classes.iter().map(String::as_str));
-    let mut joint =
-        Table::new("joint", "Estimated share of images by label (row) and true class (column), in percent", &header);
+    let mut joint = Table::new("joint", "Estimated share of images by label (row) and true class (column), in percent", &header);
     for (class, row) in noise.classes.iter().zip(&noise.joint) {
         let mut cells = vec![short(class)];
         cells.extend(row.iter().map(|&value| number(decimals(100.0 * value, 2), value)));

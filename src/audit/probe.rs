@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::look::{COLOUR, JPEG, Seen};
-use super::{Options, Image};
+use super::{Image, Options};
 use crate::error::Result;
 use crate::random::{Purpose, rng};
 use crate::stats::bootstrap::{Interval, Settings, group_indices, metric_intervals};

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::image::RgbImage;
+use crate::image::RgbImage;
 use crate::simd::Level;
 
 /// What counts as a near duplicate.
@@ -494,7 +494,7 @@ fn inverse(m: [[f32; 3]; 3]) -> [[f32; 3]; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::draw::face;
+    use crate::faces::draw::face;
 
     fn shifted(image: &RgbImage, by: usize) -> RgbImage {
         let (w, h) = (image.width, image.height);

@@ -6,7 +6,7 @@ use super::label_noise::LabelNoise;
 use super::probe::{Probe, Told};
 use super::similar::{self, Look, Near};
 use super::{
-    Audit, Balance, Cluster, Finding, Found, Kind, Odd, Options, Pair, PairCounts, Image, Relation, Severity, Size, Topic,
+    Audit, Balance, Cluster, Finding, Found, Image, Kind, Odd, Options, Pair, PairCounts, Relation, Severity, Size, Topic,
 };
 use crate::data::classes::{EMOTIONS, count, list};
 use crate::data::{Leak, Split};
@@ -82,8 +82,7 @@ pub(super) fn weigh(
     let size = |image: &Image| format!("{}x{} pixels", image.width, image.height);
     let mis_sized = |image: &&Image| is_mis_sized(image, &sizes);
     let mis_sized = images.iter().filter(mis_sized);
-    let mis_sized =
-        mis_sized.map(|image| Odd { root: image.root, name: image.name.clone(), reason: size(image) }).collect();
+    let mis_sized = mis_sized.map(|image| Odd { root: image.root, name: image.name.clone(), reason: size(image) }).collect();
     let grey = images.iter().filter(|image| image.grey).count();
     let mut audit = Audit {
         options: options.clone(),

@@ -3,7 +3,7 @@
 //! Legend: w, h the image; C its channels. Images are compared after the same moves: a mirrored copy is held against the mirrored
 //! original.
 
-use crate::data::bitmap::Bitmap;
+use crate::image::Bitmap;
 use crate::simd::Level;
 
 /// Blocks of this side are summed once; a window of the similarity is two of them wide and high.
@@ -159,7 +159,7 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::fixtures::noise;
+    use crate::image::fixtures::noise;
 
     fn bitmap(width: usize, height: usize, grey: bool) -> Bitmap {
         Bitmap::from_rgb(noise(width, height, grey))

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::operations::{self, Border, Scratch};
-use crate::data::bitmap::Bitmap;
-use crate::data::encode::Subsampling;
 use crate::error::{Error, Result};
+use crate::image::Bitmap;
+use crate::image::encode::Subsampling;
 use crate::random::{Purpose, rng};
 
 const SAFE: &str = include_str!("../../recipes/augment-safe.toml");

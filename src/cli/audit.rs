@@ -7,7 +7,7 @@ use super::{Verbosity, print, shown};
 use crate::audit::similar::Near;
 use crate::audit::{self, Audit, Options, Severity, Stage};
 use crate::error::Error;
-use crate::fsutil::create_new_dir;
+use crate::files::create_new_dir;
 
 /// Look a data set over before training: duplicates, leaks, odd files, shortcuts, doubtful labels.
 ///
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         seed: args.seed,
         ..Options::default()
     };
-    let bar = crate::report::console::bar(args.verbosity.is_chatty(), "");
+    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "");
     let found = audit::run(&options, &|stage, done, of| {
         bar.set_message(match stage {
             Stage::Reading => "reading",

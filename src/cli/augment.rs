@@ -9,9 +9,9 @@ use indicatif::ProgressBar;
 use super::{INTERRUPTED, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::augment::offline::{self, Estimate, Originals, Progress, QUARANTINE, REASONS, Request, Summary, Survey};
 use crate::augment::profile::{NAMES, Profile};
+use crate::cli::console::{self, duration};
 use crate::data::Split;
 use crate::error::Error;
-use crate::report::console::{self, duration};
 use crate::run::thousands;
 
 /// Copies of each original, where nobody says how many.

@@ -5,8 +5,8 @@ use anyhow::Result;
 
 use super::{Verbosity, print, shown};
 use crate::config::{Override, RunConfig};
-use crate::data::draw::{DrawConfig, Style, write_set};
-use crate::fsutil::{create_new_dir, unused_path};
+use crate::faces::draw::{DrawConfig, Style, write_set};
+use crate::files::{create_new_dir, unused_path};
 
 /// The demo's settings, with the measured time and accuracy in its header.
 const RECIPE: &str = include_str!("../../recipes/demo.toml");
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     create_new_dir(&out)?;
     let (faces, folder) = (out.join("faces"), out.join("run"));
     let config = DrawConfig { per_class: args.per_class, size: 64, seed: args.seed, style: Style::Photo };
-    let bar = crate::report::console::bar(args.verbosity.is_chatty(), "drawing faces");
+    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "drawing faces");
     bar.set_length((args.per_class * crate::data::EMOTIONS.len()) as u64);
     let set = write_set(&faces, &config, &|| bar.inc(1));
     bar.finish_and_clear();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{Verbosity, print};
-use crate::data::draw::{DrawConfig, Style, write_set};
+use crate::faces::draw::{DrawConfig, Style, write_set};
 
 /// Draw a labelled set of faces: OUT/{train,valid,test}/{class}/*.png.
 ///
@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let config = DrawConfig { per_class: args.per_class, size: args.size, seed: args.seed, style: args.style };
-    let bar = crate::report::console::bar(args.verbosity.is_chatty(), "drawing faces");
+    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "drawing faces");
     bar.set_length((args.per_class * crate::data::EMOTIONS.len()) as u64);
     let set = write_set(&args.out, &config, &|| bar.inc(1));
     bar.finish_and_clear();

@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::explain::cam::Method;
 use crate::explain::faithful::Faithfulness;
 use crate::explain::folder::{Index, Settings, Target};
-use crate::fsutil::unused_path;
-use crate::model::weights::{LoadedModel, load_model};
+use crate::files::unused_path;
+use crate::model::files::weights::{LoadedModel, load_model};
 use crate::run::explain::{EXPLAIN, Scope, explain_data, explain_files, explain_run};
 use crate::run::{self, Samples};
 
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let scope = Scope { samples, grid: args.grid, means: args.means, judged: args.judge, judged_methods };
 
     let stop = stop_on_ctrl_c();
-    let bar = crate::report::console::bar(args.verbosity.is_chatty(), "explaining");
+    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "explaining");
     let mut progress = |what: &'static str, done: usize, of: usize| {
         bar.set_message(what);
         bar.set_length(of as u64);

@@ -7,8 +7,8 @@ use super::eval::model_file;
 use super::{Verbosity, print, shown};
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::model::export::{Format, export};
-use crate::model::weights::load_model;
+use crate::model::files::export::{Format, export};
+use crate::model::files::weights::load_model;
 
 /// Write a model for other programs.
 ///

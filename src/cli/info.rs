@@ -7,7 +7,7 @@ use super::eval::model_file;
 use super::{Verbosity, print};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
-use crate::model::weights::TensorFile;
+use crate::model::files::weights::TensorFile;
 use crate::run::{self, thousands};
 
 /// Say what a model, a run or a data set is.

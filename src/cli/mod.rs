@@ -3,6 +3,7 @@
 mod audit;
 mod augment;
 mod calibrate;
+pub mod console;
 mod demo;
 mod draw;
 mod eval;
@@ -24,13 +25,13 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::cli::console::{Console, JsonLines, Quiet};
 use crate::data::Split;
 use crate::device::{self, DeviceConfig, OpenDevice};
 use crate::error::Error;
 use crate::eval::evaluate::Run;
-use crate::report::console::{Console, JsonLines, Quiet};
-use crate::report::events::Sink;
 use crate::run::Samples;
+use crate::run_folder::events::Sink;
 
 /// Trains, explains and compares facial-emotion classifiers.
 ///
@@ -117,7 +118,7 @@ impl Verbosity {
 
     /// A bar over the loading of images, for as long as it lives.
     fn loading(self) -> Loading {
-        Loading(crate::report::console::bar(self.is_chatty(), "reading images"))
+        Loading(crate::cli::console::bar(self.is_chatty(), "reading images"))
     }
 }
 

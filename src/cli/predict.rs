@@ -5,11 +5,11 @@ use anyhow::Result;
 
 use super::eval::model_file;
 use super::{Verbosity, print};
-use crate::data::decode::is_image_path;
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
 use crate::eval::evaluate::{batch_logits, read_image, softmax};
-use crate::model::weights::load_model;
+use crate::image::decode::is_image_path;
+use crate::model::files::weights::load_model;
 
 /// Say what emotion images show: the top classes with their probabilities.
 ///

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use super::{Verbosity, print, shown};
 use crate::error::Error;
 use crate::explain::folder::INDEX;
-use crate::fsutil::unused_path;
-use crate::report::page::{self, Options, Projection};
+use crate::files::unused_path;
+use crate::report::{self, Options, Projection};
 use crate::run;
 use crate::run::explain::EXPLAIN;
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Err(Error::at(folder, "is no run folder").expected("a folder that `mien train` has written").into());
         }
     }
-    let bar = crate::report::console::bar(args.verbosity.is_chatty(), "");
+    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "");
     let progress = |what: &str, done: usize, of: usize| {
         bar.set_message(what.to_owned());
         bar.set_length(of as u64);
@@ -73,16 +73,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
                 .hint("Leave --out away, or give several runs to compare")
                 .into());
         }
-        [one] => page::write(one, &options),
+        [one] => report::write(one, &options),
         several => {
             let out = args.out.clone().unwrap_or_else(|| unused_path(Path::new("comparison")));
-            page::compare(several, &out, &options)
+            report::compare(several, &out, &options)
         }
     };
     bar.finish_and_clear();
     let written = written?;
     if args.verbosity.json {
-        let page::Written { page, bytes, figures, tables, warnings } = &written;
+        let crate::page::output::Written { page, bytes, figures, tables, warnings } = &written;
         let report =
             serde_json::json!({ "page": page, "bytes": bytes, "figures": figures, "tables": tables, "warnings": warnings });
         print(&report.to_string());

@@ -8,8 +8,8 @@ use indicatif::ProgressBar;
 
 use super::{INTERRUPTED, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::error::Error;
-use crate::report::events::Event;
 use crate::run::study::{Ended, Listener, run_study};
+use crate::run_folder::events::Event;
 use crate::study::PAGE;
 use crate::study::plan::Plan;
 
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let name = args.plan.file_stem().unwrap_or_default();
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("studies").join(name));
     let stop = stop_on_ctrl_c();
-    let bar = crate::report::console::spinner(args.verbosity.is_chatty(), "");
+    let bar = crate::cli::console::spinner(args.verbosity.is_chatty(), "");
     let teller = Teller { bar: bar.clone(), verbosity: args.verbosity, done: AtomicUsize::new(0), started: Instant::now() };
     let ended = run_study(&plan, &out, &args.device, &teller, stop);
     bar.finish_and_clear();

@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use super::flags::Overrides;
 use super::{INTERRUPTED, Verbosity, print, shown, stop_on_ctrl_c};
+use crate::cli::console;
 use crate::config::{Override, RunConfig};
-use crate::download;
 use crate::error::Error;
 use crate::eval::files::{read_evaluation, summary_table};
 use crate::model::ModelName;
-use crate::report::console;
-use crate::report::page::PAGE;
+use crate::model::files::download;
+use crate::report::PAGE;
 use crate::run;
 use crate::train::fit::Outcome;
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::classes::{Classes, count};
 use super::groups;
 use super::layout::{Entry, Scan};
-use super::load::{Notes, Image, Roots, Steps};
+use super::load::{Image, Notes, Roots, Steps};
 use super::manifest::{MANIFEST, ManifestLine, read_manifest};
 use super::store::{self, Budget, Content};
 use super::{DataConfig, Split, Unreadable};

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use super::classes::{self, canonical, count, list};
-use super::decode::is_image_path;
 use super::manifest::MANIFEST;
 use super::{Origin, Split, Unreadable};
 use crate::error::{Error, Result};
+use crate::image::decode::is_image_path;
 
 /// How a root keeps its images.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,9 +226,9 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
 /// A class folder that is a link to the root, or higher, would bring all images in again as that class.
 fn refuse_a_way_back(root: &Path, folder: &Path) -> Result<()> {
     match (root.canonicalize(), folder.canonicalize()) {
-        (Ok(root), Ok(target)) if root.starts_with(&target) => Err(Error::at(folder, "is a link back to a folder around it")
-            .expected("a folder of images")
-            .hint("Remove the link")),
+        (Ok(root), Ok(target)) if root.starts_with(&target) => {
+            Err(Error::at(folder, "is a link back to a folder around it").expected("a folder of images").hint("Remove the link"))
+        }
         _ => Ok(()),
     }
 }

@@ -256,13 +256,7 @@ fn check_unreadable(config: &DataConfig, unreadable: &[Unreadable], total: usize
 // ----------------------------------------------------------------------------------------------------- groups and splits
 
 /// Gives every image its group key, by the first rule that applies.
-fn set_keys(
-    images: &mut [Image],
-    sources: &Sources,
-    regex: Option<&Regex>,
-    roots: &Roots,
-    config: &DataConfig,
-) -> Result<()> {
+fn set_keys(images: &mut [Image], sources: &Sources, regex: Option<&Regex>, roots: &Roots, config: &DataConfig) -> Result<()> {
     let mut unmatched = Vec::new();
     let total = images.len();
     for (index, image) in images.iter_mut().enumerate() {

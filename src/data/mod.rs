@@ -7,18 +7,10 @@
 //! [`load`] does all of it. A *group* is what no split may cut: one original and its augmented copies, one person, one source photo;
 //! exact duplicates always share one. Whatever cannot be used is counted and named in the [`Dataset`], never dropped in silence.
 
-pub mod batches;
-pub mod bitmap;
 pub mod classes;
 pub mod config;
 mod copies;
-pub mod decode;
-#[cfg(test)]
-mod decode_corpus;
-pub mod draw;
-pub mod encode;
 pub mod groups;
-pub mod image;
 pub mod layout;
 mod load;
 pub mod manifest;
@@ -349,7 +341,7 @@ impl DataSummary {
 pub(crate) mod testing {
     //! Small images for tests.
 
-    use super::image::RgbImage;
+    use crate::image::RgbImage;
     use std::fs;
     use std::path::Path;
 

@@ -65,7 +65,7 @@ fn draw(seed: u64, id: &[u8; 32]) -> u64 {
 struct State {
     totals: Vec<f64>,            // [class] images
     wanted: [Vec<f64>; 3],       // [split][class] images
-    images: [Vec<f64>; 3],     // [split][class] placed
+    images: [Vec<f64>; 3],       // [split][class] placed
     groups: [Vec<usize>; 3],     // [split][class] groups that hold the class
     groups_of_class: Vec<usize>, // [class]
 }

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Origin;
-use super::decode::{decode, is_grey};
-use super::image::RgbImage;
 use crate::error::{Error, Result};
+use crate::image::RgbImage;
+use crate::image::decode::decode;
 
 /// A decoded image as it is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ enum Stored {
 
 impl Stored {
     fn new(image: RgbImage) -> Self {
-        if is_grey(&image) {
+        if image.is_grey() {
             let pixels = image.pixels.chunks_exact(3).map(|rgb| rgb[0]).collect();
             return Self::Grey { width: image.width, height: image.height, pixels };
         }
@@ -205,7 +205,7 @@ impl ImageStore {
         if self.budget.0.load(Ordering::Relaxed) < grey_bytes {
             return;
         }
-        let bytes = if is_grey(image) { grey_bytes } else { image.pixels.len() + size_of::<Slot>() };
+        let bytes = if image.is_grey() { grey_bytes } else { image.pixels.len() + size_of::<Slot>() };
         if self.budget.take(bytes) && slot.stored.set(Stored::new(image.clone())).is_err() {
             self.budget.give_back(bytes);
         }

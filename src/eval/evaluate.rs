@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::augment::transform::{Normalization, Scratch, eval_pixels};
-use crate::data::batches::{BatchSource, Batches, Mode, Place};
-use crate::data::decode::decode;
-use crate::data::image::RgbImage;
+use crate::cpu::ComputeType;
 use crate::error::{Error, Result};
+use crate::image::RgbImage;
+use crate::image::decode::decode;
+use crate::input::batches::{BatchSource, Batches, Mode, Place};
+use crate::input::transform::{Normalization, Scratch, eval_pixels};
 use crate::model::Model;
-use crate::model::layers::{ComputeType, Pass, global_avg_pool};
+use crate::model::files::weights::ModelCard;
+use crate::model::layers::{Pass, global_avg_pool};
 use crate::model::params::{Params, host_values};
-use crate::model::weights::ModelCard;
 
 /// How to run.
 #[derive(Clone, Copy, Debug)]

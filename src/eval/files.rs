@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::{Metrics, confusions};
 use crate::error::{Error, Result};
-use crate::fsutil::{read_json, write_atomic, write_json};
+use crate::files::{read_json, write_atomic, write_json};
 
 /// What a model says about one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

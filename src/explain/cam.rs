@@ -11,12 +11,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::overlay::stretch;
+use crate::cpu::ComputeType;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::batch_logits;
 use crate::model::Model;
-use crate::model::layers::{ComputeType, Pass};
+use crate::model::files::weights::LoadedModel;
+use crate::model::layers::Pass;
 use crate::model::params::{Params, host_values};
-use crate::model::weights::LoadedModel;
 
 /// How a map is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

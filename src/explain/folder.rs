@@ -11,14 +11,14 @@ use super::faithful::{Faithfulness, Judge};
 use super::npy;
 use super::overlay::{Mean, overlay};
 use super::sheet::{Entry, sheet};
-use crate::data::bitmap::Bitmap;
-use crate::data::encode::Encoder;
-use crate::data::image::RgbImage;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::softmax;
 use crate::eval::metrics::argmax;
-use crate::fsutil::{write_atomic, write_json};
-use crate::model::weights::ModelCard;
+use crate::files::{write_atomic, write_json};
+use crate::image::Bitmap;
+use crate::image::RgbImage;
+use crate::image::encode::Encoder;
+use crate::model::files::weights::ModelCard;
 
 /// The index within the folder.
 pub const INDEX: &str = "explain.json";
@@ -253,7 +253,8 @@ impl<'a> Writer<'a> {
         let attention: Vec<RgbImage> = attention.iter().map(|maps| overlay(&subject.image, &maps[0])).collect();
         cells.extend(attention.last().cloned());
         let last = attention.last().map(|last| self.write_image(&format!("{stem}_attention.png"), last)).transpose()?;
-        let blocks = beside(&attention).map(|strip| self.write_image(&format!("{stem}_attention_blocks.png"), &strip)).transpose()?;
+        let blocks =
+            beside(&attention).map(|strip| self.write_image(&format!("{stem}_attention_blocks.png"), &strip)).transpose()?;
         let name = |class: usize| self.card.classes[class].clone();
         let is_wrong = subject.truth.is_some_and(|truth| truth != predicted);
         let sure = format!("{:.0} %", 100.0 * probabilities[predicted]);

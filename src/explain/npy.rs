@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::fsutil::write_atomic;
+use crate::files::write_atomic;
 
 /// Writes `values`, row-major in `shape`, as little-endian f32.
 ///

@@ -1,7 +1,7 @@
 //! Maps as images: enlarged to an image's size and laid over it.
 
 use super::cam::Map;
-use crate::data::image::RgbImage;
+use crate::image::RgbImage;
 use crate::plot::colormap;
 
 /// How much of the image the colour covers where the map is at its largest.
@@ -60,7 +60,7 @@ impl Mean {
 
     /// Adds an image and its map, which counts with its largest value at 1.
     pub fn add(&mut self, image: &RgbImage, map: &Map) {
-        let image = crate::augment::geometry::resize(image, self.size, self.size);
+        let image = crate::image::resize::resize(image, self.size, self.size);
         self.pixels.iter_mut().zip(&image.pixels).for_each(|(sum, pixel)| *sum += f64::from(*pixel));
         let map = map.normalized();
         match &mut self.map {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::augment::geometry::resize;
-use crate::data::image::RgbImage;
 use crate::error::Result;
+use crate::image::RgbImage;
+use crate::image::resize::resize;
 use crate::plot::{colormap, escape, pixels};
 
 /// Side of a shown image.

@@ -5,9 +5,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 
-use super::export::Exporter;
 use super::layers::{Conv2d, Conv2dConfig, Pass};
-use super::onnx::Value;
+use super::onnx::{Exporter, Value};
 use super::params::Path;
 
 /// The paper's reduction of channels within the channel attention.

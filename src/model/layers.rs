@@ -10,36 +10,10 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData, module};
 use mien_kernels::{ConvShape, Statistics};
 use rand::RngExt;
 
-use super::export::Exporter;
-use super::fast::{self, Shortcut};
-use super::onnx::Value;
+use super::onnx::{Exporter, Value};
 use super::params::{Init, Kind, ParamId, Params, Path, tensor};
+use crate::cpu::{self, ComputeType, Shortcut};
 use crate::random::{Purpose, rng};
-
-/// In which number format convolutions and matrix products are computed. Weights, normalisation and loss stay in f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ComputeType {
-    /// 32-bit floats; on the CPU by [`fast`]'s kernels.
-    #[default]
-    F32,
-    /// 32-bit floats by the engine's own operations everywhere.
-    EngineF32,
-    /// bfloat16.
-    Bf16,
-    /// 16-bit floats.
-    F16,
-}
-
-impl std::fmt::Display for ComputeType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::EngineF32 => "f32 without fast_conv",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        })
-    }
-}
 
 /// One pass through a model: which numbers to use, and whether it trains.
 pub struct Pass<'a> {
@@ -82,7 +56,7 @@ impl<'a> Pass<'a> {
 
     /// Whether the CPU's kernels compute for this tensor.
     fn is_fast<const D: usize>(&self, tensor: &Tensor<D>) -> bool {
-        self.compute == ComputeType::F32 && tensor.dtype() == DType::F32 && fast::serves(&tensor.device())
+        self.compute == ComputeType::F32 && tensor.dtype() == DType::F32 && cpu::serves(&tensor.device())
     }
 
     /// Whether they compute without gradients, with weights that are packed once.
@@ -159,7 +133,7 @@ impl Conv2d {
         let bias = self.bias.map(|bias| pass.params.get::<1>(bias));
         let weight = pass.params.get::<4>(self.weight);
         if pass.is_fast(&x) {
-            return fast::conv2d(x, weight, bias, [self.stride, self.padding], with_relu, shortcut);
+            return cpu::conv2d(x, weight, bias, [self.stride, self.padding], with_relu, shortcut);
         }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
         let bias = bias.map(|bias| pass.lower(bias));
@@ -181,9 +155,9 @@ impl Conv2d {
         let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
         let packed = pass.params.packed((self.weight, norm.map(|norm| norm.weight)), &shape, || {
             let bias = self.bias.map(|bias| pass.params.get(bias));
-            fast::Packed::new(&shape, pass.params.get(self.weight), bias, norm.map(|norm| norm.line(pass.params)))
+            cpu::Packed::new(&shape, pass.params.get(self.weight), bias, norm.map(|norm| norm.line(pass.params)))
         });
-        fast::conv2d_packed(x, packed, residual, shape, with_relu)
+        cpu::conv2d_packed(x, packed, residual, shape, with_relu)
     }
 }
 
@@ -234,8 +208,8 @@ impl BatchNorm2d {
         let (y, of_batch) = if pass.is_fast(&x) {
             let device = x.device();
             let given =
-                fixed.then(|| Statistics { mean: fast::into_values(mean.clone()), variance: fast::into_values(var.clone()) });
-            let (y, statistics) = fast::batch_norm(x, [weight, bias], residual, given, Self::EPSILON, with_relu);
+                fixed.then(|| Statistics { mean: cpu::into_values(mean.clone()), variance: cpu::into_values(var.clone()) });
+            let (y, statistics) = cpu::batch_norm(x, [weight, bias], residual, given, Self::EPSILON, with_relu);
             let of_batch = statistics.get().filter(|_| !fixed);
             (y, of_batch.map(|of| [&of.mean, &of.variance].map(|values| tensor(values.clone(), &device))))
         } else {
@@ -265,7 +239,7 @@ impl BatchNorm2d {
     /// In evaluation: y = x · factor + summand, each `[C]`.
     fn line(&self, params: &Params) -> [Vec<f32>; 2] {
         let [weight, bias, mean, var] =
-            [self.weight, self.bias, self.running_mean, self.running_var].map(|id| fast::into_values(params.get(id)));
+            [self.weight, self.bias, self.running_mean, self.running_var].map(|id| cpu::into_values(params.get(id)));
         let factors = weight.iter().zip(&var).map(|(weight, var)| f64::from(*weight) / (f64::from(*var) + Self::EPSILON).sqrt());
         let summands = factors.clone().zip(bias.iter().zip(&mean));
         let summands = summands.map(|(factor, (bias, mean))| (f64::from(*bias) - f64::from(*mean) * factor) as f32).collect();
@@ -389,7 +363,7 @@ impl Linear {
     fn compute(&self, x: Tensor<2>, pass: &Pass, with_relu: bool) -> Tensor<2> {
         let (weight, bias) = (pass.params.get::<2>(self.weight), pass.params.get::<1>(self.bias)); // [O, I], [O]
         if pass.is_fast(&x) {
-            return fast::linear(x, weight, bias, with_relu);
+            return cpu::linear(x, weight, bias, with_relu);
         }
         let weight = pass.lower(weight);
         // W xᵀ and not x Wᵀ: its gradient for W comes out as [O, I] and needs no transposed copy of what may be 400 MB.
@@ -422,7 +396,7 @@ pub fn dropout(x: Tensor<2>, probability: f64, pass: &Pass) -> Tensor<2> {
 /// `torch.nn.MaxPool2d`: `[B, C, H, W] -> [B, C, H', W']`
 pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize, pass: &Pass) -> Tensor<4> {
     if pass.is_fast(&x) {
-        return fast::max_pool2d(x, kernel, stride, padding);
+        return cpu::max_pool2d(x, kernel, stride, padding);
     }
     let mut options = MaxPoolOptions::new([kernel; 2]);
     options.stride = [stride; 2];

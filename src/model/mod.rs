@@ -6,15 +6,12 @@
 //! Shapes: B batch, C channels, H W height and width, S input size, K classes. Images are f32 and normalised, `[B, 3, S, S]`.
 
 pub mod cbam;
-pub mod export;
-pub mod fast;
+pub mod files;
 pub mod layers;
 pub mod onnx;
 pub mod params;
 pub mod resnet;
-pub mod torch_file;
 pub mod vgg;
-pub mod weights;
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +38,7 @@ pub trait Backbone: Send + Sync + fmt::Debug {
     /// C of [`Backbone::features`].
     fn feature_channels(&self) -> usize;
     /// `[B, 3, S, S] -> [B, K]` in ONNX; `None` for a backbone that does not say how.
-    fn onnx(&self, images: &onnx::Value, to: &mut export::Exporter) -> Option<onnx::Value> {
+    fn onnx(&self, images: &onnx::Value, to: &mut onnx::Exporter) -> Option<onnx::Value> {
         let _ = (images, to);
         None
     }
@@ -242,7 +239,7 @@ impl Model {
     }
 
     /// `[B, 3, S, S] -> [B, K]` raw logits, in ONNX; `None` for a backbone that cannot be exported.
-    pub fn onnx(&self, images: &onnx::Value, to: &mut export::Exporter) -> Option<onnx::Value> {
+    pub fn onnx(&self, images: &onnx::Value, to: &mut onnx::Exporter) -> Option<onnx::Value> {
         self.backbone.onnx(images, to)
     }
 

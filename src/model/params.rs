@@ -16,7 +16,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
 
-use super::fast::Packed;
+use crate::cpu::Packed;
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 

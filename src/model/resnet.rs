@@ -3,9 +3,8 @@
 
 use burn::tensor::Tensor;
 
-use super::export::Exporter;
 use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool, max_pool2d, residual_block};
-use super::onnx::Value;
+use super::onnx::{Exporter, Value};
 use super::params::Path;
 use super::{Backbone, ModelConfig};
 

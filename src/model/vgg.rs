@@ -4,11 +4,10 @@
 use burn::tensor::Tensor;
 
 use super::cbam::Cbam;
-use super::export::Exporter;
 use super::layers::{
     BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool, max_pool2d,
 };
-use super::onnx::Value;
+use super::onnx::{Exporter, Value};
 use super::params::Path;
 use super::{Backbone, Head, ModelConfig};
 

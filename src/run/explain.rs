@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{BEST, EVAL, Samples, Subject, choose, evaluate_split, evaluation_data, evenly, run_name};
-use crate::augment::transform::Scratch;
 use crate::data::Split;
-use crate::data::batches::{BatchSource, Mode, Place, make};
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{Run, read_image};
 use crate::eval::files::{Prediction, read_predictions};
 use crate::explain::cam::{Explainer, Method};
 use crate::explain::folder::{self, Index, Settings, Writer, choose_right, choose_wrong};
-use crate::fsutil::replace_dir;
-use crate::model::weights::{LoadedModel, load_model};
-use crate::report::events::{Silent, Sink};
+use crate::files::replace_dir;
+use crate::input::batches::{BatchSource, Mode, Place, make};
+use crate::input::transform::Scratch;
+use crate::model::files::weights::{LoadedModel, load_model};
+use crate::run_folder::events::{Silent, Sink};
 
 /// The folder of explanations within a run folder.
 pub const EXPLAIN: &str = "explain";
@@ -265,9 +265,9 @@ fn read_subject(path: &Path, loaded: &LoadedModel) -> Result<folder::Subject> {
 struct EvaluationProgress<'a, 'b>(&'a mut (dyn FnMut(&'static str, usize, usize) -> Result<()> + 'b));
 
 impl Sink for EvaluationProgress<'_, '_> {
-    fn event(&mut self, event: &crate::report::events::Event) -> Result<()> {
+    fn event(&mut self, event: &crate::run_folder::events::Event) -> Result<()> {
         match event {
-            crate::report::events::Event::Evaluating { done, of } => (self.0)("evaluating", *done, *of),
+            crate::run_folder::events::Event::Evaluating { done, of } => (self.0)("evaluating", *done, *of),
             other => Silent.event(other),
         }
     }

@@ -18,10 +18,10 @@ use crate::error::{Error, Result};
 use crate::eval::evaluate::Run;
 use crate::eval::files::read_predictions;
 use crate::eval::metrics::argmax;
-use crate::fsutil::{self, write_atomic, write_json};
-use crate::model::weights::load_model;
+use crate::files::{self, write_atomic, write_json};
+use crate::model::files::weights::load_model;
 use crate::random::{Purpose, rng};
-use crate::report::events::{Event, Silent, Sink};
+use crate::run_folder::events::{Event, Silent, Sink};
 use crate::stats::features::{frechet_distance_after_pca, mean_pairwise_distances};
 use crate::study::plan::{Job, Kind, Plan};
 use crate::study::results::{Quality, QualityClass, Results};
@@ -67,7 +67,7 @@ pub enum Ended {
 pub fn run_study(plan: &Plan, out: &Path, devices: &[String], listener: &dyn Listener, stop: &AtomicBool) -> Result<Ended> {
     plan.check_paths()?;
     fs::create_dir_all(out).map_err(|e| Error::io("create", out, e))?;
-    let _lock = fsutil::lock(&out.join(super::LOCK))?
+    let _lock = files::lock(&out.join(super::LOCK))?
         .ok_or_else(|| Error::at(out, "another mien works on this study").hint("Wait for it, or stop it first"))?;
     claim(plan, out)?;
     let jobs = plan.jobs();

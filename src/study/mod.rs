@@ -12,8 +12,8 @@ use std::path::Path;
 pub use self::plan::{Job, Kind, Plan};
 pub use self::results::Results;
 use crate::error::Result;
-use crate::fsutil::{write_atomic, write_json};
-use crate::report::page::Written;
+use crate::files::{write_atomic, write_json};
+use crate::page::output::Written;
 
 /// The resolved plan, within the folder of a study.
 pub const PLAN: &str = "study.toml";

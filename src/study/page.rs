@@ -11,11 +11,11 @@ use super::figures::{self, Axis, Block, Row};
 use super::plan::{Kind, Plan};
 use super::results::{Change, Comparison, Quality, Results, VariantResult, counted, is_clear, kind_text, level, p_text, points};
 use crate::error::Result;
-use crate::report::page::html::{
+use crate::page::html::{
     Cell, Section, Table, count, decimals, details, document, duration, escape, html, list, number, percent, percent_interval,
     share, significant, text, thousands, whole,
 };
-use crate::report::page::{Options, Output, Written};
+use crate::page::output::{Output, Written};
 use crate::stats::bootstrap::Interval;
 
 /// Writes `study.html` into `out`, with `plots/` and `tables/` beside it.
@@ -26,7 +26,7 @@ pub fn write(out: &Path, results: &Results, plan: &Plan) -> Result<Written> {
     let mut output = Output::default();
     let html = document_of(results, plan, &mut output);
     let warnings = results.warnings.iter().map(|warning| format!("{}: {}", warning.title, warning.text)).collect();
-    output.write(out, PAGE, &html, &Options::default(), warnings)
+    output.write(out, PAGE, &html, None, warnings)
 }
 
 type OfVariant = fn(&VariantResult) -> Interval;
@@ -563,13 +563,7 @@ fn cost(results: &Results, output: &mut Output) -> Section {
         let cost = variant.cost;
         let epochs = cost.epochs.map_or_else(|| text(""), |value| number(decimals(value, 1).replace(".0", ""), value));
         let time = cost.seconds.map_or_else(|| text(""), |value| number(duration(value), value));
-        table.push(vec![
-            name_cell(index, &variant.name),
-            rounded(cost.train_images),
-            epochs,
-            rounded(cost.images_seen),
-            time,
-        ]);
+        table.push(vec![name_cell(index, &variant.name), rounded(cost.train_images), epochs, rounded(cost.images_seen), time]);
     }
     let seconds: f64 = results.variants.iter().flat_map(|variant| &variant.runs).filter_map(|run| run.cost.seconds).sum();
     let lead = if seconds > 0.0 {
@@ -667,7 +661,7 @@ mod tests {
             frechet_real: 3.1,
             model: "runs/real-s1".into(),
         };
-        crate::fsutil::write_json(&folder.path().join(super::super::QUALITY), &quality).unwrap();
+        crate::files::write_json(&folder.path().join(super::super::QUALITY), &quality).unwrap();
         super::super::write(folder.path(), &plan).unwrap();
         let page = fs::read_to_string(folder.path().join(PAGE)).unwrap();
         (folder, plan, page)

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::RUNS;
 use crate::data::DatasetType;
 use crate::error::{Error, Result};
-use crate::fsutil::write_atomic;
+use crate::files::write_atomic;
 
 /// Keys that the study sets itself for every run.
 const OWNED: [&str; 6] = ["train.seed", "data.split_seed", "data.root", "data.dataset_type", "data.augmented", "data.synthetic"];

@@ -18,8 +18,8 @@ use super::{QUALITY, RUNS};
 use crate::data::DatasetType;
 use crate::error::{Error, Result};
 use crate::eval::files::{Evaluation, Prediction, read_evaluation, read_predictions};
-use crate::fsutil::read_json;
-use crate::report::read::{Ending, RunFiles};
+use crate::files::read_json;
+use crate::run_folder::read::{Ending, RunFiles};
 use crate::stats::bootstrap::{self, Difference, Interval, Metric, Settings};
 use crate::stats::distributions::{t_cdf, t_quantile};
 use crate::stats::hypothesis::{holm, mcnemar, wilson_interval};
@@ -1050,11 +1050,7 @@ fn warnings(results: &Results) -> Vec<Warning> {
     let leaking: Vec<&str> =
         results.variants.iter().flat_map(|variant| &variant.runs).filter(|run| run.leakage).map(|run| run.run.as_str()).collect();
     if !leaking.is_empty() {
-        warn(
-            true,
-            "Leakage",
-            format!("{} saw test images or groups in training: the numbers are too good.", leaking.join(", ")),
-        );
+        warn(true, "Leakage", format!("{} saw test images or groups in training: the numbers are too good.", leaking.join(", ")));
     }
     if results.variant(&results.baseline).is_none() {
         let text = format!("No run of the baseline '{}' is finished: nothing can be compared yet.", results.baseline);
@@ -1550,7 +1546,7 @@ mod tests {
             frechet_real: 1.0,
             model: "runs/real-s1".into(),
         };
-        crate::fsutil::write_json(&folder.path().join(QUALITY), &quality).unwrap();
+        crate::files::write_json(&folder.path().join(QUALITY), &quality).unwrap();
         let results = read(folder.path(), &plan);
         let claim = results.claim.as_ref().unwrap();
         assert_eq!((claim.runs.len(), claim.beside.as_str()), (3, "augmented"));

@@ -16,9 +16,9 @@ use super::precision::LossScaler;
 use super::schedule::LearningRate;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::model::files::weights::{ModelCard, NamedTensor, TensorFile, card_metadata, named, save_tensors};
 use crate::model::params::Params;
-use crate::model::weights::{ModelCard, NamedTensor, TensorFile, card_metadata, named, save_tensors};
-use crate::report::events::EpochRecord;
+use crate::run_folder::events::EpochRecord;
 
 /// The metadata key of [`Progress`].
 const PROGRESS: &str = "mien.train";

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::{OptimizerKind, Rule};
 use super::schedule::Schedule;
-use crate::data::batches::Balance;
 use crate::error::{Error, Result};
+use crate::input::batches::Balance;
 
 /// By what the best model is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::model::fast;
+use crate::cpu;
 use crate::model::params::Params;
 
 /// The averaged numbers of a model.
@@ -29,8 +29,8 @@ impl Ema {
         for (average, live) in self.params.iter_mut().zip(live.iter()).filter(|(_, live)| !live.frozen) {
             let old = std::mem::replace(&mut average.value, Tensor::empty([0], &live.value.device()));
             let live = live.value.clone().without_autodiff();
-            average.value = match fast::serves(&live.device()) {
-                true => fast::blend(old, live, decay),
+            average.value = match cpu::serves(&live.device()) {
+                true => cpu::blend(old, live, decay),
                 false => old * decay + live * (1.0 - decay),
             };
         }

@@ -16,20 +16,21 @@ use super::config::{Monitor, TrainConfig};
 use super::frozen::{self, Frozen};
 use super::loss::{LossWeights, correct};
 use super::precision::LossScaler;
-use crate::augment::mix::MixConfig;
-use crate::augment::transform::{Scratch, TransformConfig};
+use crate::cpu::ComputeType;
 use crate::data::Split;
-use crate::data::batches::{Balance, Batch, BatchSource, Batches, Mode, bounds, epoch_order, make};
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{self, Run, softmax};
 use crate::eval::metrics::{self, argmax};
-use crate::fsutil::write_atomic;
+use crate::files::write_atomic;
+use crate::input::batches::{Balance, Batch, BatchSource, Batches, Mode, bounds, epoch_order, make};
+use crate::input::mix::MixConfig;
+use crate::input::transform::{Scratch, TransformConfig};
 use crate::model::Model;
-use crate::model::layers::{ComputeType, Pass};
+use crate::model::files::weights::{ModelCard, save_model};
+use crate::model::layers::Pass;
 use crate::model::params::host_values;
-use crate::model::weights::{ModelCard, save_model};
-use crate::report::events::{EpochRecord, Event, Sink, StepRecord};
+use crate::run_folder::events::{EpochRecord, Event, Sink, StepRecord};
 
 /// The file of the best model within a run folder.
 pub const BEST: &str = "best.safetensors";
@@ -115,7 +116,7 @@ impl Job<'_> {
         Mode::Train { transform, mix, seed: self.config.seed, epoch: epoch as u64 }
     }
 
-    fn order(&self, epoch: usize) -> Vec<crate::data::batches::Place> {
+    fn order(&self, epoch: usize) -> Vec<crate::input::batches::Place> {
         let dataset = &self.source.dataset;
         let class_of = |sample: usize| dataset.samples[sample].class;
         epoch_order(&dataset.indices(Split::Train), class_of, self.config.balance, self.config.seed, epoch as u64)

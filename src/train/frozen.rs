@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use super::checkpoint::State;
 use super::fit::Job;
-use crate::augment::transform::TransformConfig;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{self, Run};
+use crate::input::transform::TransformConfig;
 use crate::model::in_head;
-use crate::report::events::{Event, Sink};
+use crate::run_folder::events::{Event, Sink};
 
 /// What may be kept, in bytes.
 const BUDGET: usize = 2 << 30;

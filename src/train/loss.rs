@@ -6,7 +6,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::augment::mix::Mixed;
+use crate::input::mix::Mixed;
 
 /// What the log-probabilities of a batch are weighted with.
 #[derive(Clone, Debug)]

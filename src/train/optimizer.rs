@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::{self, BLOCK};
 use crate::error::{Error, Result};
-use crate::model::fast::{self, BLOCK};
+use crate::model::files::weights::{NamedTensor, TensorFile};
 use crate::model::params::{Params, leaf, tensor};
-use crate::model::weights::{NamedTensor, TensorFile};
 
 /// Which update rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ impl Optimizer {
             let Some(gradient) = gradient else { continue };
             // The graph's leaf is let go before the update, so that engines can work in place.
             let weight = std::mem::replace(&mut param.value, Tensor::empty([0], &gradient.device())).without_autodiff();
-            if fast::serves(&weight.device()) {
+            if cpu::serves(&weight.device()) {
                 let device = weight.device();
                 let weight = in_place(weight, gradient, memory, &self.rule, learning_rate, self.steps);
                 param.value = leaf(tensor(weight, &device), param.kind, param.frozen);
@@ -168,12 +168,12 @@ fn in_place(
     step: u64,
 ) -> Vec<f32> {
     let device = weight.device().without_autodiff();
-    let [mut weight, gradient] = [weight, gradient].map(fast::into_values);
+    let [mut weight, gradient] = [weight, gradient].map(cpu::into_values);
     let (rate, decay, momentum) = (learning_rate as f32, rule.weight_decay as f32, rule.momentum as f32);
     let known = memory.take();
     let is_first = known.is_none();
     let count = weight.len();
-    let old = |tensor: Option<Tensor<1>>| tensor.map_or_else(|| vec![0.0; count], fast::into_values);
+    let old = |tensor: Option<Tensor<1>>| tensor.map_or_else(|| vec![0.0; count], cpu::into_values);
     if rule.kind == OptimizerKind::Sgd {
         if rule.momentum == 0.0 {
             let blocks = weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK));

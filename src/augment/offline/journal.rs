@@ -14,7 +14,7 @@ use super::Originals;
 use crate::augment::profile::{Operation, Profile};
 use crate::data::manifest::{JOURNAL, MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
-use crate::fsutil::{read_json, write_atomic, write_json};
+use crate::files::{read_json, write_atomic, write_json};
 
 /// What could not be used, in the output's root; not there if everything could.
 pub const QUARANTINE: &str = "mien-quarantine.jsonl";
@@ -66,9 +66,8 @@ impl Settings {
             return differs("the program", self.program.clone(), now.program.clone());
         }
         if (self.images, &self.names) != (now.images, &now.names) {
-            let of = |settings: &Self| {
-                format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
-            };
+            let of =
+                |settings: &Self| format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())]);
             return differs("a source", of(self), of(now));
         }
         for (what, then, now) in [

@@ -6,9 +6,9 @@ use super::Plan;
 use crate::augment::check::{self, newly_saturated, similarity};
 use crate::augment::operations;
 use crate::augment::profile::{Jpeg, Limits, Operation};
-use crate::data::bitmap::Bitmap;
-use crate::data::decode::Format;
-use crate::data::encode::Encoder;
+use crate::image::Bitmap;
+use crate::image::decode::Format;
+use crate::image::encode::Encoder;
 use crate::random::{Purpose, rng};
 
 /// The reasons of [`super::Counts::refused`].

@@ -46,7 +46,7 @@ use crate::data::Split;
 use crate::data::classes::{EMOTIONS, canonical, list};
 use crate::data::manifest::{JOURNAL, MANIFEST};
 use crate::error::{Error, Result};
-use crate::fsutil;
+use crate::files;
 
 /// Sources that a thread takes at a time.
 const BATCH: usize = 16;
@@ -411,7 +411,7 @@ struct Lock {
 impl Lock {
     fn take(output: &Path) -> Result<Self> {
         let path = output.join(LOCK);
-        match fsutil::lock(&path)? {
+        match files::lock(&path)? {
             // The one who had it may have taken the file away between our opening and our locking it: then it is no lock.
             Some(file) if path.exists() => Ok(Self { _file: file, path }),
             _ => Err(Error::at(output, "another mien is writing here").hint("Wait for it, or stop it first")),

@@ -10,13 +10,13 @@ use super::maker::{Maker, REASONS, key_of};
 use super::read::{Memory, read_image};
 use super::source::Notes;
 use super::{Progress, Request, open};
-use crate::augment::geometry::resize;
 use crate::augment::profile::{NAMES, Operation};
-use crate::data::bitmap::Bitmap;
-use crate::data::encode::Encoder;
-use crate::data::image::RgbImage;
 use crate::error::{Error, Result};
-use crate::fsutil::write_atomic;
+use crate::files::write_atomic;
+use crate::image::Bitmap;
+use crate::image::RgbImage;
+use crate::image::encode::Encoder;
+use crate::image::resize::resize;
 use crate::random::{Purpose, rng};
 
 /// Images of more samples are not shown, as all are in memory at once.

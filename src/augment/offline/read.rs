@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use crate::data::bitmap::Bitmap;
-use crate::data::decode::{Format, claimed_size, decode, format};
+use crate::image::Bitmap;
+use crate::image::decode::{Format, claimed_size, decode, format};
 
 /// Files beyond this are no images of faces.
 const MAX_FILE: u64 = 512 << 20;

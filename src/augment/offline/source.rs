@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::data::Split;
-use crate::data::decode::{Format, is_image_path};
 use crate::data::layout::{ClassFolder, Layout, NotImages, class_folders, is_flat, is_hidden, relative_name, split_of};
 use crate::data::manifest::{MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
+use crate::image::decode::{Format, is_image_path};
 
 /// Where the originals are.
 pub(super) struct Source {

@@ -11,10 +11,10 @@ use super::place::{Placer, in_the_way};
 use super::read::{Grant, Memory, ReadImage, read_image};
 use super::source::{Listing, copy_name};
 use super::{Originals, Plan};
-use crate::data::bitmap::Bitmap;
-use crate::data::decode::Format;
 use crate::data::groups;
 use crate::error::{Error, Result};
+use crate::image::Bitmap;
+use crate::image::decode::Format;
 
 /// The longest file name of today's file systems, in bytes.
 const MAX_NAME: usize = 255;

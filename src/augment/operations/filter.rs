@@ -1,7 +1,7 @@
 //! Sharpness and blur: what looks at a pixel's neighbours.
 
 use super::{Scratch, blended, reflect};
-use crate::data::bitmap::Bitmap;
+use crate::image::Bitmap;
 
 #[derive(Default)]
 pub(super) struct Buffers {

@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::Scratch;
-use crate::data::bitmap::Bitmap;
+use crate::image::Bitmap;
 
 /// Adds noise to each level of each channel: `clip(round(level + n))`, n ~ N(0, `sigma`), all independent. No noise for a sigma that
 /// is not above 0.

@@ -1,8 +1,8 @@
 //! What changes each pixel by itself, and the flip.
 
-use super::super::color::{self, Jitter};
 use super::{Scratch, blended, deinterleave, interleave, truncated};
-use crate::data::bitmap::Bitmap;
+use crate::image::Bitmap;
+use crate::input::jitter::{self, Jitter};
 use crate::simd::Level;
 
 /// Makes all levels `factor` times as bright, as Pillow's `ImageEnhance.Brightness` does: truncated, clipped at 255. 1 changes
@@ -72,7 +72,7 @@ fn change_colors(image: &mut Bitmap, operation: Jitter, scratch: &mut Scratch) {
         planes.resize(pixels.len(), 0.0);
         deinterleave(*level, pixels, bytes);
         widen(*level, bytes, planes);
-        color::apply(*level, operation, 0.0, planes, 3);
+        jitter::apply(*level, operation, 0.0, planes, 3);
         round(*level, planes, bytes);
         interleave(*level, bytes, pixels);
     }
@@ -212,7 +212,7 @@ mod tests {
                 change_colors(&mut ours, operation, &mut Scratch::default());
                 let mut planes: Vec<f32> =
                     (0..3).flat_map(|c| image.pixels.iter().skip(c).step_by(3).map(|&v| v.into())).collect();
-                color::apply(Level::detect(), operation, 0.0, &mut planes, 3);
+                jitter::apply(Level::detect(), operation, 0.0, &mut planes, 3);
                 for (i, &level) in ours.pixels.iter().enumerate() {
                     assert!((f32::from(level) - planes[i % 3 * w * h + i / 3]).abs() <= 0.5, "{operation:?}");
                 }

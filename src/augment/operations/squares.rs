@@ -4,7 +4,7 @@
 //! beyond the image. Their numbers go by rows of w + 2. n is the number of pixels in a row of the target.
 
 use super::{interleave, truncated, truncated_exactly};
-use crate::data::bitmap::Bitmap;
+use crate::image::Bitmap;
 use crate::simd::Level;
 
 /// What the outer squares have beyond the image.

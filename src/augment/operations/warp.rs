@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 
 use super::squares::{Beyond, Extent, Source, interpolate, interpolate_exactly, make_row};
 use super::{Border, Scratch, reflect};
-use crate::data::bitmap::Bitmap;
+use crate::image::Bitmap;
 use crate::simd::Level;
 
 #[derive(Default)]

@@ -1,0 +1,3 @@
+//! Faces: the drawn ones that need no data from outside.
+
+pub mod draw;

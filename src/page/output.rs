@@ -1,0 +1,133 @@
+//! The files that a page comes with: figures as SVG and PNG, tables as CSV, the page itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::html::{self, Table};
+use crate::error::{Error, Result};
+use crate::files::write_atomic;
+use crate::plot::Figure;
+
+/// The folder of the figures, beside a page.
+pub const PLOTS: &str = "plots";
+/// The folder of the tables, beside a page.
+pub const TABLES: &str = "tables";
+
+/// Called with what is being done and how much of how much is done, from any thread.
+pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The page.
+    pub page: PathBuf,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// Figures, each as SVG and PNG.
+    pub figures: usize,
+    /// Tables, each as CSV.
+    pub tables: usize,
+    /// What the page warns of, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// The files that a page comes with.
+#[derive(Default)]
+pub(crate) struct Output {
+    figures: Vec<Figure>,
+    tables: Vec<(String, String)>,
+}
+
+impl Output {
+    /// Takes a figure; returns its HTML.
+    pub(crate) fn figure(&mut self, figure: Figure) -> String {
+        let html = html::figure(&figure);
+        self.file(figure);
+        html
+    }
+
+    /// Takes a figure that the page does not show.
+    pub(crate) fn file(&mut self, figure: Figure) {
+        if let Some(csv) = &figure.csv {
+            self.tables.push((figure.name.clone(), csv.clone()));
+        }
+        self.figures.push(figure);
+    }
+
+    /// Takes a table; returns its HTML.
+    pub(crate) fn table(&mut self, table: &Table) -> String {
+        self.tables.push((table.name.clone(), table.csv()));
+        let name = html::link(&table.name);
+        format!("{}<p class=\"files\"><a href=\"{TABLES}/{name}.csv\" download>CSV</a></p>", table.html())
+    }
+
+    /// Takes a table that the page does not show.
+    pub(crate) fn hidden_table(&mut self, table: &Table) {
+        self.tables.push((table.name.clone(), table.csv()));
+    }
+
+    /// Writes everything; the page last, so where it is the others are too.
+    pub(crate) fn write(
+        self,
+        folder: &Path,
+        page: &str,
+        html: &str,
+        progress: Option<Progress>,
+        warnings: Vec<String>,
+    ) -> Result<Written> {
+        let (plots, tables) = (folder.join(PLOTS), folder.join(TABLES));
+        for folder in [&plots, &tables] {
+            fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
+        }
+        let stage = Stage::new("drawing figures", self.figures.len(), progress);
+        self.figures.par_iter().try_for_each(|figure| {
+            put(&plots.join(format!("{}.svg", figure.name)), figure.svg().as_bytes())?;
+            put(&plots.join(format!("{}.png", figure.name)), &figure.png()?)?;
+            stage.step();
+            Ok(())
+        })?;
+        for (name, csv) in &self.tables {
+            put(&tables.join(format!("{name}.csv")), csv.as_bytes())?;
+        }
+        let path = folder.join(page);
+        put(&path, html.as_bytes())?;
+        Ok(Written { page: path, bytes: html.len(), figures: self.figures.len(), tables: self.tables.len(), warnings })
+    }
+}
+
+/// Writes a file as a whole, unless it says the same already: a page that is made again touches nothing.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    write_atomic(path, |out| out.write_all(bytes))
+}
+
+/// Part of the work, counted from any thread.
+pub(crate) struct Stage<'a> {
+    what: &'a str,
+    of: usize,
+    done: AtomicUsize,
+    progress: Option<Progress<'a>>,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(what: &'a str, of: usize, progress: Option<Progress<'a>>) -> Self {
+        Self { what, of, done: AtomicUsize::new(0), progress }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self::new("", 0, None)
+    }
+
+    pub(crate) fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(progress) = self.progress {
+            progress(self.what, done, self.of);
+        }
+    }
+}
