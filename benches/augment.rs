@@ -1,10 +1,12 @@
-//! Speed of the offline augmenter, side by side with the Pillow + OpenCV script of the same operations and with what the file system
-//! allows: `cargo bench --bench augment -- [--python PYTHON] [--work DIR] [--repeats N] [--scale X] [SOURCE…]`.
+//! Speed of the offline augmenter, side by side with the Pillow + OpenCV script of the same operations and
+//! with what the file system allows: `cargo bench --bench augment -- [--python PYTHON] [--work DIR]
+//! [--repeats N] [--scale X] [SOURCE…]`.
 //!
-//! The data sets are drawn: 48×48 PNG, 48×48 JPEG and 256×256 JPEG, all in colour; SOURCE adds folders of your own. Without --python
-//! (an interpreter with Pillow and OpenCV, see scripts/compare_augment.py) mien runs alone. All sides take turns, `--repeats` times; the
-//! figures are medians of files per second, originals included, as each side measures itself. Everything is written below DIR, to
-//! fresh folders, and removed at the end: ext4 is slow for a while where many files have just been deleted.
+//! The data sets are drawn: 48×48 PNG, 48×48 JPEG and 256×256 JPEG, all in colour; SOURCE adds folders of
+//! your own. Without --python (an interpreter with Pillow and OpenCV, see scripts/compare_augment.py) mien
+//! runs alone. All sides take turns, `--repeats` times; the figures are medians of files per second,
+//! originals included, as each side measures itself. Everything is written below DIR, to fresh folders, and
+//! removed at the end: ext4 is slow for a while where many files have just been deleted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +40,10 @@ struct Figures {
 
 fn main() {
     let options = options();
-    let work = tempfile::Builder::new().prefix("mien-bench-").tempdir_in(&options.work).expect("a folder to work in");
+    let work = tempfile::Builder::new()
+        .prefix("mien-bench-")
+        .tempdir_in(&options.work)
+        .expect("a folder to work in");
     let mut sets = drawn_sets(work.path(), options.scale);
     for source in &options.sources {
         sets.push((source.display().to_string(), source.clone()));
@@ -51,8 +56,10 @@ fn main() {
     for (name, source) in &sets {
         let mut sides: BTreeMap<usize, (&str, Vec<Figures>)> = BTreeMap::new();
         for turn in 0..options.repeats {
-            let out =
-                |side: usize| work.path().join(format!("{}-{turn}-{side}", source.file_name().unwrap_or_default().display()));
+            let out = |side: usize| {
+                work.path()
+                    .join(format!("{}-{turn}-{side}", source.file_name().unwrap_or_default().display()))
+            };
             let mut record = |side: usize, label: &'static str, figures: Figures| {
                 sides.entry(side).or_insert((label, Vec::new())).1.push(figures);
             };
@@ -64,7 +71,9 @@ fn main() {
                 record(side, label, run_mien(source, &out(side), threads, profile));
             }
             if let Some(python) = &options.python {
-                for (side, label, processes) in [(3, "script, 1 process", "1"), (4, "script, 2 processes", "2")] {
+                for (side, label, processes) in
+                    [(3, "script, 1 process", "1"), (4, "script, 2 processes", "2")]
+                {
                     record(side, label, run_script(python, &script, source, &out(side), processes));
                 }
             }
@@ -79,7 +88,11 @@ fn main() {
             let ratio = base.map_or(String::new(), |base| format!("{:>6.1} x", speed / base));
             let peak = median(figures.iter().map(|f| f.peak_mib));
             let peak = if peak > 0.0 { format!("{peak:>5.0} MiB at most") } else { String::new() };
-            let bytes = if figures[0].bytes > 0 { format!("{:>8.1} MB", figures[0].bytes as f64 / 1e6) } else { String::new() };
+            let bytes = if figures[0].bytes > 0 {
+                format!("{:>8.1} MB", figures[0].bytes as f64 / 1e6)
+            } else {
+                String::new()
+            };
             println!(
                 "  {label:<30} {speed:>8.0} files/s  ({:.0} to {:.0}) {ratio:<9}{bytes:<12}{peak}",
                 speeds[0],
@@ -90,7 +103,8 @@ fn main() {
 }
 
 fn options() -> Options {
-    let mut options = Options { python: None, work: std::env::temp_dir(), repeats: 5, scale: 1.0, sources: Vec::new() };
+    let mut options =
+        Options { python: None, work: std::env::temp_dir(), repeats: 5, scale: 1.0, sources: Vec::new() };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -111,7 +125,8 @@ fn drawn_sets(work: &Path, scale: f64) -> Vec<(String, PathBuf)> {
     for (size, per_class) in [(48, 600.0), (256, 60.0)] {
         let png = work.join(format!("png{size}"));
         let per_class = (per_class * scale) as usize;
-        write_set(&png, &DrawConfig { per_class, size, seed: 1, style: Style::Photo }, &|| {}).expect("drawn faces");
+        write_set(&png, &DrawConfig { per_class, size, seed: 1, style: Style::Photo }, &|| {})
+            .expect("drawn faces");
         // All of them are to be augmented: the splits become one class folder each.
         let jpeg = work.join(format!("jpeg{size}"));
         let flat = work.join(format!("flat{size}"));
@@ -147,7 +162,15 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn run_mien(source: &Path, output: &Path, threads: &str, profile: &str) -> Figures {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mien"));
-    command.arg("augment").args([source, output]).args(["-n", COPIES, "--threads", threads, "--profile", profile, "--json"]);
+    command.arg("augment").args([source, output]).args([
+        "-n",
+        COPIES,
+        "--threads",
+        threads,
+        "--profile",
+        profile,
+        "--json",
+    ]);
     let (said, peak_mib) = run(&mut command);
     let number = |key: &str| said[key].as_f64().unwrap_or_else(|| panic!("{key} in {said}"));
     Figures {
@@ -169,20 +192,28 @@ fn run_script(python: &str, script: &Path, source: &Path, output: &Path, process
     }
 }
 
-/// Runs a command; returns the JSON of its last line and its peak memory in MiB (0 where the system does not tell).
+/// Runs a command; returns the JSON of its last line and its peak memory in MiB (0 where the system does not
+/// tell).
 fn run(command: &mut Command) -> (serde_json::Value, f64) {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let mut pipe = child.stdout.take().expect("a pipe");
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
         pipe.read_to_string(&mut text).map(|_| text).expect("text")
     });
-    // The high-water mark that the system keeps for a process, read until it ends; that of `wait` would count the bench's own pages.
+    // The high-water mark that the system keeps for a process, read until it ends; that of `wait` would count
+    // the bench's own pages.
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0.0f64;
     while child.try_wait().expect("a child to wait for").is_none() {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        let mark = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         peak = peak.max(mark.unwrap_or(0.0) / 1024.0);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -197,7 +228,9 @@ fn write_alone(written: &Path, output: &Path) -> Figures {
     let all: Vec<(PathBuf, Vec<u8>)> = files(written)
         .into_iter()
         .filter(|file| file.extension().is_some_and(|ending| ending != "json" && ending != "jsonl"))
-        .map(|file| (output.join(file.strip_prefix(written).expect("below")), fs::read(&file).expect("a file")))
+        .map(|file| {
+            (output.join(file.strip_prefix(written).expect("below")), fs::read(&file).expect("a file"))
+        })
         .collect();
     all.iter().for_each(|(path, _)| fs::create_dir_all(path.parent().expect("a folder")).expect("a folder"));
     let start = Instant::now();
@@ -206,7 +239,9 @@ fn write_alone(written: &Path, output: &Path) -> Figures {
             scope.spawn(move || {
                 for (path, bytes) in half {
                     let beside = path.with_extension("part");
-                    fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path)).expect("a file is written");
+                    fs::write(&beside, bytes)
+                        .and_then(|()| fs::rename(&beside, path))
+                        .expect("a file is written");
                 }
             });
         }

@@ -1,7 +1,9 @@
-//! Speed of the input transforms on one core: `cargo bench --bench input [-- SECONDS_PER_CASE] [PART_OF_A_NAME]`.
+//! Speed of the input transforms on one core: `cargo bench --bench input [-- SECONDS_PER_CASE]
+//! [PART_OF_A_NAME]`.
 //!
-//! Prints the median over repeats of the images per second of one thread, with the slowest and the fastest repeat. On Unix the
-//! time is what the thread spent on a core, so that other work on the machine disturbs little; elsewhere it is the clock's.
+//! Prints the median over repeats of the images per second of one thread, with the slowest and the fastest
+//! repeat. On Unix the time is what the thread spent on a core, so that other work on the machine disturbs
+//! little; elsewhere it is the clock's.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -23,7 +25,8 @@ fn main() {
 
     let all = TransformConfig::default();
     let without_contrast = TransformConfig { contrast: 0.0, ..all.clone() };
-    let geometry_only = TransformConfig { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, ..all.clone() };
+    let geometry_only =
+        TransformConfig { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, ..all.clone() };
     for (name, image) in images() {
         let normalization = Normalization::default();
         let mut scratch = Scratch::default();
@@ -31,8 +34,11 @@ fn main() {
         report(&format!("{name}: resize and normalise"), seconds, |_| {
             eval_pixels(black_box(&image), SIZE, &normalization, &mut scratch, &mut out);
         });
-        let configs =
-            [("all transforms", &all), ("without contrast", &without_contrast), ("flip, rotation, shift", &geometry_only)];
+        let configs = [
+            ("all transforms", &all),
+            ("without contrast", &without_contrast),
+            ("flip, rotation, shift", &geometry_only),
+        ];
         for (what, config) in configs {
             report(&format!("{name}: {what}"), seconds, |index| {
                 let drawn = Drawn::draw(config, SIZE, &mut rng(1, Purpose::Sample, 0, index));
@@ -76,7 +82,10 @@ fn files() -> Vec<(String, Vec<u8>)> {
 
 /// Runs `work` with a running number, for `seconds` in all, and prints its speed.
 fn report(name: &str, seconds: f64, mut work: impl FnMut(u64)) {
-    if std::env::args().skip(1).any(|word| word.parse::<f64>().is_err() && !word.starts_with('-') && !name.contains(&word)) {
+    if std::env::args()
+        .skip(1)
+        .any(|word| word.parse::<f64>().is_err() && !word.starts_with('-') && !name.contains(&word))
+    {
         return;
     }
     let limit = Duration::from_secs_f64(seconds / REPEATS as f64);

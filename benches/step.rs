@@ -1,10 +1,13 @@
-//! What the input pipeline and the bookkeeping cost: whole training steps of mien against a bare Burn loop with ready tensors.
+//! What the input pipeline and the bookkeeping cost: whole training steps of mien against a bare Burn loop
+//! with ready tensors.
 //!
-//! `cargo bench --bench step -- [MODEL] [SIZE] [BATCH] [STEPS] [both|mien|bare]` (vgg16 256 8 5 both; one alone for its peak memory).
+//! `cargo bench --bench step -- [MODEL] [SIZE] [BATCH] [STEPS] [both|mien|bare]` (vgg16 256 8 5 both; one
+//! alone for its peak memory).
 //!
-//! The two take turns, so that a machine that drifts drifts for both; medians are printed. The bare loop has Burn's own modules of
-//! VGG-16, its SGD with momentum and weight decay, one batch made once, and reads the loss; mien decodes, transforms, mixes, logs,
-//! averages nothing (`ema = false`). Single layers: `cargo bench -p mien-kernels --bench layers`; against PyTorch: `benches/torch.rs`.
+//! The two take turns, so that a machine that drifts drifts for both; medians are printed. The bare loop has
+//! Burn's own modules of VGG-16, its SGD with momentum and weight decay, one batch made once, and reads the
+//! loss; mien decodes, transforms, mixes, logs, averages nothing (`ema = false`). Single layers: `cargo bench
+//! -p mien-kernels --bench layers`; against PyTorch: `benches/torch.rs`.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -45,11 +48,13 @@ impl BareVgg {
     fn new(device: &Device) -> Self {
         let mut input = 3;
         let convolutions = CHANNELS.map(|output| {
-            let config = Conv2dConfig::new([input, output], [3, 3]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
+            let config = Conv2dConfig::new([input, output], [3, 3])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
             input = output;
             config.init(device)
         });
-        let linears = [(25088, 4096), (4096, 4096), (4096, 7)].map(|(i, o)| LinearConfig::new(i, o).init(device));
+        let linears =
+            [(25088, 4096), (4096, 4096), (4096, 7)].map(|(i, o)| LinearConfig::new(i, o).init(device));
         Self {
             convolutions: convolutions.into(),
             pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
@@ -115,8 +120,11 @@ fn peak_memory() -> String {
 fn main() {
     // SAFETY: there is no other thread yet.
     unsafe { mien::memory::keep_pages() };
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let number = |place: usize, default: usize| arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let number = |place: usize, default: usize| {
+        arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let name = arguments.first().cloned().unwrap_or_else(|| "vgg16".into());
     let who = arguments.get(4).cloned().unwrap_or_else(|| "both".into());
     let (size, batch, steps) = (number(1, 256), number(2, 8), number(3, 5));
@@ -124,7 +132,8 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let faces = folder.path().join("faces");
     let per_class = (steps + 2) * batch * 10 / 8 / 7 + 10;
-    write_set(&faces, &DrawConfig { per_class, size: 48, seed: 1, style: Style::Photo }, &|| ()).expect("faces to train on");
+    write_set(&faces, &DrawConfig { per_class, size: 48, seed: 1, style: Style::Photo }, &|| ())
+        .expect("faces to train on");
     let changes = [
         format!("data.root='{}'", faces.display()),
         format!("model.name={name}"),
@@ -133,7 +142,8 @@ fn main() {
         "train.ema=false".into(),
         "device.name=cpu".into(),
     ];
-    let changes: Vec<Override> = changes.iter().map(|text| Override::parse(text).expect("key=value")).collect();
+    let changes: Vec<Override> =
+        changes.iter().map(|text| Override::parse(text).expect("key=value")).collect();
     let config = RunConfig::compose(None, &changes).expect("a valid configuration");
 
     let (turn, turns) = sync_channel(0);
@@ -190,7 +200,10 @@ fn main() {
         }
     }
     if !ours.is_empty() && !bare.is_empty() {
-        println!("ratio      {:.3} (mien's time over the bare loop's)", median(&mut ours) / median(&mut bare));
+        println!(
+            "ratio      {:.3} (mien's time over the bare loop's)",
+            median(&mut ours) / median(&mut bare)
+        );
     }
     println!("peak memory of the process: {}", peak_memory());
 }

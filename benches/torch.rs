@@ -1,7 +1,9 @@
-//! mien's side of the comparison with PyTorch: bare steps on a batch that is ready, one for each line on standard input.
+//! mien's side of the comparison with PyTorch: bare steps on a batch that is ready, one for each line on
+//! standard input.
 //!
-//! `scripts/compare_torch.py` starts it and lets the two take turns. By hand: `cargo bench --bench torch -- [MODEL] [SIZE] [BATCH]
-//! [FAST]` (vgg16 256 8 true), then `train`, `infer` or `one` (a batch of one) a line; each is answered with its seconds and the loss, or the first logit.
+//! `scripts/compare_torch.py` starts it and lets the two take turns. By hand: `cargo bench --bench torch --
+//! [MODEL] [SIZE] [BATCH] [FAST]` (vgg16 256 8 true), then `train`, `infer` or `one` (a batch of one) a line;
+//! each is answered with its seconds and the loss, or the first logit.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -33,28 +35,41 @@ fn main() {
     // SAFETY: there is no other thread yet.
     unsafe { mien::memory::keep_pages() };
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let argument = |place: usize, default: &str| arguments.get(place).cloned().unwrap_or_else(|| default.to_owned());
+    let argument =
+        |place: usize, default: &str| arguments.get(place).cloned().unwrap_or_else(|| default.to_owned());
     let (name, size): (String, usize) = (argument(0, "vgg16"), argument(1, "256").parse().expect("a size"));
     let batch: usize = argument(2, "8").parse().expect("a batch size");
     let fast_conv: bool = argument(3, "true").parse().expect("true or false");
 
-    let device = device::open(&DeviceConfig { name: "cpu".into(), fast_conv, ..DeviceConfig::default() }).expect("the CPU");
+    let device = device::open(&DeviceConfig { name: "cpu".into(), fast_conv, ..DeviceConfig::default() })
+        .expect("the CPU");
     let model_config = ModelConfig { name: name.parse().expect("a model"), ..ModelConfig::default() };
     let model = Model::new(&model_config, CLASSES, size).expect("a model");
     let params = model.init(1, false, &device.device);
     // The step asks its job for the data set; nothing is read from it.
     let folder = tempfile::tempdir().expect("a folder");
-    write_set(folder.path(), &DrawConfig { per_class: 10, size: 32, seed: 1, style: Style::Photo }, &|| ()).expect("faces");
+    write_set(folder.path(), &DrawConfig { per_class: 10, size: 32, seed: 1, style: Style::Photo }, &|| ())
+        .expect("faces");
     let data = DataConfig { root: folder.path().to_owned(), ..DataConfig::default() };
     let (dataset, store) = load(&data, 1, &|_, _| ()).expect("faces");
     let classes = dataset.classes.clone();
     let normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
-    let config =
-        TrainConfig { batch_size: batch, epochs: 1, learning_rate: 1e-4, label_smoothing: 0.0, ..TrainConfig::default() };
+    let config = TrainConfig {
+        batch_size: batch,
+        epochs: 1,
+        learning_rate: 1e-4,
+        label_smoothing: 0.0,
+        ..TrainConfig::default()
+    };
     let job = Job {
         model: &model,
         card: ModelCard::new(model_config.clone(), classes, size, [0.0; 3], [1.0; 3]),
-        source: Arc::new(BatchSource { dataset: Arc::new(dataset), store: Arc::new(store), size, normalization }),
+        source: Arc::new(BatchSource {
+            dataset: Arc::new(dataset),
+            store: Arc::new(store),
+            size,
+            normalization,
+        }),
         config: &config,
         transform: &TransformConfig::default(),
         mix: &MixConfig::default(),
@@ -74,7 +89,13 @@ fn main() {
         let value = match line.trim() {
             "train" => {
                 let samples = (0..batch).collect();
-                let batch = Batch { images: images.clone(), features: None, targets: targets.clone(), samples, mixed: None };
+                let batch = Batch {
+                    images: images.clone(),
+                    features: None,
+                    targets: targets.clone(),
+                    samples,
+                    mixed: None,
+                };
                 let loss = train_step(&job, &mut state, &[batch], None).expect("a step").loss;
                 state.progress.step += 1;
                 loss

@@ -1,5 +1,5 @@
-//! A model of your own: declare its layers, write `features` and `head`, and everything built on the two works with it.
-//! `cargo run --release --example custom_backbone`
+//! A model of your own: declare its layers, write `features` and `head`, and everything built on the two
+//! works with it. `cargo run --release --example custom_backbone`
 
 use std::sync::Arc;
 
@@ -20,7 +20,10 @@ impl Tiny {
         let stage = |(index, (input, output)): (usize, (usize, usize))| {
             let path = path / "features" / index;
             let config = Conv2dConfig { input, output, kernel: 3, stride: 2, padding: 1, bias: false };
-            ConvUnit::new(Conv2d::new(&(&path / "conv"), config), Some(BatchNorm2d::new(&(&path / "bn"), output)))
+            ConvUnit::new(
+                Conv2d::new(&(&path / "conv"), config),
+                Some(BatchNorm2d::new(&(&path / "bn"), output)),
+            )
         };
         let stages = [(3, 16), (16, 32), (32, 64)].into_iter().enumerate().map(stage).collect();
         Self { stages, last: Linear::new(&(path / "fc"), 64, classes) }

@@ -14,7 +14,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: predict MODEL IMAGE".into());
     };
 
-    // The file holds the weights and all that belongs to them: classes, input size, normalisation, temperature.
+    // The file holds the weights and all that belongs to them: classes, input size, normalisation,
+    // temperature.
     let device = device::open(&DeviceConfig::default())?;
     let loaded = load_model(&model, &device.device)?;
     let card = &loaded.card;

@@ -1,4 +1,5 @@
-//! The whole configuration of a run, composed of the parts' own: defaults, then a recipe, then `--set` and the named flags.
+//! The whole configuration of a run, composed of the parts' own: defaults, then a recipe, then `--set` and
+//! the named flags.
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use crate::input::mix::MixConfig;
 use crate::input::transform::{Normalization, TransformConfig};
 use crate::model::{Model, ModelConfig};
 use crate::report::config::ReportConfig;
+use crate::text::one_line;
 use crate::train::config::TrainConfig;
 
 /// Everything that can be set. The defaults are those of the reference recipe.
@@ -90,24 +92,27 @@ impl Override {
     /// # Errors
     /// There is no `=`.
     pub fn parse(text: &str) -> Result<Self> {
-        let (key, value) = text
-            .split_once('=')
-            .ok_or_else(|| Error::input("--set", format!("found '{text}'")).expected("key=value, for example train.epochs=5"))?;
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Error::input("--set", format!("found '{text}'")).expected("key=value, for example train.epochs=5")
+        })?;
         Ok(Self { key: key.trim().to_owned(), value: parse_value(value.trim()), from: "--set".into() })
     }
 }
 
 /// A TOML value, or the text itself where it is none.
 pub fn parse_value(text: &str) -> Value {
-    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+    let parsed =
+        toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 impl RunConfig {
-    /// Composes the configuration: defaults, then the recipe, then the overrides in their order. Nothing is validated yet.
+    /// Composes the configuration: defaults, then the recipe, then the overrides in their order. Nothing is
+    /// validated yet.
     ///
     /// # Errors
-    /// The recipe cannot be read; a key is unknown (the message names the nearest one); a value has the wrong type.
+    /// The recipe cannot be read; a key is unknown (the message names the nearest one); a value has the wrong
+    /// type.
     pub fn compose(recipe: Option<&Path>, overrides: &[Override]) -> Result<Self> {
         let recipe = match recipe {
             None => None,
@@ -127,17 +132,21 @@ impl RunConfig {
         let mut config = defaults();
         let known = known_keys(&config);
         if let Some((name, text)) = recipe {
-            let table: Table = toml::from_str(text).map_err(|e| Error::input(name, one_line(&e)).expected("a TOML recipe"))?;
+            let table: Table = toml::from_str(text)
+                .map_err(|e| Error::input(name, one_line(e.message())).expected("a TOML recipe"))?;
             for (key, value) in flatten(&table) {
                 set(&mut config, &known, &Override { key, value, from: name.to_owned() })?;
             }
         }
         // A `kind` decides which of its neighbours may be there, so it comes first, wherever it was written.
-        let (kinds, others): (Vec<_>, Vec<_>) = overrides.iter().partition(|change| change.key.ends_with(".kind"));
+        let (kinds, others): (Vec<_>, Vec<_>) =
+            overrides.iter().partition(|change| change.key.ends_with(".kind"));
         for change in kinds.into_iter().chain(others) {
             set(&mut config, &known, change)?;
         }
-        Value::Table(config).try_into().map_err(|e: toml::de::Error| Error::input("configuration", one_line(&e)))
+        Value::Table(config)
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::input("configuration", one_line(e.message())))
     }
 
     /// Checks every value that can be checked without data or device.
@@ -147,7 +156,9 @@ impl RunConfig {
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
         if self.input.size < Model::MIN_INPUT_SIZE || self.input.size > 4096 {
-            return Err(Error::input("input.size", format!("found {}", self.input.size)).expected("32 to 4096"));
+            return Err(
+                Error::input("input.size", format!("found {}", self.input.size)).expected("32 to 4096")
+            );
         }
         self.input.normalization.validate()?;
         self.model.validate()?;
@@ -182,7 +193,8 @@ impl RunConfig {
     /// The file cannot be read or is no configuration of this program.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-        toml::from_str(&text).map_err(|e| Error::at(path, one_line(&e)).expected("the configuration of a run"))
+        toml::from_str(&text)
+            .map_err(|e| Error::at(path, one_line(e.message())).expected("the configuration of a run"))
     }
 }
 
@@ -193,16 +205,14 @@ fn defaults() -> Table {
     }
 }
 
-fn one_line(error: &toml::de::Error) -> String {
-    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Every key with a value of its own, dotted.
 fn flatten(table: &Table) -> Vec<(String, Value)> {
     let mut flat = Vec::new();
     for (key, value) in table {
         match value {
-            Value::Table(inner) => flat.extend(flatten(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value))),
+            Value::Table(inner) => {
+                flat.extend(flatten(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)))
+            }
             value => flat.push((key.clone(), value.clone())),
         }
     }
@@ -242,7 +252,8 @@ fn set(config: &mut Table, known: &[String], change: &Override) -> Result<()> {
         && old.type_str() != value.type_str()
     {
         let found = format!("{} is {} {}", change.key, article(value.type_str()), value);
-        return Err(Error::input(&change.from, found).expected(format!("{}, for example {old}", article(old.type_str()))));
+        return Err(Error::input(&change.from, found)
+            .expected(format!("{}, for example {old}", article(old.type_str()))));
     }
     table.insert((*last).to_owned(), value);
     Ok(())
@@ -263,30 +274,16 @@ fn unknown_key(known: &[String], change: &Override) -> Error {
     let last = change.key.rsplit('.').next().unwrap_or_default();
     let distance = |key: &String| {
         let tail = key.rsplit('.').next().unwrap_or_default();
-        edit_distance(key, &change.key).min(edit_distance(tail, last) + usize::from(!key.ends_with(last)))
+        strsim::levenshtein(key, &change.key)
+            .min(strsim::levenshtein(tail, last) + usize::from(!key.ends_with(last)))
     };
-    let nearest = known.iter().min_by_key(|key| distance(key)).filter(|key| distance(key) <= 1 + last.len() / 3);
+    let nearest =
+        known.iter().min_by_key(|key| distance(key)).filter(|key| distance(key) <= 1 + last.len() / 3);
     let error = Error::input(&change.from, format!("there is no key '{}'", change.key));
     match nearest {
         Some(key) => error.hint(format!("Did you mean '{key}'?")),
         None => error.expected("one of the keys that recipes/reference.toml lists"),
     }
-}
-
-/// Levenshtein's distance.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -312,8 +309,13 @@ mod tests {
 
     #[test]
     fn values_may_be_written_loosely() {
-        let config =
-            with(&["train.learning_rate=1", "data.group_regex=^(\\d+)_", "train.weights=7", "data.debug_subset=100"]).unwrap();
+        let config = with(&[
+            "train.learning_rate=1",
+            "data.group_regex=^(\\d+)_",
+            "train.weights=7",
+            "data.debug_subset=100",
+        ])
+        .unwrap();
         assert_eq!(config.train.learning_rate, 1.0);
         assert_eq!(config.data.group_regex.as_deref(), Some("^(\\d+)_"));
         assert_eq!(config.train.weights, "7");
@@ -329,18 +331,26 @@ mod tests {
         assert!(with(&["train.schedule.every=3"]).is_err(), "cosine has no such setting");
         let recipe = ("r", "[train.schedule]\nkind = \"step\"\nevery = 3\n");
         let change = Override::parse("train.schedule.kind=cosine").unwrap();
-        assert_eq!(RunConfig::compose_text(Some(recipe), &[change]).unwrap().train.schedule, Schedule::default());
+        assert_eq!(
+            RunConfig::compose_text(Some(recipe), &[change]).unwrap().train.schedule,
+            Schedule::default()
+        );
     }
 
     #[test]
     fn unknown_keys_name_the_right_one() {
         let error = |text: &str| with(&[text]).unwrap_err().to_string();
-        assert!(error("train.epoch=5").contains("Did you mean 'train.epochs'?"), "{}", error("train.epoch=5"));
+        assert!(
+            error("train.epoch=5").contains("Did you mean 'train.epochs'?"),
+            "{}",
+            error("train.epoch=5")
+        );
         assert!(error("epochs=5").contains("Did you mean 'train.epochs'?"), "{}", error("epochs=5"));
         assert!(error("train.quux=5").contains("recipes/reference.toml"), "{}", error("train.quux=5"));
         assert!(error("train.epochs=many").contains("a whole number"), "{}", error("train.epochs=many"));
         assert!(with(&["train.epochs"]).is_err());
-        let recipe = RunConfig::compose_text(Some(("my.toml", "[train]\nepoch = 3\n")), &[]).unwrap_err().to_string();
+        let recipe =
+            RunConfig::compose_text(Some(("my.toml", "[train]\nepoch = 3\n")), &[]).unwrap_err().to_string();
         assert!(recipe.starts_with("my.toml: there is no key 'train.epoch'"), "{recipe}");
     }
 
@@ -348,7 +358,8 @@ mod tests {
     fn what_is_saved_is_what_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        let mut config = with(&["train.schedule.kind=plateau", "data.group_regex=x", "device.precision=bf16"]).unwrap();
+        let mut config =
+            with(&["train.schedule.kind=plateau", "data.group_regex=x", "device.precision=bf16"]).unwrap();
         config.data.root = "/some/where".into();
         config.save(&path).unwrap();
         assert_eq!(RunConfig::load(&path).unwrap(), config);
@@ -358,9 +369,14 @@ mod tests {
     fn every_optional_key_exists() {
         for key in OPTIONAL_KEYS {
             let value = if key.contains("factor") { "0.5" } else { "3" };
-            let is_text = key.starts_with("data.") && !["data.debug_subset", "data.split_seed"].contains(&key);
+            let is_text =
+                key.starts_with("data.") && !["data.debug_subset", "data.split_seed"].contains(&key);
             let value = if is_text { "'text'" } else { value };
-            let kind = if key.ends_with("patience") { "train.schedule.kind=plateau" } else { "train.schedule.kind=step" };
+            let kind = if key.ends_with("patience") {
+                "train.schedule.kind=plateau"
+            } else {
+                "train.schedule.kind=step"
+            };
             with(&[kind, &format!("{key}={value}")]).unwrap_or_else(|e| panic!("{key}: {e}"));
         }
     }

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceConfig {
-    /// `auto`, `cpu`, or one that was built in: `cuda`, `cuda:1`, `rocm`, `metal`, `vulkan`, `wgpu`, `libtorch`, `libtorch:cuda`.
+    /// `auto`, `cpu`, or one that was built in: `cuda`, `cuda:1`, `rocm`, `metal`, `vulkan`, `wgpu`,
+    /// `libtorch`, `libtorch:cuda`.
     pub name: String,
     /// Number format of convolutions and matrix products.
     pub precision: Precision,
@@ -39,13 +40,16 @@ impl DeviceConfig {
     pub fn validate(&self) -> Result<()> {
         self.name.parse::<Kind>()?;
         if self.workers == 0 || self.workers > 256 {
-            return Err(Error::input("device.workers", format!("found {}", self.workers)).expected("1 to 256"));
+            return Err(
+                Error::input("device.workers", format!("found {}", self.workers)).expected("1 to 256")
+            );
         }
         Ok(())
     }
 }
 
-/// In which format the expensive products are computed; weights, normalisation, softmax and loss always stay in f32.
+/// In which format the expensive products are computed; weights, normalisation, softmax and loss always stay
+/// in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -93,8 +97,9 @@ impl FromStr for Kind {
             "libtorch" => Self::LibTorch,
             "libtorch:cuda" => Self::LibTorchCuda(index),
             _ => {
-                return Err(Error::input("device.name", format!("there is no device '{name}'"))
-                    .expected("auto, cpu, cuda, cuda:N, rocm, metal, vulkan, wgpu, libtorch or libtorch:cuda"));
+                return Err(Error::input("device.name", format!("there is no device '{name}'")).expected(
+                    "auto, cpu, cuda, cuda:N, rocm, metal, vulkan, wgpu, libtorch or libtorch:cuda",
+                ));
             }
         })
     }
@@ -132,11 +137,16 @@ impl fmt::Display for OpenDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.name, self.compute)?;
         let is_half = matches!(self.compute, ComputeType::Bf16 | ComputeType::F16);
-        if is_half && cpu::serves(&self.device) { f.write_str(" (emulated on the CPU, where f32 is faster)") } else { Ok(()) }
+        if is_half && cpu::serves(&self.device) {
+            f.write_str(" (emulated on the CPU, where f32 is faster)")
+        } else {
+            Ok(())
+        }
     }
 }
 
-/// Opens the device that `config` names; `auto` takes the first that works of CUDA, Metal, ROCm, Vulkan, WebGPU and the CPU.
+/// Opens the device that `config` names; `auto` takes the first that works of CUDA, Metal, ROCm, Vulkan,
+/// WebGPU and the CPU.
 ///
 /// # Errors
 /// The device is unknown, not built in, or not there; or it cannot compute in the wanted precision.
@@ -172,8 +182,11 @@ fn compute_type(precision: Precision, device: &Device, kind: Kind) -> Result<Com
         Precision::Bf16 if supports(FloatDType::BF16) => ComputeType::Bf16,
         Precision::F16 if supports(FloatDType::F16) => ComputeType::F16,
         Precision::Bf16 | Precision::F16 => {
-            return Err(Error::input("device.precision", format!("{kind} does not compute in {precision:?}").to_lowercase())
-                .expected("f32, or auto for the fastest that it has"));
+            return Err(Error::input(
+                "device.precision",
+                format!("{kind} does not compute in {precision:?}").to_lowercase(),
+            )
+            .expected("f32, or auto for the fastest that it has"));
         }
     };
     Ok(wanted)
@@ -207,7 +220,8 @@ fn open_kind(kind: Kind) -> Result<Device> {
         #[cfg(feature = "wgpu")]
         Kind::Wgpu => probe(kind, || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
         #[cfg(feature = "libtorch")]
-        #[allow(deprecated)] // Burn means to drop LibTorch; until then it is a fast CPU and CUDA engine
+        #[allow(deprecated)]
+        // Burn means to drop LibTorch; until then it is a fast CPU and CUDA engine
         Kind::LibTorch => probe(kind, Device::libtorch),
         #[cfg(feature = "libtorch")]
         #[allow(deprecated)]
@@ -223,7 +237,8 @@ fn open_kind(kind: Kind) -> Result<Device> {
     }
 }
 
-/// Opens a device and computes one sum on it. Engines panic where a driver or a card is missing; that becomes an error here.
+/// Opens a device and computes one sum on it. Engines panic where a driver or a card is missing; that becomes
+/// an error here.
 #[allow(dead_code)] // the default build has no device that may be missing
 fn probe(kind: Kind, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> Result<Device> {
     let hook = std::panic::take_hook();
@@ -235,14 +250,20 @@ fn probe(kind: Kind, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> 
     });
     std::panic::set_hook(hook);
     let missing = |reason: String| {
-        Err(Error::input("device.name", format!("{kind} cannot be used: {reason}")).hint("Check the driver, or use --device cpu"))
+        Err(Error::input("device.name", format!("{kind} cannot be used: {reason}"))
+            .hint("Check the driver, or use --device cpu"))
     };
     match opened {
         Ok(Some(device)) => Ok(device),
         Ok(None) => missing("it computes 1 + 1 wrongly".into()),
         Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            missing(text.unwrap_or_else(|| "no such device".into()).lines().next().unwrap_or_default().to_owned())
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            missing(
+                text.unwrap_or_else(|| "no such device".into()).lines().next().unwrap_or_default().to_owned(),
+            )
         }
     }
 }

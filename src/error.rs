@@ -48,9 +48,15 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
-    /// An [`Error::Input`] with nothing but the place and the problem; add to it with [`Error::expected`] and [`Error::hint`].
+    /// An [`Error::Input`] with nothing but the place and the problem; add to it with [`Error::expected`] and
+    /// [`Error::hint`].
     pub fn input(place: impl ToString, problem: impl Into<String>) -> Self {
-        Self::Input { place: place.to_string(), problem: problem.into(), expected: String::new(), hint: String::new() }
+        Self::Input {
+            place: place.to_string(),
+            problem: problem.into(),
+            expected: String::new(),
+            hint: String::new(),
+        }
     }
 
     /// An [`Error::Input`] at a path.
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn an_input_error_is_one_line_with_place_problem_expectation_and_hint() {
-        let error = Error::input("--epochs", "found 0").expected("1 or more").hint("Leave it out for the default");
+        let error =
+            Error::input("--epochs", "found 0").expected("1 or more").hint("Leave it out for the default");
         assert_eq!(error.to_string(), "--epochs: found 0; expected 1 or more. Leave it out for the default");
     }
 

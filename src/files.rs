@@ -10,20 +10,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::text::one_line;
 
 /// What files are written through.
 pub trait WriteSeek: Write + Seek {}
 
 impl<T: Write + Seek> WriteSeek for T {}
 
-/// Writes the file `path` as a whole or not at all: `write` fills a temporary file in the same folder, which is flushed, synced
-/// to the disk and then renamed to `path`.
+/// Writes the file `path` as a whole or not at all: `write` fills a temporary file in the same folder, which
+/// is flushed, synced to the disk and then renamed to `path`.
 ///
 /// The writer is buffered. A symbolic link at `path` is replaced, not followed.
 ///
 /// # Errors
-/// Whatever fails, be it `write` itself, the flush, the sync or the rename, comes back as an [`Error::Io`] for `path`; the
-/// temporary file is removed and a file that was at `path` stays as it was.
+/// Whatever fails, be it `write` itself, the flush, the sync or the rename, comes back as an [`Error::Io`]
+/// for `path`; the temporary file is removed and a file that was at `path` stays as it was.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>) -> Result<()> {
     replace(path, write, File::sync_all).map_err(|error| Error::io("write", path, error))
 }
@@ -41,8 +42,8 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 /// Reads a value from a JSON file.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Input`] with the path, the line and the column if it is not JSON or not
-/// a `T`.
+/// [`Error::Io`] if the file cannot be read; [`Error::Input`] with the path, the line and the column if it is
+/// not JSON or not a `T`.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::at(path, one_line(&error.to_string())))
@@ -50,8 +51,8 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 /// `path` itself if nothing is there, else the first free one of `path-2`, `path-3`, …
 ///
-/// The number goes before a file's extension (`plot-2.png`) and after a folder's whole name (`lr0.01-2`). Nothing is created, so
-/// another process may take the path in between.
+/// The number goes before a file's extension (`plot-2.png`) and after a folder's whole name (`lr0.01-2`).
+/// Nothing is created, so another process may take the path in between.
 pub fn unused_path(path: &Path) -> PathBuf {
     // A broken link is in the way too: `Path::exists` would call it free.
     let taken = |path: &Path| path.symlink_metadata().is_ok();
@@ -76,11 +77,12 @@ pub fn unused_path(path: &Path) -> PathBuf {
     numbered(number)
 }
 
-/// Creates the folder `path`, with its parents. An empty folder that is already there is taken, so of two processes that ask for
-/// the same one at the same moment both may get it.
+/// Creates the folder `path`, with its parents. An empty folder that is already there is taken, so of two
+/// processes that ask for the same one at the same moment both may get it.
 ///
 /// # Errors
-/// [`Error::Input`] if `path` is a file or a folder with anything in it, hidden files included; [`Error::Io`] from the system.
+/// [`Error::Input`] if `path` is a file or a folder with anything in it, hidden files included; [`Error::Io`]
+/// from the system.
 pub fn create_new_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Error::at(path, "a file is there").expected("a new or an empty folder"),
@@ -97,7 +99,8 @@ pub fn create_new_dir(path: &Path) -> Result<()> {
 /// Puts the folder `new` in the place of `path`; a folder that is there is removed once it has made room.
 ///
 /// # Errors
-/// There is something else than a folder at `path`; [`Error::Io`] from the system, with the old folder back in its place.
+/// There is something else than a folder at `path`; [`Error::Io`] from the system, with the old folder back
+/// in its place.
 pub fn replace_dir(new: &Path, path: &Path) -> Result<()> {
     if path.symlink_metadata().is_err() {
         return fs::rename(new, path).map_err(|error| Error::io("write", path, error));
@@ -116,8 +119,8 @@ pub fn replace_dir(new: &Path, path: &Path) -> Result<()> {
     fs::remove_dir_all(&aside).map_err(|error| Error::io("remove", &aside, error))
 }
 
-/// Keeps other programs out for as long as the returned file is open: a lock on the file `path`, which is made if it is not there. `None` if
-/// another program holds it.
+/// Keeps other programs out for as long as the returned file is open: a lock on the file `path`, which is
+/// made if it is not there. `None` if another program holds it.
 ///
 /// # Errors
 /// The file cannot be made.
@@ -167,13 +170,15 @@ impl Drop for Temporary {
     }
 }
 
-/// A new file in the folder of `path`. Its name does not contain that of `path`, which may already be as long as a name can be.
+/// A new file in the folder of `path`. Its name does not contain that of `path`, which may already be as long
+/// as a name can be.
 fn create_beside(path: &Path) -> io::Result<(Temporary, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let temporary = path.with_file_name(format!(".{}-{number}.tmp", std::process::id()));
-        // `create_new` settles the race with a process of the same number on another machine that shares the folder.
+        // `create_new` settles the race with a process of the same number on another machine that shares the
+        // folder.
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
             Ok(file) => return Ok((Temporary(temporary), file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -182,17 +187,15 @@ fn create_beside(path: &Path) -> io::Result<(Temporary, File)> {
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -284,7 +287,9 @@ mod tests {
         let text = read_json::<Vec<u8>>(&path).unwrap_err().to_string();
         assert!(text.starts_with(&path.display().to_string()) && text.contains("line 2 column 4"), "{text}");
         assert!(!text.contains('\n'));
-        assert!(read_json::<u8>(&folder.path().join("none")).unwrap_err().to_string().starts_with("cannot read"));
+        assert!(
+            read_json::<u8>(&folder.path().join("none")).unwrap_err().to_string().starts_with("cannot read")
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! mien trains, explains and compares facial-emotion classifiers.
 //!
-//! The modules in the order in which data pass through them:
-//! [`data`] finds, groups, splits and decodes images; [`augment`] varies them; [`model`] holds the networks; [`train`] the loop;
-//! [`eval`] the metrics; [`report`] what is shown. [`config`] composes the parts' settings, and [`run`] ties all of it to a run folder.
+//! The modules in the order in which data pass through them: [`data`] finds, groups, splits and decodes
+//! images; [`augment`] varies them; [`model`] holds the networks; [`train`] the loop; [`eval`] the metrics;
+//! [`report`] what is shown. [`config`] composes the parts' settings, and [`run`] ties all of it to a run
+//! folder.
 //!
 //! ```no_run
 //! use mien::device::{self, DeviceConfig};
@@ -47,4 +48,5 @@ pub mod run;
 pub mod run_folder;
 pub mod stats;
 pub mod study;
+mod text;
 pub mod train;

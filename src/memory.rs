@@ -2,14 +2,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Lets the allocator keep the pages of freed buffers: a training step frees and takes gigabytes, and giving them back to the kernel
-/// means that each page is faulted in and cleared again at every step.
+/// Lets the allocator keep the pages of freed buffers: a training step frees and takes gigabytes, and giving
+/// them back to the kernel means that each page is faulted in and cleared again at every step.
 ///
 /// # Safety
 /// No other thread may be running: it belongs first in `main`.
 pub unsafe fn keep_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets parameters of the allocator; the caller promises that no other thread uses it meanwhile.
+    // SAFETY: mallopt only sets parameters of the allocator; the caller promises that no other thread uses it
+    // meanwhile.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
@@ -17,11 +18,11 @@ pub unsafe fn keep_pages() {
     }
 }
 
-/// The system's allocator, with blocks of a page (4 KiB) and more at the start of a line of the cache: a vector that straddles two lines
-/// takes two loads, and cannot be written past the cache.
+/// The system's allocator, with blocks of a page (4 KiB) and more at the start of a line of the cache: a
+/// vector that straddles two lines takes two loads, and cannot be written past the cache.
 ///
-/// It asks for a line more than is wanted and keeps the block's true start before what it gives out. glibc's own aligned blocks do not
-/// fit where one of the same size was freed: a step's memory would grow by a sixth.
+/// It asks for a line more than is wanted and keeps the block's true start before what it gives out. glibc's
+/// own aligned blocks do not fit where one of the same size was freed: a step's memory would grow by a sixth.
 pub struct LineAligned;
 
 /// Bytes of a line.
@@ -45,7 +46,8 @@ unsafe fn line_in(start: *mut u8) -> *mut u8 {
     if start.is_null() {
         return start;
     }
-    // SAFETY: the system's blocks are aligned to 16, so that the line begins 16 to 64 bytes into it, after room for an address.
+    // SAFETY: the system's blocks are aligned to 16, so that the line begins 16 to 64 bytes into it, after
+    // room for an address.
     unsafe {
         let line = start.add(LINE - start as usize % LINE);
         line.cast::<*mut u8>().sub(1).write(start);
@@ -53,8 +55,8 @@ unsafe fn line_in(start: *mut u8) -> *mut u8 {
     }
 }
 
-// SAFETY: blocks come from the system and go back to it with the layout they were asked for with; a large one is the wanted size and a
-// line, of which at most a line lies before what is given out. No part panics.
+// SAFETY: blocks come from the system and go back to it with the layout they were asked for with; a large one
+// is the wanted size and a line, of which at most a line lies before what is given out. No part panics.
 unsafe impl GlobalAlloc for LineAligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match widened(layout) {
@@ -125,7 +127,9 @@ mod tests {
         // SAFETY: as above.
         unsafe {
             let block = LineAligned.alloc_zeroed(layout);
-            assert!((block as usize).is_multiple_of(LINE) && (0..layout.size()).all(|i| block.add(i).read() == 0));
+            assert!(
+                (block as usize).is_multiple_of(LINE) && (0..layout.size()).all(|i| block.add(i).read() == 0)
+            );
             LineAligned.dealloc(block, layout);
             let largest = Layout::from_size_align(isize::MAX as usize - 15, 16).unwrap();
             assert!(std::hint::black_box(LineAligned.alloc(largest)).is_null()); // else the compiler leaves it out

@@ -1,5 +1,5 @@
-//! Random generators that are keyed, never shared: every draw depends on (seed, purpose, indices) alone, so that the number of
-//! threads, the order of work and a restart change nothing.
+//! Random generators that are keyed, never shared: every draw depends on (seed, purpose, indices) alone, so
+//! that the number of threads, the order of work and a restart change nothing.
 
 use chacha20::ChaCha8Rng;
 use rand::SeedableRng;

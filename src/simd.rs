@@ -1,9 +1,11 @@
-//! One source, compiled for plain x86-64 (or any other processor) and again for AVX2 and AVX-512, chosen at run time.
+//! One source, compiled for plain x86-64 (or any other processor) and again for AVX2 and AVX-512, chosen at
+//! run time.
 //!
-//! Rust neither fuses nor reorders floating-point operations, so that all versions give the same bits; that is also why none of
-//! them asks for fused multiply-add.
+//! Rust neither fuses nor reorders floating-point operations, so that all versions give the same bits; that
+//! is also why none of them asks for fused multiply-add.
 
-/// The instruction set to use. A value exists only where the processor has what it says, as only [`Level::available`] makes any.
+/// The instruction set to use. A value exists only where the processor has what it says, as only
+/// [`Level::available`] makes any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level(Set);
 

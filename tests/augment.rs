@@ -1,5 +1,5 @@
-//! The offline augmenter on real runs: same bytes for any number of threads and after any interruption, nothing lost or overwritten, hostile
-//! files listed, and every copy what its manifest line says.
+//! The offline augmenter on real runs: same bytes for any number of threads and after any interruption,
+//! nothing lost or overwritten, hostile files listed, and every copy what its manifest line says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +34,8 @@ impl Place {
     /// Drawn faces as train, valid and test folders.
     fn faces(&self, per_class: usize) -> PathBuf {
         let folder = self.path("faces");
-        write_set(&folder, &DrawConfig { per_class, size: 32, seed: 1, style: Style::Photo }, &|| {}).unwrap();
+        write_set(&folder, &DrawConfig { per_class, size: 32, seed: 1, style: Style::Photo }, &|| {})
+            .unwrap();
         folder
     }
 }
@@ -66,7 +67,10 @@ fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 walk(root, &path, found);
             } else if path.is_file() {
-                found.insert(path.strip_prefix(root).unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
+                found.insert(
+                    path.strip_prefix(root).unwrap().to_string_lossy().into_owned(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }
@@ -76,7 +80,11 @@ fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn lines(path: &Path) -> Vec<Value> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn save(folder: &Path, name: &str, bytes: &[u8]) {
@@ -203,7 +211,11 @@ fn a_stopped_run_says_so_and_a_journal_cut_anywhere_is_gone_on_with() {
 
     let stopped = place.path("stopped");
     let stop = AtomicBool::new(false);
-    let error = augment(&request(&faces, &stopped), &|_| stop.store(true, std::sync::atomic::Ordering::Relaxed), &stop);
+    let error = augment(
+        &request(&faces, &stopped),
+        &|_| stop.store(true, std::sync::atomic::Ordering::Relaxed),
+        &stop,
+    );
     assert!(error.unwrap_err().to_string().contains("stopped"));
 
     // The journal as it may be after a crash: cut at any byte, and files beyond it already there.
@@ -212,8 +224,11 @@ fn a_stopped_run_says_so_and_a_journal_cut_anywhere_is_gone_on_with() {
         fs::remove_file(whole.join(MANIFEST)).unwrap();
         let _ = fs::remove_file(whole.join(QUARANTINE));
         fs::write(whole.join("mien-manifest.jsonl.part"), &manifest[..cut]).unwrap();
-        let victims: Vec<String> =
-            expected.keys().filter(|name| name.contains("happy") && name.contains("_aug_1")).cloned().collect();
+        let victims: Vec<String> = expected
+            .keys()
+            .filter(|name| name.contains("happy") && name.contains("_aug_1"))
+            .cloned()
+            .collect();
         fs::remove_file(whole.join(&victims[0])).unwrap();
         fs::write(whole.join(&victims[1]), b"").unwrap();
         make(&Request { resume: true, ..request(&faces, &whole) }).unwrap();
@@ -232,7 +247,10 @@ fn check_line(source: &Path, output: &Path, profile: &Profile, line: &Value) {
     let original = fs::read(source.join(name("source"))).unwrap();
     assert_eq!(line["source_hash"], blake3::hash(&original).to_hex()[..32]);
     if line["copy"] == 0 {
-        assert!(written == original && name("output") == name("source"), "an original is copied byte for byte");
+        assert!(
+            written == original && name("output") == name("source"),
+            "an original is copied byte for byte"
+        );
         return;
     }
     let mut image = Bitmap::from_rgb(decode(&original).unwrap());
@@ -248,7 +266,8 @@ fn check_line(source: &Path, output: &Path, profile: &Profile, line: &Value) {
         assert!(found == image, "{line}");
     } else {
         assert_eq!(name("codec"), "jpeg 95 4:4:4");
-        let distance: u64 = found.pixels.iter().zip(&image.pixels).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        let distance: u64 =
+            found.pixels.iter().zip(&image.pixels).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         assert!(distance < 4 * image.pixels.len() as u64, "{line}: {distance}");
     }
 }
@@ -274,7 +293,8 @@ fn every_copy_is_what_its_line_says_for_every_kind_of_file() {
     (profile.limits.similarity, profile.limits.saturated, profile.limits.border) = (-1.0, 1.0, 1.0);
     profile.limits.distinct = false;
     let (source, output) = (place.path("all"), place.path("out"));
-    let summary = make(&Request { profile: profile.clone(), copies: 3, ..request(&source, &output) }).unwrap();
+    let summary =
+        make(&Request { profile: profile.clone(), copies: 3, ..request(&source, &output) }).unwrap();
     assert_eq!((summary.counts.originals, summary.counts.copies), (kinds, 3 * kinds));
     let manifest = lines(&output.join(MANIFEST));
     assert_eq!(manifest.len(), 4 * kinds);
@@ -296,13 +316,21 @@ fn copies_keep_the_limits_and_refused_draws_are_counted() {
     assert_eq!(attempts as usize, summary.counts.copies + refused, "each draw is either kept or counted");
     for line in &manifest {
         check_line(&faces, &output, &profile, line);
-        let angle = |operation: &Value| operation["name"] == "rotation" && operation["angle"].as_f64().unwrap().abs() > 9.0;
-        assert!(!line["operations"].as_array().is_some_and(|all| all.iter().any(angle)), "10 degrees uncover 7 %: {line}");
+        let angle = |operation: &Value| {
+            operation["name"] == "rotation" && operation["angle"].as_f64().unwrap().abs() > 9.0
+        };
+        assert!(
+            !line["operations"].as_array().is_some_and(|all| all.iter().any(angle)),
+            "10 degrees uncover 7 %: {line}"
+        );
     }
     // Distinct: no two files of one original are equal.
     let mut by_source: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     manifest.iter().for_each(|line| {
-        by_source.entry(line["source"].as_str().unwrap()).or_default().push(line["output_hash"].as_str().unwrap())
+        by_source
+            .entry(line["source"].as_str().unwrap())
+            .or_default()
+            .push(line["output_hash"].as_str().unwrap())
     });
     for (source, mut hashes) in by_source {
         let count = hashes.len();
@@ -337,7 +365,10 @@ fn only_train_and_only_the_chosen_classes_get_copies() {
     make(&Request { emotions: vec!["Happiness".into()], ..request(&faces, &output) }).unwrap();
     let originals = tree(&faces);
     let written = tree(&output);
-    assert!(originals.iter().all(|(name, bytes)| written.get(name) == Some(bytes)), "all originals are there");
+    assert!(
+        originals.iter().all(|(name, bytes)| written.get(name) == Some(bytes)),
+        "all originals are there"
+    );
     let copies: Vec<&String> = written.keys().filter(|name| name.contains("_aug_")).collect();
     assert!(!copies.is_empty() && copies.iter().all(|name| name.starts_with("train/happy/")), "{copies:?}");
     fails(&[text(&faces), text(&place.path("no")), "--emotion", "bored"], &["--emotion", "bored", "happy"]);
@@ -362,14 +393,22 @@ fn the_trainer_keeps_copies_with_their_originals() {
     for (class, from) in [("happy", 0), ("sad", 30)] {
         for person in from..from + 30 {
             for shot in 0..2 {
-                save(&place.path("faces").join(class), &format!("{person:03}_{shot}.png"), &png(person * 2 + shot));
+                save(
+                    &place.path("faces").join(class),
+                    &format!("{person:03}_{shot}.png"),
+                    &png(person * 2 + shot),
+                );
             }
         }
     }
     let output = place.path("out");
-    make(&Request { group_regex: Some(r"^(\d+)_".into()), ..request(&place.path("faces"), &output) }).unwrap();
+    make(&Request { group_regex: Some(r"^(\d+)_".into()), ..request(&place.path("faces"), &output) })
+        .unwrap();
     for line in lines(&output.join(MANIFEST)) {
-        assert_eq!(line["group"].as_str().unwrap(), &line["source"].as_str().unwrap().split('/').next_back().unwrap()[..3]);
+        assert_eq!(
+            line["group"].as_str().unwrap(),
+            &line["source"].as_str().unwrap().split('/').next_back().unwrap()[..3]
+        );
     }
     let config = |root: PathBuf, augmented| mien::data::DataConfig {
         root,
@@ -385,8 +424,12 @@ fn the_trainer_keeps_copies_with_their_originals() {
     for summary in [with(None, output.clone()), with(Some(output.clone()), place.path("faces"))] {
         assert!(!summary.leakage, "{:?}", summary.warnings);
         let train: usize = summary.counts.of(mien::data::Split::Train).iter().sum();
-        let held: usize =
-            summary.counts.of(mien::data::Split::Valid).iter().chain(summary.counts.of(mien::data::Split::Test)).sum();
+        let held: usize = summary
+            .counts
+            .of(mien::data::Split::Valid)
+            .iter()
+            .chain(summary.counts.of(mien::data::Split::Test))
+            .sum();
         assert_eq!(train, 3 * (120 - held), "each original of train with its two copies; {held} held out");
         assert!(held > 10);
     }
@@ -408,7 +451,10 @@ fn folders_inside_of_each_other_and_taken_folders_are_refused() {
         fails(&[text(&faces), text(&place.path("link").join("new/out"))], &["lies inside of the source"]);
     }
     save(&place.path("taken"), "letter.txt", b"dear");
-    fails(&[text(&faces), text(&place.path("taken"))], &["the folder is not empty", "Nothing is overwritten"]);
+    fails(
+        &[text(&faces), text(&place.path("taken"))],
+        &["the folder is not empty", "Nothing is overwritten"],
+    );
     fails(&[text(&faces), text(&place.path("taken")), "--resume"], &["the folder is not empty"]);
     fails(&[text(&place.path("none")), text(&place.path("out"))], &["cannot read", "no such file"]);
     assert_eq!(tree(&place.path("taken")).len(), 1);
@@ -470,13 +516,17 @@ fn a_check_of_a_finished_output_tells_what_is_wrong_with_it() {
     // A copy is missing and cannot be made again.
     let manifest = fs::read_to_string(output.join(MANIFEST)).unwrap();
     let line = lines(&output.join(MANIFEST)).into_iter().find(|line| line["copy"] == 1).unwrap();
-    let (copy, source) = (output.join(line["output"].as_str().unwrap()), faces.join(line["source"].as_str().unwrap()));
+    let (copy, source) =
+        (output.join(line["output"].as_str().unwrap()), faces.join(line["source"].as_str().unwrap()));
     let (copy_bytes, source_bytes) = (fs::read(&copy).unwrap(), fs::read(&source).unwrap());
     fs::remove_file(&copy).unwrap();
     for other in [&png(9), &b"gone"[..]] {
         fs::write(&source, other).unwrap();
         let error = again().unwrap_err().to_string();
-        assert!(error.contains(line["source"].as_str().unwrap()) && error.contains("Bring it back"), "{error}");
+        assert!(
+            error.contains(line["source"].as_str().unwrap()) && error.contains("Bring it back"),
+            "{error}"
+        );
         assert!(!copy.exists());
     }
     fs::write(&source, &source_bytes).unwrap();
@@ -513,8 +563,10 @@ fn copies_of_files_with_wrong_endings_never_meet() {
     let output = place.path("out");
     let summary = make(&request(&place.path("faces"), &output)).unwrap();
     assert_eq!((summary.counts.originals, summary.counts.copies), (3, 6));
-    let mut names: Vec<String> =
-        lines(&output.join(MANIFEST)).iter().map(|line| line["output"].as_str().unwrap().to_owned()).collect();
+    let mut names: Vec<String> = lines(&output.join(MANIFEST))
+        .iter()
+        .map(|line| line["output"].as_str().unwrap().to_owned())
+        .collect();
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 9);
@@ -550,7 +602,8 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     save(&happy, &format!("{}.png", "n".repeat(251)), &png(4));
     save(&happy, "notes.txt", b"no image");
     save(&happy, ".hidden.png", &good);
-    let mut unusable = vec!["bomb.jpg", "bomb.png", "cut.jpg", "cut.png", "empty.png", "page.jpg", "zeros.jpg"];
+    let mut unusable =
+        vec!["bomb.jpg", "bomb.png", "cut.jpg", "cut.png", "empty.png", "page.jpg", "zeros.jpg"];
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;
@@ -572,15 +625,22 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     let said = String::from_utf8_lossy(&output_said.stdout).into_owned();
     assert_eq!(output_said.status.code(), Some(3), "{}", String::from_utf8_lossy(&output_said.stderr));
     assert!(said.contains(&format!("{} images could not be used", unusable.len())), "{said}");
-    assert!(said.contains("1 file in the class folders is no image") || said.contains("2 files in the class folders"), "{said}");
+    assert!(
+        said.contains("1 file in the class folders is no image")
+            || said.contains("2 files in the class folders"),
+        "{said}"
+    );
     #[cfg(unix)]
     assert!(said.contains("link back to a folder around it"), "{said}");
     let list = lines(&output.join(QUARANTINE));
-    let names: Vec<&str> = list.iter().map(|line| line["source"].as_str().unwrap().strip_prefix("happy/").unwrap()).collect();
+    let names: Vec<&str> =
+        list.iter().map(|line| line["source"].as_str().unwrap().strip_prefix("happy/").unwrap()).collect();
     let mut sorted = names.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, unusable);
-    let reason = |name: &str| list[names.iter().position(|n| *n == name).unwrap()]["problem"].as_str().unwrap().to_owned();
+    let reason = |name: &str| {
+        list[names.iter().position(|n| *n == name).unwrap()]["problem"].as_str().unwrap().to_owned()
+    };
     assert!(reason("cut.jpg").contains("truncated"), "{}", reason("cut.jpg"));
     assert!(reason("empty.png").contains("empty"));
     assert!(reason("bomb.png").contains("too large") && reason("bomb.jpg").contains("too large"));
@@ -588,10 +648,18 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     assert!(reason(&long).contains("too long"));
 
     let written = tree(&output);
-    for name in ["a_aug_1.jpg", "a_aug_1.png", "png-in-truth_jpg_aug_2.png", "jpeg-in-truth_png_aug_2.jpg", "good_aug_1.png"] {
+    for name in [
+        "a_aug_1.jpg",
+        "a_aug_1.png",
+        "png-in-truth_jpg_aug_2.png",
+        "jpeg-in-truth_png_aug_2.jpg",
+        "good_aug_1.png",
+    ] {
         assert!(written.contains_key(&format!("happy/{name}")), "{name}: {:?}", written.keys());
     }
-    assert!(!written.keys().any(|name| name.contains("hidden") || name.contains("loop") || name.contains("pipe")));
+    assert!(
+        !written.keys().any(|name| name.contains("hidden") || name.contains("loop") || name.contains("pipe"))
+    );
     let manifest = lines(&output.join(MANIFEST));
     let copies = manifest.iter().filter(|line| line["copy"] != 0).count();
     assert_eq!(copies, 2 * manifest.iter().filter(|line| line["copy"] == 0).count());
@@ -669,7 +737,8 @@ fn a_dry_run_writes_nothing_and_comes_close() {
     let estimate = said["copy_bytes"].as_f64().unwrap() + said["original_bytes"].as_f64().unwrap();
     let ratio = estimate / summary.counts.bytes as f64;
     assert!((0.95..1.05).contains(&ratio), "{ratio}");
-    // What the real run would refuse, it refuses; without an output it needs none, from inside of the source too.
+    // What the real run would refuse, it refuses; without an output it needs none, from inside of the source
+    // too.
     fails(&[text(&faces), text(&output), "--dry-run"], &["holds a finished augmentation"]);
     let inside = mien(&[".", "--dry-run", "--quiet"]).current_dir(&faces).output().unwrap();
     assert!(inside.status.success(), "{}", String::from_utf8_lossy(&inside.stderr));

@@ -1,4 +1,5 @@
-//! The program as users run it: real runs on drawn faces and on real photographs, killed and resumed, and every kind of bad input.
+//! The program as users run it: real runs on drawn faces and on real photographs, killed and resumed, and
+//! every kind of bad input.
 
 mod program;
 
@@ -71,7 +72,10 @@ fn json(path: &Path) -> Value {
 fn losses(run: &Path) -> Vec<(u64, f64)> {
     let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    events.filter(|event| event["event"] == "step").map(|e| (e["step"].as_u64().unwrap(), e["loss"].as_f64().unwrap())).collect()
+    events
+        .filter(|event| event["event"] == "step")
+        .map(|e| (e["step"].as_u64().unwrap(), e["loss"].as_f64().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -79,7 +83,10 @@ fn a_run_trains_evaluates_predicts_and_tells_what_it_is() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     let said = ok(&train(&faces, &run, &[]));
-    assert!(said.contains("vgg16_bn_cbam") && said.contains("macro F1") && said.contains("epoch   train loss"), "{said}");
+    assert!(
+        said.contains("vgg16_bn_cbam") && said.contains("macro F1") && said.contains("epoch   train loss"),
+        "{said}"
+    );
     assert!(!said.contains('\u{1b}'), "no bars or colours where the output is no terminal");
     for file in [
         "config.toml",
@@ -103,7 +110,8 @@ fn a_run_trains_evaluates_predicts_and_tells_what_it_is() {
     assert_eq!(metrics["n"], 7);
     assert_eq!(metrics["confusion"].as_array().unwrap().len(), 7);
 
-    // Evaluating the best model again gives the same numbers; a checkpoint is a model, too; two make an ensemble.
+    // Evaluating the best model again gives the same numbers; a checkpoint is a model, too; two make an
+    // ensemble.
     let again: Value = serde_json::from_str(&ok(&["eval", &run, "--json"])).unwrap();
     assert_eq!(&again["metrics"], metrics);
     let checkpoint = format!("{run}/checkpoints/epoch-001.safetensors");
@@ -125,14 +133,17 @@ fn a_run_trains_evaluates_predicts_and_tells_what_it_is() {
     assert_eq!(said.lines().count(), 7);
     for line in said.lines() {
         let value: Value = serde_json::from_str(line).unwrap();
-        let top: Vec<f64> = value["top"].as_array().unwrap().iter().map(|top| top["probability"].as_f64().unwrap()).collect();
+        let top: Vec<f64> =
+            value["top"].as_array().unwrap().iter().map(|top| top["probability"].as_f64().unwrap()).collect();
         assert!(top.len() == 3 && top[0] >= top[1] && top[1] >= top[2] && top[0] <= 1.0);
     }
     assert_eq!(ok(&["predict", &run, &folder, "--top", "1"]).lines().count(), 1);
 
-    for (what, expected) in
-        [(run.as_str(), "fingerprint"), (&format!("{run}/best.safetensors"), "parameters"), (&faces, "leakage  none")]
-    {
+    for (what, expected) in [
+        (run.as_str(), "fingerprint"),
+        (&format!("{run}/best.safetensors"), "parameters"),
+        (&faces, "leakage  none"),
+    ] {
         let said = ok(&["info", what]);
         assert!(said.contains(expected), "{said}");
     }
@@ -151,7 +162,8 @@ fn a_run_that_was_killed_goes_on_with_the_same_losses() {
     ok(&train(&faces, &whole, &more));
 
     // Killed without warning in the middle of an epoch, after the first has been saved.
-    let mut child = mien(&train(&faces, &parts, &["--json", "--epochs", "4"])).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        mien(&train(&faces, &parts, &["--json", "--epochs", "4"])).stdout(Stdio::piped()).spawn().unwrap();
     let mut seen = 0;
     let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     for line in lines.map_while(Result::ok) {
@@ -173,8 +185,11 @@ fn a_run_that_was_killed_goes_on_with_the_same_losses() {
 fn ctrl_c_finishes_the_step_saves_and_says_how_to_go_on() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
-    let mut child =
-        mien(&train(&faces, &run, &["--json", "--epochs", "200"])).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "200"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"step\":9,")), "it trains");
     // SAFETY: kill only sends a signal to the child, which has not been waited for yet.
@@ -196,9 +211,11 @@ fn a_disk_without_room_is_named_and_leaves_the_last_checkpoint_whole() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     // A limit on the size of files stands in for a full disk: writing beyond it fails in the same place.
-    let arguments = train(&faces, &run, &["--quiet"]).iter().map(|a| format!("'{a}'")).collect::<Vec<_>>().join(" ");
+    let arguments =
+        train(&faces, &run, &["--quiet"]).iter().map(|a| format!("'{a}'")).collect::<Vec<_>>().join(" ");
     let limited = |blocks: &str, arguments: &str| {
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec '{}' {arguments}", env!("CARGO_BIN_EXE_mien"));
+        let script =
+            format!("trap '' XFSZ; ulimit -f {blocks}; exec '{}' {arguments}", env!("CARGO_BIN_EXE_mien"));
         Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap()
     };
     let none = limited("20", &arguments);
@@ -207,10 +224,16 @@ fn a_disk_without_room_is_named_and_leaves_the_last_checkpoint_whole() {
     assert!(error.contains("cannot write") && !error.contains("panicked"), "{error}");
     fs::remove_dir_all(place.path("run")).unwrap();
 
-    let mut child =
-        mien(&train(&faces, &run, &["--json", "--epochs", "50"])).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "50"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("last checkpoint")), "it has saved");
+    assert!(
+        lines.by_ref().map_while(Result::ok).any(|line| line.contains("last checkpoint")),
+        "it has saved"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
     let last = place.path("run/checkpoints/last.safetensors");
@@ -219,7 +242,8 @@ fn a_disk_without_room_is_named_and_leaves_the_last_checkpoint_whole() {
     assert!(!full.status.success());
     assert!(text(&full.stderr).contains("cannot write"), "{}", text(&full.stderr));
     assert_eq!(before, fs::read(&last).unwrap(), "the last checkpoint is whole");
-    let left: Vec<_> = fs::read_dir(place.path("run/checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(place.path("run/checkpoints")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("part")), "{left:?}");
 }
 
@@ -290,7 +314,10 @@ fn bad_settings_are_told_in_one_line() {
     check(&["--feature-extract"], &["there are no pretrained weights"]);
     check(&["--weights", "nowhere.safetensors"], &["nowhere.safetensors", "no such file"]);
     check(&["--recipe", "nowhere.toml"], &["nowhere.toml"]);
-    check(&["--learning-rate", "1e30", "--no-ema", "--model", "vgg16"], &["the loss is", "step 2", "--learning-rate"]);
+    check(
+        &["--learning-rate", "1e30", "--no-ema", "--model", "vgg16"],
+        &["the loss is", "step 2", "--learning-rate"],
+    );
     assert!(place.path("run").exists(), "a run that failed in training keeps its folder");
 
     // --check writes nothing.
@@ -329,7 +356,8 @@ fn bad_settings_are_told_in_one_line() {
     // A checkpoint of another model in the run's place.
     let mine = place.text("mine");
     ok(&train(&faces, &mine, &["--quiet", "--epochs", "1"]));
-    fs::copy(format!("{other}/checkpoints/last.safetensors"), format!("{mine}/checkpoints/last.safetensors")).unwrap();
+    fs::copy(format!("{other}/checkpoints/last.safetensors"), format!("{mine}/checkpoints/last.safetensors"))
+        .unwrap();
     fails(&["train", "--resume", &mine], &["do not fit the model"]);
     fails(&["train", "--resume", &faces], &["there is no config.toml"]);
 }
@@ -363,8 +391,17 @@ fn help_tells_every_command_and_flag() {
         assert!(help.contains(command), "{help}");
     }
     let help = ok(&["train", "--help"]);
-    for flag in ["--model", "--resume", "--check", "--set", "--no-ema", "--group-regex", "--precision", "--weights", "--workers"]
-    {
+    for flag in [
+        "--model",
+        "--resume",
+        "--check",
+        "--set",
+        "--no-ema",
+        "--group-regex",
+        "--precision",
+        "--weights",
+        "--workers",
+    ] {
         assert!(help.contains(flag), "{flag}: {help}");
     }
     assert!(!output(&["train"]).status.success());
@@ -412,7 +449,10 @@ fn an_ensemble_that_has_seen_the_test_images_is_stamped() {
     assert!(text(&both.stderr).contains("LEAKAGE: two was trained on"), "{}", text(&both.stderr));
     let said = text(&both.stdout);
     assert_eq!(said.lines().count(), 4, "two models, the vote and the mean: {said}");
-    assert!(said.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["leakage"] == true), "{said}");
+    assert!(
+        said.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["leakage"] == true),
+        "{said}"
+    );
     // The same folder as foreign data: most of it was trained on.
     let foreign = output(&["eval", &one, &faces, "--json", "--out", &place.text("foreign")]);
     assert!(text(&foreign.stderr).contains("LEAKAGE: one was trained on"), "{}", text(&foreign.stderr));
@@ -422,9 +462,13 @@ fn an_ensemble_that_has_seen_the_test_images_is_stamped() {
 fn two_programs_do_not_train_in_one_folder_and_a_lost_evaluation_is_made_up() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
-    let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "200"])).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        mien(&train(&faces, &run, &["--json", "--epochs", "200"])).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"event\":\"step\"")), "it trains");
+    assert!(
+        lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"event\":\"step\"")),
+        "it trains"
+    );
     fails(&["train", "--resume", &run], &["another mien is training in this folder"]);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -471,7 +515,10 @@ fn imagenet_weights_that_cannot_be_fetched_or_are_damaged_are_told_in_one_line()
     };
     let refused = |output: Output, part: &str| {
         let error = text(&output.stderr);
-        assert!(!output.status.success() && error.trim_end().lines().count() == 1 && error.contains(part), "{error}");
+        assert!(
+            !output.status.success() && error.trim_end().lines().count() == 1 && error.contains(part),
+            "{error}"
+        );
         assert!(!place.path("run").exists());
     };
     refused(try_it(), "found --width 0.0625");
@@ -505,7 +552,11 @@ fn a_model_is_exported_and_nothing_is_overwritten() {
     let predict = |model: &str| ok(&["predict", model, &format!("{faces}/test/happy"), "--json"]);
     assert_eq!(predict(&place.text("copy.safetensors")), predict(&format!("{run}/best.safetensors")));
     // What was exported for torch is a start for training.
-    ok(&train(&faces, &place.text("next"), &["--quiet", "--epochs", "1", "--weights", &format!("{run}/best.pth")]));
+    ok(&train(
+        &faces,
+        &place.text("next"),
+        &["--quiet", "--epochs", "1", "--weights", &format!("{run}/best.pth")],
+    ));
     fails(&["export", &faces, "--format", "onnx"], &["is neither a run nor a model"]);
     fails(&["predict", &format!("{run}/best.pth"), &faces], &[".pth"]);
 }
@@ -516,11 +567,19 @@ fn calibration_changes_probabilities_and_no_prediction() {
     let (faces, run) = (place.text("faces"), place.text("run"));
     ok(&["draw", &faces, "--per-class", "30", "--size", "32", "--quiet"]);
     // Learns slowly and evenly: some temperature suits it however the sums are rounded.
-    ok(&train(&faces, &run, &["--quiet", "--epochs", "6", "--width", "0.125", "--head", "fc", "--learning-rate", "0.005"]));
+    ok(&train(
+        &faces,
+        &run,
+        &["--quiet", "--epochs", "6", "--width", "0.125", "--head", "fc", "--learning-rate", "0.005"],
+    ));
     let predict = || -> Vec<(String, f64)> {
         let said = ok(&["predict", &run, &format!("{faces}/test/*/*.png"), "--json"]);
         let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.map(|line| (line["top"][0]["class"].to_string(), line["top"][0]["probability"].as_f64().unwrap())).collect()
+        lines
+            .map(|line| {
+                (line["top"][0]["class"].to_string(), line["top"][0]["probability"].as_f64().unwrap())
+            })
+            .collect()
     };
     let before = predict();
     let said: Value = serde_json::from_str(&ok(&["calibrate", &run, "--json"])).unwrap();
@@ -529,12 +588,14 @@ fn calibration_changes_probabilities_and_no_prediction() {
     assert!(said["valid"]["loss"][1].as_f64() <= said["valid"]["loss"][0].as_f64(), "{said}");
     let after = predict();
     assert!(before.iter().zip(&after).all(|(before, after)| before.0 == after.0), "no prediction changes");
-    let surer = |(before, after): (&(String, f64), &(String, f64))| (after.1 > before.1) == (temperature < 1.0);
+    let surer =
+        |(before, after): (&(String, f64), &(String, f64))| (after.1 > before.1) == (temperature < 1.0);
     assert!(before.iter().zip(&after).all(surer));
     assert_eq!(json(&place.path("run/eval/test.json"))["temperature"].as_f64(), Some(temperature));
     assert!(
-        (json(&place.path("run/eval/test.json"))["metrics"]["ece"].as_f64().unwrap() - said["test"]["ece"][1].as_f64().unwrap())
-            .abs()
+        (json(&place.path("run/eval/test.json"))["metrics"]["ece"].as_f64().unwrap()
+            - said["test"]["ece"][1].as_f64().unwrap())
+        .abs()
             < 1e-9
     );
     assert!(place.path("run/eval/calibration.json").is_file());

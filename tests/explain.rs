@@ -17,7 +17,9 @@ fn fails(arguments: &[&str], parts: &[&str]) {
     assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
     assert!(!error.contains("panicked"), "mien {}: {error}", arguments.join(" "));
     let last = error.trim_end().lines().next_back().unwrap_or_default();
-    parts.iter().for_each(|part| assert!(last.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" ")));
+    parts.iter().for_each(|part| {
+        assert!(last.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "))
+    });
 }
 
 /// Drawn faces and a run on them that ends with its page; made once, and only read.
@@ -44,7 +46,18 @@ static MADE: LazyLock<Made> = LazyLock::new(|| {
 
 fn train(faces: &str, run: &Path, more: &[&str]) {
     let run = run.display().to_string();
-    let quick = ["--model", "vgg16_bn_cbam", "--width", "0.0625", "--input-size", "64", "--batch-size", "16", "--epochs", "2"];
+    let quick = [
+        "--model",
+        "vgg16_bn_cbam",
+        "--width",
+        "0.0625",
+        "--input-size",
+        "64",
+        "--batch-size",
+        "16",
+        "--epochs",
+        "2",
+    ];
     let rest = ["--learning-rate", "0.02", "--device", "cpu", "--no-early-stopping", "--quiet"];
     ok(&[&["train", faces, "--out", &run], &quick[..], &rest[..], more].concat());
 }
@@ -55,7 +68,11 @@ fn copy_of_the_run() -> (TempDir, String) {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
             let target = to.join(entry.file_name());
-            if entry.path().is_dir() { copy(&entry.path(), &target) } else { assert!(fs::copy(entry.path(), target).is_ok()) }
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target)
+            } else {
+                assert!(fs::copy(entry.path(), target).is_ok())
+            }
         }
     }
     let temp = TempDir::new().unwrap();
@@ -80,8 +97,10 @@ fn files(value: &Value, found: &mut Vec<String>) {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -114,7 +133,10 @@ fn a_run_ends_with_its_page_and_everything_that_it_promises() {
     ];
     for figure in figures {
         for ending in ["svg", "png"] {
-            assert!(plots.contains(&format!("{figure}.{ending}")), "{figure}.{ending} is not among {plots:?}");
+            assert!(
+                plots.contains(&format!("{figure}.{ending}")),
+                "{figure}.{ending} is not among {plots:?}"
+            );
         }
     }
     assert!(names(&run.join("tables")).iter().all(|name| name.ends_with(".csv")));
@@ -125,7 +147,8 @@ fn a_run_ends_with_its_page_and_everything_that_it_promises() {
     let mut listed = Vec::new();
     files(&index, &mut listed);
     listed.sort();
-    let there: Vec<String> = names(&run.join("explain")).iter().map(|name| format!("explain/{name}")).collect();
+    let there: Vec<String> =
+        names(&run.join("explain")).iter().map(|name| format!("explain/{name}")).collect();
     let expected: Vec<String> = there.into_iter().filter(|name| name != "explain/explain.json").collect();
     listed.dedup();
     assert_eq!(listed, expected, "the index and the folder differ");
@@ -174,10 +197,15 @@ fn a_run_is_explained_with_every_method_and_the_methods_are_judged() {
     let (temp, run) = copy_of_the_run();
     let folder = temp.path().join("run/explain");
     fs::write(folder.join("old.png"), "left by an earlier version").unwrap();
-    let said = ok(&["explain", &run, "--method", "all", "--judge", "2", "--grid", "2", "--means", "1", "--smooth"]);
+    let said =
+        ok(&["explain", &run, "--method", "all", "--judge", "2", "--grid", "2", "--means", "1", "--smooth"]);
     assert!(said.contains("random"), "{said}");
     assert!(!folder.join("old.png").exists(), "the old explanations are still there");
-    assert!(names(temp.path().join("run").as_path()).iter().all(|name| !name.contains(".part") && !name.contains(".old")));
+    assert!(
+        names(temp.path().join("run").as_path())
+            .iter()
+            .all(|name| !name.contains(".part") && !name.contains(".old"))
+    );
     let index = json(&folder.join("explain.json"));
     let methods = index["methods"].as_array().unwrap();
     assert_eq!(methods.len(), 6);
@@ -185,7 +213,8 @@ fn a_run_is_explained_with_every_method_and_the_methods_are_judged() {
     for map in index["maps"].as_array().unwrap() {
         assert_eq!(map["overlays"].as_object().unwrap().len(), 6);
         assert!(map["attention"].is_string(), "CBAM's attention is missing");
-        let bytes = fs::read(temp.path().join("run").join(map["raw"]["score_cam"].as_str().unwrap())).unwrap();
+        let bytes =
+            fs::read(temp.path().join("run").join(map["raw"]["score_cam"].as_str().unwrap())).unwrap();
         // 64 / 32 = 2 places a side.
         assert!(text(&bytes[..80]).contains("'shape': (2, 2,)"), "{}", text(&bytes[..80]));
         assert_eq!(bytes.len(), 128 + 16);
@@ -203,7 +232,8 @@ fn a_run_is_explained_with_every_method_and_the_methods_are_judged() {
     }
     // The same seed gives the same numbers.
     let once_more: Value = serde_json::from_str(&ok(&[
-        "explain", &run, "--method", "all", "--judge", "2", "--grid", "2", "--means", "1", "--smooth", "--json",
+        "explain", &run, "--method", "all", "--judge", "2", "--grid", "2", "--means", "1", "--smooth",
+        "--json",
     ]))
     .unwrap();
     assert_eq!(once_more, index);
@@ -218,10 +248,22 @@ fn images_are_explained_and_bad_ones_named() {
     fs::create_dir(temp.path().join("in")).unwrap();
     fs::copy(&faces[0], temp.path().join("in/a photo.png")).unwrap();
     fs::write(temp.path().join("in/broken.jpg"), b"no image").unwrap();
-    let found =
-        output(&["explain", &run, &place("in"), "--out", &place("maps"), "--class", "HAPPY", "--method", "layer-cam,grad-cam++"]);
+    let found = output(&[
+        "explain",
+        &run,
+        &place("in"),
+        "--out",
+        &place("maps"),
+        "--class",
+        "HAPPY",
+        "--method",
+        "layer-cam,grad-cam++",
+    ]);
     let error = text(&found.stderr);
-    assert!(!found.status.success() && error.contains("broken.jpg") && error.contains("1 of the images"), "{error}");
+    assert!(
+        !found.status.success() && error.contains("broken.jpg") && error.contains("1 of the images"),
+        "{error}"
+    );
     let index = json(&temp.path().join("maps/explain.json"));
     assert_eq!(index["maps"].as_array().unwrap().len(), 1);
     assert_eq!(index["maps"][0]["class"], "happy");
@@ -230,7 +272,10 @@ fn images_are_explained_and_bad_ones_named() {
 
     let image = faces[0].display().to_string();
     fails(&["explain", &run, &image, "--out", &place("maps")], &["maps", "is there already"]);
-    fails(&["explain", &run, &image, "--class", "bored", "--out", &place("x")], &["--class", "bored", "happy"]);
+    fails(
+        &["explain", &run, &image, "--class", "bored", "--out", &place("x")],
+        &["--class", "bored", "happy"],
+    );
     fails(&["explain", &run, &image, "--method", "cam", "--out", &place("x")], &["--method", "score-cam"]);
     fails(&["explain", &run, &image, "--judge", "3", "--out", &place("x")], &["no labels"]);
     fails(&["explain", &run, &place("in/broken.jpg"), "--out", &place("x")], &["nothing to explain"]);

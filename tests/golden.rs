@@ -1,8 +1,8 @@
 //! Models, losses, optimizers, averages, schedules and start weights against PyTorch and torchvision.
 //!
-//! `scripts/golden.py` has written the fixtures; its header says how. Weights and images are computed from names by the same formula
-//! here and there. PyTorch's numbers are of f64; ours are f32, and so each tolerance is above the error of PyTorch's own f32, which
-//! stands in the fixtures as `torch_f32`.
+//! `scripts/golden.py` has written the fixtures; its header says how. Weights and images are computed from
+//! names by the same formula here and there. PyTorch's numbers are of f64; ours are f32, and so each
+//! tolerance is above the error of PyTorch's own f32, which stands in the fixtures as `torch_f32`.
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -38,9 +38,12 @@ const BATCH: usize = 4;
 
 // Numbers from names
 
-/// f64 in [-1, 1): FNV-1a of the name, plus the index times an odd number, through the finaliser of splitmix64; its top 53 bits.
+/// f64 in [-1, 1): FNV-1a of the name, plus the index times an odd number, through the finaliser of
+/// splitmix64; its top 53 bits.
 fn uniform(name: &str, count: usize) -> Vec<f64> {
-    let key = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |key, byte| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let key = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |key, byte| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let number = |index: u64| {
         let mut z = key.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -70,7 +73,10 @@ fn pixels_of(name: &str, batch: usize, size: usize) -> Vec<f32> {
 }
 
 fn labels(name: &str, batch: usize) -> Vec<usize> {
-    uniform(&format!("{name}.labels"), batch).into_iter().map(|u| ((u + 1.0) / 2.0 * CLASSES as f64) as usize).collect()
+    uniform(&format!("{name}.labels"), batch)
+        .into_iter()
+        .map(|u| ((u + 1.0) / 2.0 * CLASSES as f64) as usize)
+        .collect()
 }
 
 fn checksum(values: &[f32]) -> String {
@@ -90,14 +96,16 @@ fn filled(specs: &[Spec], gain: f64, device: &Device) -> Params {
 
 type Sketches = BTreeMap<String, Vec<f64>>;
 
-/// Below this share of the largest norm of its kin a tensor counts as 0 but for rounding; weights' moves have their own.
+/// Below this share of the largest norm of its kin a tensor counts as 0 but for rounding; weights' moves have
+/// their own.
 const ZERO_GRADIENT: f64 = 1e-6;
 const ZERO_MOVE: f64 = 1e-3;
 
 /// Norm, projection on the formula's numbers of this name, samples at equal distances.
 fn sketch(name: &str, values: &[f64], samples: usize) -> Vec<f64> {
     let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let projection = values.iter().zip(uniform(&format!("probe.{name}"), values.len())).map(|(v, u)| v * u).sum();
+    let projection =
+        values.iter().zip(uniform(&format!("probe.{name}"), values.len())).map(|(v, u)| v * u).sum();
     let place = |i: usize| values[i * (values.len() - 1) / (samples - 1).max(1)];
     [norm, projection].into_iter().chain((0..samples).map(place)).collect()
 }
@@ -118,7 +126,8 @@ fn sketch_difference(found: &[f64], expected: &[f64], largest: f64, zero: f64) -
 fn sketches_differences(found: &Sketches, expected: &Sketches, zero: f64) -> Vec<(f64, String)> {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     let largest = worst(expected.values().map(|value| value[0]));
-    let differences = expected.iter().map(|(name, e)| (sketch_difference(&found[name], e, largest, zero), name.clone()));
+    let differences =
+        expected.iter().map(|(name, e)| (sketch_difference(&found[name], e, largest, zero), name.clone()));
     let mut differences: Vec<_> = differences.collect();
     differences.sort_by(|a, b| a.0.total_cmp(&b.0));
     differences
@@ -134,7 +143,8 @@ fn usual_difference(differences: &[(f64, String)]) -> f64 {
     let kind = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let kinds: std::collections::BTreeSet<_> = differences.iter().map(|(_, name)| kind(name)).collect();
     worst(kinds.into_iter().map(|one| {
-        let of_kind: Vec<f64> = differences.iter().filter(|(_, name)| kind(name) == one).map(|(error, _)| *error).collect();
+        let of_kind: Vec<f64> =
+            differences.iter().filter(|(_, name)| kind(name) == one).map(|(error, _)| *error).collect();
         of_kind[of_kind.len() * 3 / 4]
     }))
 }
@@ -154,7 +164,10 @@ fn worst(values: impl Iterator<Item = f64>) -> f64 {
 /// Notes what was measured, and fails above the tolerance.
 fn check(what: &str, measured: f64, tolerance: f64) {
     println!("{what}: {measured:.1e} (tolerance {tolerance:.0e})");
-    assert!(measured <= tolerance, "{what}: the difference from PyTorch is {measured:.2e}; tolerance {tolerance:.0e}");
+    assert!(
+        measured <= tolerance,
+        "{what}: the difference from PyTorch is {measured:.2e}; tolerance {tolerance:.0e}"
+    );
 }
 
 fn check_sketches(what: &str, found: &Sketches, expected: &Sketches, zero: f64, tolerance: f64) {
@@ -236,7 +249,8 @@ fn compute_every_model(compute: ComputeType) {
         let pass = Pass::eval(&params).with_compute(compute);
         let features = model.features(images(pixels.clone(), case.size, &device), &pass);
         let logits = host_values(model.head(features.clone(), &pass)).unwrap();
-        let features = Sketches::from([("features".into(), sketch_of("features", &host_values(features).unwrap(), 8))]);
+        let features =
+            Sketches::from([("features".into(), sketch_of("features", &host_values(features).unwrap(), 8))]);
         // Without fused multiply-add (SSE2) 1.1e-5 is reached here, and 1.6e-5 by the loss.
         check_sketches(&what("features"), &features, &expected.eval_features, ZERO_GRADIENT, 2e-5);
         check(&what("logits, evaluation"), difference(&f64s(&logits), &expected.eval_logits), 1e-5);
@@ -246,9 +260,18 @@ fn compute_every_model(compute: ComputeType) {
         let pass = Pass::train(&params, 0, 0).with_compute(compute);
         let logits = model.logits(images(pixels, case.size, &device), &pass);
         let running = pass.into_updates();
-        let loss = LossWeights::new(&labels("images", BATCH), CLASSES, 0.0, None, None).loss(logits.clone(), &device);
-        check(&what("logits, training"), difference(&f64s(&host_values(logits).unwrap()), &expected.train_logits), 1e-4);
-        check(&what("loss"), difference(&[f64::from(loss.clone().into_scalar::<f32>())], &expected.loss), 5e-5);
+        let loss = LossWeights::new(&labels("images", BATCH), CLASSES, 0.0, None, None)
+            .loss(logits.clone(), &device);
+        check(
+            &what("logits, training"),
+            difference(&f64s(&host_values(logits).unwrap()), &expected.train_logits),
+            1e-4,
+        );
+        check(
+            &what("loss"),
+            difference(&[f64::from(loss.clone().into_scalar::<f32>())], &expected.loss),
+            5e-5,
+        );
 
         let mut gradients = loss.backward();
         let trained = params.iter().filter(|param| param.is_trained());
@@ -275,7 +298,8 @@ fn compute_every_model(compute: ComputeType) {
     }
 }
 
-/// Places in the table in the order of torch's state dict: a VGG's attention comes last, a ResNet's entries as declared.
+/// Places in the table in the order of torch's state dict: a VGG's attention comes last, a ResNet's entries
+/// as declared.
 fn torch_order(params: &Params) -> Vec<usize> {
     let key = |name: &str| (name.starts_with("cbam"), name.to_owned());
     let names: Vec<_> = params.iter().map(|param| param.name.clone()).collect();
@@ -304,7 +328,8 @@ fn layers<T: DeserializeOwned>(place: usize) -> T {
 }
 
 fn probe(name: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
-    let values: Vec<f32> = uniform(&format!("weight.{name}"), shape.iter().product()).into_iter().map(|u| u as f32).collect();
+    let values: Vec<f32> =
+        uniform(&format!("weight.{name}"), shape.iter().product()).into_iter().map(|u| u as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
@@ -321,8 +346,16 @@ fn attention_is_the_papers() {
 
     let channel = block.channel_attention(x.clone(), &pass);
     let spatial = block.spatial_attention(x.clone() * channel.clone(), &pass);
-    check("channel attention", difference(&f64s(&host_values(channel).unwrap()), &expected.channel_map), 1e-6);
-    check("spatial attention", difference(&f64s(&host_values(spatial).unwrap()), &expected.spatial_map), 1e-6);
+    check(
+        "channel attention",
+        difference(&f64s(&host_values(channel).unwrap()), &expected.channel_map),
+        1e-6,
+    );
+    check(
+        "spatial attention",
+        difference(&f64s(&host_values(spatial).unwrap()), &expected.spatial_map),
+        1e-6,
+    );
     let output = block.forward(x.clone(), &pass);
     let mut gradients = (output.clone() * probe("output", [2, 32, 9, 9], &device)).sum().backward();
     let output = Sketches::from([("output".into(), sketch_of("output", &host_values(output).unwrap(), 16))]);
@@ -346,9 +379,13 @@ fn pools_are_torchs() {
         let expected: Sketches = serde_json::from_value(expected).unwrap();
         let (kind, side) = name.split_once('.').unwrap();
         let side: usize = side.parse().unwrap();
-        let values = uniform(&format!("pool.{side}"), 6 * side * side).into_iter().map(|u| u as f32 - 1.0).collect::<Vec<_>>();
+        let values = uniform(&format!("pool.{side}"), 6 * side * side)
+            .into_iter()
+            .map(|u| u as f32 - 1.0)
+            .collect::<Vec<_>>();
         for compute in [ComputeType::F32, ComputeType::EngineF32] {
-            let x = Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 3, side, side]), &device).require_grad();
+            let x = Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 3, side, side]), &device)
+                .require_grad();
             let y = match kind {
                 "adaptive" => adaptive_avg_pool2d(x.clone(), 7),
                 "max" => max_pool2d(x.clone(), 3, 2, 1, &Pass::eval(&params).with_compute(compute)),
@@ -357,7 +394,10 @@ fn pools_are_torchs() {
             let mut gradients = (y.clone() * probe(&name, y.dims(), &device)).sum().backward();
             let found = Sketches::from([
                 ("output".into(), sketch_of("output", &host_values(y).unwrap(), 8)),
-                ("input".into(), sketch_of("input", &host_values(x.grad_remove(&mut gradients).unwrap()).unwrap(), 8)),
+                (
+                    "input".into(),
+                    sketch_of("input", &host_values(x.grad_remove(&mut gradients).unwrap()).unwrap(), 8),
+                ),
             ]);
             check_sketches(&format!("{name} {compute}"), &found, &expected, ZERO_GRADIENT, 1e-6);
         }
@@ -394,9 +434,12 @@ fn losses_are_torchs_cross_entropy() {
     for case in cases {
         let mixed = case.lambda.map(|lambda| Mixed { lambda, partner: partner.clone() });
         let weights = case.weighted.then_some(class_weights.as_slice());
-        let logits = Tensor::<2>::from_data(TensorData::new(values.clone(), [6, CLASSES]), &device).require_grad();
-        let loss = LossWeights::new(&targets, CLASSES, case.smoothing, weights, mixed.as_ref()).loss(logits.clone(), &device);
-        let what = format!("smoothing {}, weighted {}, lambda {:?}", case.smoothing, case.weighted, case.lambda);
+        let logits =
+            Tensor::<2>::from_data(TensorData::new(values.clone(), [6, CLASSES]), &device).require_grad();
+        let loss = LossWeights::new(&targets, CLASSES, case.smoothing, weights, mixed.as_ref())
+            .loss(logits.clone(), &device);
+        let what =
+            format!("smoothing {}, weighted {}, lambda {:?}", case.smoothing, case.weighted, case.lambda);
         check(&what, difference(&[f64::from(loss.clone().into_scalar::<f32>())], &[case.loss]), 1e-6);
         let gradient = host_values(logits.grad_remove(&mut loss.backward()).unwrap()).unwrap();
         let (found, norm) = (sketch_of("logits", &gradient, 8), case.gradient[0]);
@@ -439,7 +482,12 @@ fn mixing_is_torchvisions() {
         } else {
             let area = cut(size, case.lambda, case.x, case.y);
             let [left, top, right, bottom] = case.r#box;
-            assert_eq!([area.left, area.top, area.right, area.bottom], [left, top, right, bottom], "lambda {}", case.lambda);
+            assert_eq!(
+                [area.left, area.top, area.right, area.bottom],
+                [left, top, right, bottom],
+                "lambda {}",
+                case.lambda
+            );
             check("lambda of the box", (f64::from(area.lambda) - case.adjusted).abs(), 1e-7);
             cutmix(&mut pixels, size, &area, &partner);
         }
@@ -508,7 +556,8 @@ struct Stepped {
     averages: Sketches,
 }
 
-/// A small data set that the loop can ask for its classes and its number of train images; no image of it is used.
+/// A small data set that the loop can ask for its classes and its number of train images; no image of it is
+/// used.
 static DATA: LazyLock<(Arc<Dataset>, Arc<ImageStore>)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let drawn = DrawConfig { per_class: 10, size: 32, seed: 5, style: Style::Photo };
@@ -578,8 +627,11 @@ fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: boo
         wanted
             .map(|param| {
                 let now = host_values(param.value.clone()).unwrap();
-                let change: Vec<f64> =
-                    now.iter().zip(&start[&param.name]).map(|(now, then)| f64::from(*now) - f64::from(*then)).collect();
+                let change: Vec<f64> = now
+                    .iter()
+                    .zip(&start[&param.name])
+                    .map(|(now, then)| f64::from(*now) - f64::from(*then))
+                    .collect();
                 (param.name.clone(), sketch(&param.name, &change, 0))
             })
             .collect()
@@ -607,9 +659,10 @@ fn batch(size: usize, rule: &StepRule, step: usize, turn: usize, count: usize) -
 
 /// Where a step case's numbers differ most, by kind, with the tolerance of that kind.
 ///
-/// Ten steps carry rounding errors on: PyTorch's own f32 tells how far. The fixtures are such that PyTorch's f32 and the engine's stay
-/// on the side of f64 at every ReLU and maximum, which no other order of sums can promise: in these small networks a single value on
-/// the other side moves a gradient by thousandths and one small tensor by a tenth. So the fast kernels are held by three of four tensors of each kind.
+/// Ten steps carry rounding errors on: PyTorch's own f32 tells how far. The fixtures are such that PyTorch's
+/// f32 and the engine's stay on the side of f64 at every ReLU and maximum, which no other order of sums can
+/// promise: in these small networks a single value on the other side moves a gradient by thousandths and one
+/// small tensor by a tenth. So the fast kernels are held by three of four tensors of each kind.
 fn compare(found: &Stepped, expected: &Steps, fast_conv: bool) -> Vec<(&'static str, f64, f64)> {
     let of_losses = if fast_conv { 5e-3 } else { 1e-4 };
     let mut parts = vec![
@@ -726,7 +779,8 @@ struct Initial {
 fn fits(init: Init, (count, least, largest, rms): (f64, f64, f64, f64)) -> Result<(), String> {
     let close = |what: &str, found: f64, expected: f64, allowed: f64| {
         let ok = (found - expected).abs() <= allowed;
-        ok.then_some(()).ok_or_else(|| format!("{what} {found}; expected {expected} ± {allowed:.1e} of {init:?}"))
+        ok.then_some(())
+            .ok_or_else(|| format!("{what} {found}; expected {expected} ± {allowed:.1e} of {init:?}"))
     };
     match init {
         Init::Constant(value) => {
@@ -762,13 +816,15 @@ fn start_weights_have_torchs_distributions() {
     let mut compared = 0;
     for Initial { model: name, scratch, on_pretrained } in fixture::<Vec<Initial>>("initial.json") {
         let model = Model::new(&ModelConfig { name, ..ModelConfig::default() }, CLASSES, 256).unwrap();
-        let specs: BTreeMap<&str, &Spec> = model.specs().iter().map(|spec| (spec.name.as_str(), spec)).collect();
+        let specs: BTreeMap<&str, &Spec> =
+            model.specs().iter().map(|spec| (spec.name.as_str(), spec)).collect();
         for (table, expected) in [("scratch", scratch), ("on pretrained", on_pretrained)] {
             for (tensor, statistics) in expected {
                 let spec = specs[tensor.as_str()];
                 assert_eq!(spec.shape.iter().product::<usize>() as f64, statistics.0, "{name} {tensor}");
                 let init = if table == "scratch" { spec.init } else { spec.init_on_pretrained };
-                fits(init, statistics).unwrap_or_else(|why| panic!("{name}, {table}, {tensor}: torch's {why}"));
+                fits(init, statistics)
+                    .unwrap_or_else(|why| panic!("{name}, {table}, {tensor}: torch's {why}"));
                 compared += 1;
             }
         }
@@ -793,11 +849,16 @@ fn drawn_start_weights_have_the_declared_distributions() {
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let init = if on_pretrained { spec.init_on_pretrained } else { spec.init };
-            fits(init, (count, least, largest, rms)).unwrap_or_else(|why| panic!("{name}, {}: {why}", spec.name));
+            fits(init, (count, least, largest, rms))
+                .unwrap_or_else(|why| panic!("{name}, {}: {why}", spec.name));
             // A mean away from 0 hides in the mean square.
             let mean = values.iter().sum::<f64>() / count;
             let is_weight = spec.kind == Kind::Weight && !matches!(init, Init::Constant(_));
-            assert!(!is_weight || mean.abs() < 6.0 * rms / count.sqrt(), "{name}, {}: mean {mean}", spec.name);
+            assert!(
+                !is_weight || mean.abs() < 6.0 * rms / count.sqrt(),
+                "{name}, {}: mean {mean}",
+                spec.name
+            );
         }
     }
 }
@@ -828,12 +889,20 @@ fn class_activation_maps_are_their_papers() {
         for (method, values) in &expected.maps {
             let maps = explainer.maps(*method, &pixels, &expected.classes).unwrap();
             let found: Vec<f32> = maps.iter().flat_map(|map| map.values.clone()).collect();
-            check(&format!("{} {:?}: {method}", case.model, case.head), difference(&f64s(&found), values), 5e-5);
+            check(
+                &format!("{} {:?}: {method}", case.model, case.head),
+                difference(&f64s(&found), values),
+                5e-5,
+            );
         }
         let blocks = explainer.attention(&pixels).unwrap();
         let all = |maps: &[Map]| maps.iter().flat_map(|map| f64s(&map.values)).collect::<Vec<_>>();
-        let means = blocks.iter().map(|maps| all(maps)).map(|values| values.iter().sum::<f64>() / values.len() as f64);
-        let found: Vec<f64> = blocks.last().map(|maps| all(maps)).unwrap_or_default().into_iter().chain(means).collect();
+        let means = blocks
+            .iter()
+            .map(|maps| all(maps))
+            .map(|values| values.iter().sum::<f64>() / values.len() as f64);
+        let found: Vec<f64> =
+            blocks.last().map(|maps| all(maps)).unwrap_or_default().into_iter().chain(means).collect();
         if !found.is_empty() || !expected.attention.is_empty() {
             check(&format!("{}: attention", case.model), difference(&found, &expected.attention), 1e-5);
         }
@@ -853,12 +922,17 @@ fn smoothing_makes_maps_that_mirror_with_the_image() {
     let model = case.build();
     let params = filled(model.specs(), case.gain, &device);
     let pixels = pixels_of("explained", 1, case.size);
-    let mirrored: Vec<f32> = pixels.chunks_exact(case.size).flat_map(|row| row.iter().rev().copied()).collect();
+    let mirrored: Vec<f32> =
+        pixels.chunks_exact(case.size).flat_map(|row| row.iter().rev().copied()).collect();
     let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 4);
-    let maps = [&pixels, &mirrored].map(|pixels| explainer.smooth_maps(Method::LayerCam, pixels, &[3]).unwrap().remove(0));
+    let maps = [&pixels, &mirrored]
+        .map(|pixels| explainer.smooth_maps(Method::LayerCam, pixels, &[3]).unwrap().remove(0));
     for (row, other) in maps[0].values.chunks_exact(3).zip(maps[1].values.chunks_exact(3)) {
         let back: Vec<f32> = other.iter().rev().copied().collect();
-        assert!(row.iter().zip(&back).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs().max(1e-3)), "{row:?} {back:?}");
+        assert!(
+            row.iter().zip(&back).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs().max(1e-3)),
+            "{row:?} {back:?}"
+        );
     }
     let plain = explainer.maps(Method::LayerCam, &pixels, &[3]).unwrap().remove(0);
     assert_ne!(plain, maps[0]);

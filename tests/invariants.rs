@@ -28,7 +28,9 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 /// Every line of `folder`, but for comments and the excepted files, that holds one of `words`.
 fn uses(folder: &str, words: &[&str], except: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    for (path, code) in sources(folder).into_iter().filter(|(path, _)| !except.iter().any(|e| path.starts_with(e))) {
+    for (path, code) in
+        sources(folder).into_iter().filter(|(path, _)| !except.iter().any(|e| path.starts_with(e)))
+    {
         for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
             if words.iter().any(|word| line.contains(word)) {
                 found.push(format!("{path}: {}", line.trim()));

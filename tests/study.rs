@@ -1,5 +1,5 @@
-//! Audits and studies as users run them: duplicates that were planted are found, a clean list trains, a study compares on one fixed test set
-//! and goes on where it was stopped.
+//! Audits and studies as users run them: duplicates that were planted are found, a clean list trains, a study
+//! compares on one fixed test set and goes on where it was stopped.
 
 mod program;
 
@@ -26,7 +26,19 @@ impl Place {
     }
 
     fn draw(&self, name: &str, per_class: &str, style: &str, seed: &str) -> String {
-        ok(&["draw", &self.text(name), "--per-class", per_class, "--size", "32", "--style", style, "--seed", seed, "--quiet"]);
+        ok(&[
+            "draw",
+            &self.text(name),
+            "--per-class",
+            per_class,
+            "--size",
+            "32",
+            "--style",
+            style,
+            "--seed",
+            seed,
+            "--quiet",
+        ]);
         self.text(name)
     }
 }
@@ -59,7 +71,8 @@ fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
     assert_eq!(found.status.code(), Some(3), "{said}{}", text(&found.stderr));
     assert!(said.contains("ERROR") && said.contains("1 duplicate") | said.contains("two labels"), "{said}");
     let report = json(&place.path("audit/audit.json"));
-    let topics: Vec<&str> = report["findings"].as_array().unwrap().iter().map(|f| f["topic"].as_str().unwrap()).collect();
+    let topics: Vec<&str> =
+        report["findings"].as_array().unwrap().iter().map(|f| f["topic"].as_str().unwrap()).collect();
     for topic in ["exact_across_splits", "two_labels", "unreadable"] {
         assert!(topics.contains(&topic), "{topic} is not among {topics:?}");
     }
@@ -71,19 +84,42 @@ fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
 
     // Training refuses the data as they are, and takes the list.
     let run = place.text("run");
-    let quick =
-        ["--model", "vgg16_bn", "--width", "0.0625", "--head", "gap", "--input-size", "32", "--batch-size", "8", "--epochs", "1"];
+    let quick = [
+        "--model",
+        "vgg16_bn",
+        "--width",
+        "0.0625",
+        "--head",
+        "gap",
+        "--input-size",
+        "32",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "1",
+    ];
     let rest = ["--device", "cpu", "--no-report", "--quiet", "--max-unreadable", "0.1"];
     let train = |data: &str, run: &str| {
-        [&["train", data, "--out", run][..], &quick, &rest].concat().iter().map(ToString::to_string).collect::<Vec<_>>()
+        [&["train", data, "--out", run][..], &quick, &rest]
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
     };
     let refused = train(&faces, &run);
-    fails(&refused.iter().map(String::as_str).collect::<Vec<_>>(), &["1 group crosses splits", "other-name.png"]);
+    fails(
+        &refused.iter().map(String::as_str).collect::<Vec<_>>(),
+        &["1 group crosses splits", "other-name.png"],
+    );
     let taken = train(&list, &run);
     ok(&taken.iter().map(String::as_str).collect::<Vec<_>>());
     // The list itself has nothing that makes numbers wrong.
     let again: Value = serde_json::from_slice(&output(&["audit", &list, "--json"]).stdout).unwrap();
-    assert!(again["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"), "{}", again["findings"]);
+    assert!(
+        again["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"),
+        "{}",
+        again["findings"]
+    );
 
     fails(&["audit", &faces, "--write-list", &list], &["clean.csv", "is there already"]);
     fails(&["audit", &place.text("nowhere")], &["nowhere", "no such file or folder"]);
@@ -123,7 +159,8 @@ fn a_study_compares_on_one_test_set_and_goes_on_where_it_was_stopped() {
 
     // All runs have the same test images, and a larger dose is the real training set with so many more.
     let tested = |run: &str| -> Vec<String> {
-        let table = fs::read_to_string(place.path(&format!("out/runs/{run}/eval/test_predictions.csv"))).unwrap();
+        let table =
+            fs::read_to_string(place.path(&format!("out/runs/{run}/eval/test_predictions.csv"))).unwrap();
         table.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect()
     };
     let real = tested("real-s1");
@@ -143,9 +180,15 @@ fn a_study_compares_on_one_test_set_and_goes_on_where_it_was_stopped() {
     fs::remove_dir_all(place.path("out/runs/augmented-s2")).unwrap();
     ok(&["study", &plan, "--out", &out, "--device", "cpu", "--quiet"]);
     assert_eq!(fs::read(place.path("out/runs/augmented-s2/eval/test.json")).unwrap(), metrics);
-    assert_eq!(fs::metadata(place.path("out/runs/real-s2/best.safetensors")).unwrap().modified().unwrap(), before);
+    assert_eq!(
+        fs::metadata(place.path("out/runs/real-s2/best.safetensors")).unwrap().modified().unwrap(),
+        before
+    );
     // All but the seconds.
-    assert!(json(&place.path("out/study.json"))["comparisons"] == results["comparisons"], "the comparisons differ");
+    assert!(
+        json(&place.path("out/study.json"))["comparisons"] == results["comparisons"],
+        "the comparisons differ"
+    );
 
     // Another plan does not take the folder.
     let changed = fs::read_to_string(&plan).unwrap().replace("seeds = [1, 2]", "seeds = [1, 3]");

@@ -1,5 +1,6 @@
-//! Training tests on drawn faces: a batch can be overfitted, the same seed gives the same losses, an interrupted and resumed run is the
-//! uninterrupted one, workers change nothing, frozen weights stay, and a bad loss is named.
+//! Training tests on drawn faces: a batch can be overfitted, the same seed gives the same losses, an
+//! interrupted and resumed run is the uninterrupted one, workers change nothing, frozen weights stay, and a
+//! bad loss is named.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,8 @@ fn faces(folder: &Path) -> PathBuf {
 
 fn config(faces: &Path, changes: &[&str]) -> RunConfig {
     let root = format!("data.root='{}'", faces.display());
-    let changes: Vec<Override> = [root.as_str()].iter().chain(changes).map(|text| Override::parse(text).unwrap()).collect();
+    let changes: Vec<Override> =
+        [root.as_str()].iter().chain(changes).map(|text| Override::parse(text).unwrap()).collect();
     RunConfig::compose_text(Some(("quick", QUICK)), &changes).unwrap()
 }
 
@@ -72,10 +74,14 @@ fn train(config: RunConfig, folder: &Path) -> Result<Outcome> {
 /// Every number of every step and epoch that is not a time.
 fn numbers(folder: &Path) -> Vec<String> {
     let of = |event: Event| match event {
-        Event::Step(s) => {
-            Some(format!("step {} {} {:?} {:?} {:?} {:?}", s.step, s.batch, s.loss, s.accuracy, s.epoch_loss, s.learning_rate))
-        }
-        Event::Epoch(e) => Some(format!("epoch {} {:?} {:?} {:?} {}", e.epoch, e.train_loss, e.val_loss, e.val_macro_f1, e.best)),
+        Event::Step(s) => Some(format!(
+            "step {} {} {:?} {:?} {:?} {:?}",
+            s.step, s.batch, s.loss, s.accuracy, s.epoch_loss, s.learning_rate
+        )),
+        Event::Epoch(e) => Some(format!(
+            "epoch {} {:?} {:?} {:?} {}",
+            e.epoch, e.train_loss, e.val_loss, e.val_macro_f1, e.best
+        )),
         _ => None,
     };
     events::read(&folder.join("events.jsonl")).unwrap().into_iter().filter_map(of).collect()
@@ -90,7 +96,10 @@ fn tensors(path: &Path) -> Vec<(String, Vec<u32>)> {
 
 fn losses(folder: &Path) -> Vec<f64> {
     let events = events::read(&folder.join("events.jsonl")).unwrap();
-    events.into_iter().filter_map(|event| if let Event::Step(step) = event { Some(step.loss) } else { None }).collect()
+    events
+        .into_iter()
+        .filter_map(|event| if let Event::Step(step) = event { Some(step.loss) } else { None })
+        .collect()
 }
 
 #[test]
@@ -120,7 +129,15 @@ fn a_run_that_was_interrupted_and_resumed_is_the_uninterrupted_run() {
     let faces = faces(temp.path());
     for (name, changes) in [
         ("sgd", &["train.epochs=3"][..]),
-        ("adam", &["train.epochs=3", "train.optimizer=adam", "train.learning_rate=0.001", "train.schedule.kind=plateau"]),
+        (
+            "adam",
+            &[
+                "train.epochs=3",
+                "train.optimizer=adam",
+                "train.learning_rate=0.001",
+                "train.schedule.kind=plateau",
+            ],
+        ),
         ("plain", &["train.epochs=3", "train.ema=false", "train.gradient_clip=1", "train.balance=sampling"]),
     ] {
         let whole = temp.path().join(format!("{name}-whole"));
@@ -139,11 +156,16 @@ fn a_run_that_was_interrupted_and_resumed_is_the_uninterrupted_run() {
             assert_eq!(outcome, if steps == 14 { Outcome::Interrupted } else { Outcome::Finished });
         }
         assert_eq!(numbers(&whole), numbers(&parts), "{name}");
-        assert_eq!(tensors(&whole.join("best.safetensors")), tensors(&parts.join("best.safetensors")), "{name}");
+        assert_eq!(
+            tensors(&whole.join("best.safetensors")),
+            tensors(&parts.join("best.safetensors")),
+            "{name}"
+        );
         let last = |run: &Path| tensors(&run.join("checkpoints/last.safetensors"));
         assert_eq!(last(&whole), last(&parts), "{name}");
 
-        let again = run::resume(&parts, |_| (), &|_, _| (), &mut Silent, &AtomicBool::new(false)).unwrap_err();
+        let again =
+            run::resume(&parts, |_| (), &|_, _| (), &mut Silent, &AtomicBool::new(false)).unwrap_err();
         assert!(again.to_string().contains("the run is over (finished)"), "{again}");
     }
 }
@@ -239,20 +261,36 @@ fn features_of_a_frozen_network_are_computed_once_and_change_nothing() {
     // Seven classes again, but another head: it is new, and everything below is frozen.
     let plain = ["flip", "rotation", "brightness", "contrast", "saturation", "hue", "translate"]
         .map(|key| format!("augment.transform.{key}=0"));
-    let mut changes =
-        vec!["model.name=vgg16_bn", "model.head=fc", "train.feature_extract=true", "augment.mix.enabled=false", &weights];
+    let mut changes = vec![
+        "model.name=vgg16_bn",
+        "model.head=fc",
+        "train.feature_extract=true",
+        "augment.mix.enabled=false",
+        &weights,
+    ];
     let random = config(&faces, &changes);
     changes.extend(plain.iter().map(String::as_str));
     let still = config(&faces, &changes);
     let run = |config: RunConfig, name: &str| {
         let mut heard = Heard::default();
-        prepare(config, &|_, _| ()).unwrap().train(&temp.path().join(name), &mut heard, &AtomicBool::new(false)).unwrap();
+        prepare(config, &|_, _| ())
+            .unwrap()
+            .train(&temp.path().join(name), &mut heard, &AtomicBool::new(false))
+            .unwrap();
         heard
     };
     let kept = run(still.clone(), "kept");
-    assert!(kept.notices.iter().any(|text| text.contains("of 63 training and validation images are kept")), "{:?}", kept.notices);
+    assert!(
+        kept.notices.iter().any(|text| text.contains("of 63 training and validation images are kept")),
+        "{:?}",
+        kept.notices
+    );
     let drawn = run(random, "drawn");
-    assert!(drawn.notices.iter().any(|text| text.contains("of 7 validation images are kept")), "{:?}", drawn.notices);
+    assert!(
+        drawn.notices.iter().any(|text| text.contains("of 7 validation images are kept")),
+        "{:?}",
+        drawn.notices
+    );
 
     // The same numbers where nothing is kept: with a rotation by nothing, which is random in name.
     let mut anew = still;
@@ -269,22 +307,31 @@ fn features_of_a_frozen_network_are_computed_once_and_change_nothing() {
 fn fast_convolutions_follow_the_engines_own_for_fifty_steps() {
     let temp = TempDir::new().unwrap();
     let faces = faces(temp.path());
-    // Where batch norm sees few values any rounding grows from step to step, the more so the larger the rate; a tiny ResNet amplifies it
-    // by too much to tell anything.
+    // Where batch norm sees few values any rounding grows from step to step, the more so the larger the rate;
+    // a tiny ResNet amplifies it by too much to tell anything.
     for model in ["vgg16", "vgg16_bn", "vgg16_bn_cbam"] {
         let losses = |fast: bool| {
             let (fast_key, model_key) = (format!("device.fast_conv={fast}"), format!("model.name={model}"));
 
-            let changes = ["train.epochs=8", "train.learning_rate=0.001", "input.size=64", &model_key, &fast_key];
+            let changes =
+                ["train.epochs=8", "train.learning_rate=0.001", "input.size=64", &model_key, &fast_key];
             let mut heard = Heard::default();
             let folder = temp.path().join(format!("{model}-{fast}"));
-            prepare(config(&faces, &changes), &|_, _| ()).unwrap().train(&folder, &mut heard, &AtomicBool::new(false)).unwrap();
+            prepare(config(&faces, &changes), &|_, _| ())
+                .unwrap()
+                .train(&folder, &mut heard, &AtomicBool::new(false))
+                .unwrap();
             assert!(heard.losses.len() >= 50);
             heard.losses
         };
         let (fast, engine) = (losses(true), losses(false));
         assert_ne!(fast, engine, "fast_conv=false switches nothing off");
-        let worst = fast.iter().zip(&engine).take(50).map(|(fast, engine)| (fast - engine).abs() / engine).fold(0.0, f64::max);
+        let worst = fast
+            .iter()
+            .zip(&engine)
+            .take(50)
+            .map(|(fast, engine)| (fast - engine).abs() / engine)
+            .fold(0.0, f64::max);
         eprintln!("{model}: largest relative difference of 50 losses {worst:.1e}");
         assert!(worst < 1e-3, "{model}: {worst}");
     }
@@ -296,17 +343,30 @@ fn half_precision_follows_f32_for_fifty_steps() {
     let faces = faces(temp.path());
     let losses = |precision: &str| {
         let precision_key = format!("device.precision={precision}");
-        let changes = ["train.epochs=8", "train.learning_rate=0.005", "augment.mix.enabled=false", precision_key.as_str()];
+        let changes = [
+            "train.epochs=8",
+            "train.learning_rate=0.005",
+            "augment.mix.enabled=false",
+            precision_key.as_str(),
+        ];
         let mut heard = Heard::default();
         let folder = temp.path().join(precision);
-        prepare(config(&faces, &changes), &|_, _| ()).unwrap().train(&folder, &mut heard, &AtomicBool::new(false)).unwrap();
+        prepare(config(&faces, &changes), &|_, _| ())
+            .unwrap()
+            .train(&folder, &mut heard, &AtomicBool::new(false))
+            .unwrap();
         assert!(heard.losses.len() >= 50);
         heard.losses
     };
     let full = losses("f32");
     for precision in ["bf16", "f16"] {
         let half = losses(precision);
-        let worst = full.iter().zip(&half).take(50).map(|(full, half)| (full - half).abs() / full).fold(0.0, f64::max);
+        let worst = full
+            .iter()
+            .zip(&half)
+            .take(50)
+            .map(|(full, half)| (full - half).abs() / full)
+            .fold(0.0, f64::max);
         eprintln!("{precision}: largest relative difference of 50 losses {worst:.5}");
         assert!(worst > 0.0, "{precision} computes in f32");
         assert!(worst < 0.02, "{precision}: {worst}");
@@ -318,10 +378,12 @@ fn accumulated_gradients_are_those_of_the_large_batch() {
     let temp = TempDir::new().unwrap();
     let faces = faces(temp.path());
     // Without batch norm, dropout and mixing a batch of 28 is the mean of two of 14.
-    let common = ["model.name=vgg16", "model.dropout=0", "augment.mix.enabled=false", "train.learning_rate=0.01"];
+    let common =
+        ["model.name=vgg16", "model.dropout=0", "augment.mix.enabled=false", "train.learning_rate=0.01"];
     let (large, small) = (temp.path().join("large"), temp.path().join("small"));
     train(config(&faces, &[&common[..], &["train.batch_size=28"]].concat()), &large).unwrap();
-    train(config(&faces, &[&common[..], &["train.batch_size=14", "train.accumulation=2"]].concat()), &small).unwrap();
+    train(config(&faces, &[&common[..], &["train.batch_size=14", "train.accumulation=2"]].concat()), &small)
+        .unwrap();
     let (large, small) = (losses(&large), losses(&small));
     assert_eq!(large.len(), small.len());
     for (a, b) in large.iter().zip(&small) {
@@ -369,7 +431,8 @@ fn a_changed_data_set_is_not_resumed() {
     let folder = faces.join("train/happy");
     let file = folder.read_dir().unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(file).unwrap();
-    let error = run::resume(&run, |_| (), &|_, _| (), &mut Silent, &AtomicBool::new(false)).unwrap_err().to_string();
+    let error =
+        run::resume(&run, |_| (), &|_, _| (), &mut Silent, &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(error.contains("the data are no longer those that the run began with"), "{error}");
 }
 

@@ -1,6 +1,7 @@
 //! Any bytes become an image within the limits or an error of one line.
 //!
-//! A dependency's panic that `decode` catches is no finding; memory beyond the limits, a hang and a panic elsewhere are.
+//! A dependency's panic that `decode` catches is no finding; memory beyond the limits, a hang and a panic
+//! elsewhere are.
 
 #![no_main]
 

@@ -14,9 +14,11 @@ use crate::files::{write_atomic, write_json};
 
 /// Writes into `folder`, which is created if need be, each file whole or not at all:
 ///
-/// - `pairs.csv`: kind, relation, same_label, hash_distance, correlation, and root, path, split, label and group of a and of b;
+/// - `pairs.csv`: kind, relation, same_label, hash_distance, correlation, and root, path, split, label and
+///   group of a and of b;
 /// - `odd.csv`: what, root, path, reason; unreadable, blank, tiny and mis-sized files;
-/// - `labels.csv`, where runs were given: path, split, label, suggested, self_confidence, margin, doubtful; the least believed first;
+/// - `labels.csv`, where runs were given: path, split, label, suggested, self_confidence, margin, doubtful;
+///   the least believed first;
 /// - `audit.json`: the [`Audit`] without its images and pairs; written last.
 ///
 /// Returns the paths. Files of the same names are replaced.
@@ -48,22 +50,25 @@ pub struct CleanList {
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// Writes a CSV list with path, label, group and, where the root has splits, split: every readable image that shows something, but
+/// Writes a CSV list with path, label, group and, where the root has splits, split: every readable image that
+/// shows something, but
 ///
 /// - no augmented copies;
 /// - none of several exact duplicates whose labels differ: nobody knows which is right;
-/// - one of each set of duplicates, exact or near, with one label: that of the most decisive split (test before valid before train),
-///   of these the largest, of these the first by name;
+/// - one of each set of duplicates, exact or near, with one label: that of the most decisive split (test
+///   before valid before train), of these the largest, of these the first by name;
 /// - of a group or a chain of near duplicates that crosses splits only the images in its most decisive split.
 ///
-/// Near duplicates share a group in the list, so that splitting anew does not part them. Images are named as from the list's folder
-/// where they lie below it, and by their whole path elsewhere.
+/// Near duplicates share a group in the list, so that splitting anew does not part them. Images are named as
+/// from the list's folder where they lie below it, and by their whole path elsewhere.
 ///
 /// # Errors
 /// [`Error::Input`] for more than one root and for a root whose images are rows of a table; [`Error::Io`].
 pub fn write_list(path: &Path, audit: &Audit) -> Result<CleanList> {
     let [root] = audit.roots.as_slice() else {
-        return Err(Error::input("--write-list", format!("found {} data roots", audit.roots.len())).expected("one"));
+        return Err(
+            Error::input("--write-list", format!("found {} data roots", audit.roots.len())).expected("one")
+        );
     };
     if let Some(image) = audit.images.iter().find(|image| image.origin.path().is_none()) {
         return Err(Error::at(&root.path, format!("{} is a row of a table", image.name))
@@ -162,7 +167,10 @@ fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
         left_out.insert("unreadable".into(), audit.unreadable.len());
     }
     let names: Vec<String> = images.iter().enumerate().map(in_group).map(|(_, group)| group).collect();
-    let kept = (0..n).filter(|&index| reasons[index].is_none()).map(|index| (index, names[joined[index]].clone())).collect();
+    let kept = (0..n)
+        .filter(|&index| reasons[index].is_none())
+        .map(|index| (index, names[joined[index]].clone()))
+        .collect();
     (kept, left_out)
 }
 
@@ -174,7 +182,9 @@ fn listed_path(image: &Image, folder: &Path) -> Result<String> {
     let shown = file.strip_prefix(folder).unwrap_or(&file);
     let text = shown.to_str().filter(|text| text.trim() == *text);
     text.map(str::to_owned).ok_or_else(|| {
-        Error::at(&file, "has a name that a list cannot hold").expected("UTF-8 without spaces at its ends").hint("Rename it")
+        Error::at(&file, "has a name that a list cannot hold")
+            .expected("UTF-8 without spaces at its ends")
+            .hint("Rename it")
     })
 }
 
@@ -227,32 +237,49 @@ fn pair_records(audit: &Audit) -> impl Iterator<Item = Record> {
             let image = &audit.images[index];
             let split = image.split.map_or(String::new(), |split| split.name().to_owned());
             let root = audit.roots[image.root].path.display().to_string();
-            record.extend([root, image.name.clone(), split, audit.classes[image.class].clone(), image.group.clone()]);
+            record.extend([
+                root,
+                image.name.clone(),
+                split,
+                audit.classes[image.class].clone(),
+                image.group.clone(),
+            ]);
         }
         record
     }))
 }
 
 fn odd_records(audit: &Audit) -> impl Iterator<Item = Record> {
-    let kinds =
-        [("unreadable", &audit.unreadable), ("blank", &audit.blank), ("tiny", &audit.tiny), ("mis-sized", &audit.mis_sized)];
+    let kinds = [
+        ("unreadable", &audit.unreadable),
+        ("blank", &audit.blank),
+        ("tiny", &audit.tiny),
+        ("mis-sized", &audit.mis_sized),
+    ];
     let rows = kinds.into_iter().flat_map(|(what, odd)| odd.iter().map(move |odd| (what, odd)));
     header(&["what", "root", "path", "reason"]).chain(rows.map(|(what, odd)| {
-        vec![what.to_owned(), audit.roots[odd.root].path.display().to_string(), odd.name.clone(), odd.reason.clone()]
+        vec![
+            what.to_owned(),
+            audit.roots[odd.root].path.display().to_string(),
+            odd.name.clone(),
+            odd.reason.clone(),
+        ]
     }))
 }
 
 fn label_records(audit: &Audit) -> impl Iterator<Item = Record> {
     let issues = audit.label_noise.iter().flat_map(|noise| &noise.issues);
-    header(&["path", "split", "label", "suggested", "self_confidence", "margin", "doubtful"]).chain(issues.map(|issue| {
-        vec![
-            issue.name.clone(),
-            issue.split.clone(),
-            issue.label.clone(),
-            issue.suggested.clone(),
-            format!("{:.6}", issue.self_confidence),
-            format!("{:.6}", issue.margin),
-            issue.doubtful.to_string(),
-        ]
-    }))
+    header(&["path", "split", "label", "suggested", "self_confidence", "margin", "doubtful"]).chain(
+        issues.map(|issue| {
+            vec![
+                issue.name.clone(),
+                issue.split.clone(),
+                issue.label.clone(),
+                issue.suggested.clone(),
+                format!("{:.6}", issue.self_confidence),
+                format!("{:.6}", issue.margin),
+                issue.doubtful.to_string(),
+            ]
+        }),
+    )
 }

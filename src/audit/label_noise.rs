@@ -20,11 +20,13 @@ pub struct LabelNoise {
     pub classes: Vec<String>,
     /// Labelled images that were judged.
     pub images: usize,
-    /// Predictions that were left out because the model was trained on the image: it believes what it was told.
+    /// Predictions that were left out because the model was trained on the image: it believes what it was
+    /// told.
     pub trained_on: usize,
     /// The estimated share of wrong labels.
     pub noise: f64,
-    /// `[K, K]`: the estimated share of images with the label of the row whose true class is that of the column.
+    /// `[K, K]`: the estimated share of images with the label of the row whose true class is that of the
+    /// column.
     pub joint: Vec<Vec<f64>>,
     /// How many labels are doubtful: another class is believed as firmly as it is where it is the label.
     pub doubtful: usize,
@@ -56,11 +58,12 @@ pub struct Issue {
     pub doubtful: bool,
 }
 
-/// Judges labels by the predictions in `RUN/eval` of each run. An image that several runs predict (folds that overlap, seeds) is judged
-/// by the mean of their probabilities. `None` without runs.
+/// Judges labels by the predictions in `RUN/eval` of each run. An image that several runs predict (folds that
+/// overlap, seeds) is judged by the mean of their probabilities. `None` without runs.
 ///
 /// # Errors
-/// [`Error::Input`] for a run without predictions of labelled images that it was not trained on, and for runs of different classes.
+/// [`Error::Input`] for a run without predictions of labelled images that it was not trained on, and for runs
+/// of different classes.
 pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
     let Some(first) = runs.first() else { return Ok(None) };
     let (mut classes, mut trained_on): (Option<Vec<String>>, usize) = (None, 0);
@@ -82,7 +85,8 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
                     continue;
                 }
                 used += 1;
-                let values: Vec<f64> = prediction.probabilities.iter().map(|&value| f64::from(value)).collect();
+                let values: Vec<f64> =
+                    prediction.probabilities.iter().map(|&value| f64::from(value)).collect();
                 match judged.get_mut(&prediction.path) {
                     Some((_, sums, count)) => {
                         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
@@ -107,8 +111,10 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
         classes.iter().position(|class| class == label).unwrap_or_default() // read_predictions checks it
     };
     let labels: Vec<usize> = images.iter().map(given).collect();
-    let means: Vec<Vec<f32>> =
-        judged.values().map(|(_, sums, count)| sums.iter().map(|sum| (sum / *count as f64) as f32).collect()).collect();
+    let means: Vec<Vec<f32>> = judged
+        .values()
+        .map(|(_, sums, count)| sums.iter().map(|sum| (sum / *count as f64) as f32).collect())
+        .collect();
     let found = confident_learning(&means, &labels)?;
     let issue = |issue: &crate::stats::label_noise::LabelIssue| Issue {
         name: images[issue.row].path.clone(),
@@ -136,7 +142,9 @@ fn prediction_files(run: &Path) -> Result<Vec<PathBuf>> {
     let folder = run.join("eval");
     let items = fs::read_dir(&folder).map_err(|error| Error::io("read", &folder, error))?;
     let mut paths: Vec<PathBuf> = items.filter_map(|item| Some(item.ok()?.path())).collect();
-    paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_predictions.csv")));
+    paths.retain(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_predictions.csv"))
+    });
     paths.sort();
     Ok(paths)
 }
@@ -169,7 +177,8 @@ mod tests {
     #[test]
     fn the_least_believed_label_comes_first_and_train_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let mut all: Vec<Prediction> = (0..10).map(|i| prediction(&format!("h{i}"), "test", "happy", 0.9)).collect();
+        let mut all: Vec<Prediction> =
+            (0..10).map(|i| prediction(&format!("h{i}"), "test", "happy", 0.9)).collect();
         all.extend((0..10).map(|i| prediction(&format!("s{i}"), "test", "sad", 0.1)));
         all.push(prediction("wrong", "test", "happy", 0.02));
         all.push(prediction("seen", "train", "happy", 0.01));
@@ -185,7 +194,8 @@ mod tests {
     fn several_runs_are_averaged_and_odd_ones_refused() {
         let folder = tempfile::tempdir().unwrap();
         let base = |wrong: f32| {
-            let mut all: Vec<Prediction> = (0..4).map(|i| prediction(&format!("h{i}"), "test", "happy", 0.8)).collect();
+            let mut all: Vec<Prediction> =
+                (0..4).map(|i| prediction(&format!("h{i}"), "test", "happy", 0.8)).collect();
             all.push(prediction("x", "valid", "sad", wrong));
             all
         };

@@ -11,11 +11,12 @@ use crate::image::decode::{Format, decode, format};
 /// Numbers of an image that say nothing of a face: [`COLOUR`] of its colours, then [`JPEG`] of its file.
 pub(super) type Features = [f32; COLOUR + JPEG];
 
-/// Means and deviations of R, G and B, of the two colour differences, five quantiles of the brightness, the shares of black and of
-/// white pixels, and whether there is no colour.
+/// Means and deviations of R, G and B, of the two colour differences, five quantiles of the brightness, the
+/// shares of black and of white pixels, and whether there is no colour.
 pub(super) const COLOUR: usize = 6 + 4 + 5 + 2 + 1;
 
-/// Whether it is a JPEG, eight means of each quantisation table from coarse to fine, how much coarser colours are kept.
+/// Whether it is a JPEG, eight means of each quantisation table from coarse to fine, how much coarser colours
+/// are kept.
 pub(super) const JPEG: usize = 1 + 2 * BANDS + 2;
 
 const BANDS: usize = 8;
@@ -100,7 +101,9 @@ fn histogram(image: &RgbImage) -> [u32; 256] {
 }
 
 fn deviation(histogram: &[u32; 256]) -> f64 {
-    let moment = |power: i32| histogram.iter().enumerate().map(|(v, &n)| (v as f64).powi(power) * f64::from(n)).sum::<f64>();
+    let moment = |power: i32| {
+        histogram.iter().enumerate().map(|(v, &n)| (v as f64).powi(power) * f64::from(n)).sum::<f64>()
+    };
     let n = moment(0);
     (moment(2) / n - (moment(1) / n).powi(2)).max(0.0).sqrt()
 }
@@ -202,7 +205,11 @@ fn read_tables(mut body: &[u8], tables: &mut [[u16; 64]; 4]) {
         let bytes = if wide { 128 } else { 64 };
         let Some(values) = rest.get(..bytes) else { return };
         for (at, value) in table.iter_mut().enumerate() {
-            *value = if wide { u16::from_be_bytes([values[2 * at], values[2 * at + 1]]) } else { u16::from(values[at]) };
+            *value = if wide {
+                u16::from_be_bytes([values[2 * at], values[2 * at + 1]])
+            } else {
+                u16::from(values[at])
+            };
         }
         body = &rest[bytes..];
     }

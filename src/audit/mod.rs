@@ -1,7 +1,9 @@
-//! Looking a data set over before anything is trained on it: duplicates, leaks, odd files, shortcuts, doubtful labels.
+//! Looking a data set over before anything is trained on it: duplicates, leaks, odd files, shortcuts,
+//! doubtful labels.
 //!
-//! [`run`] finds and reads the images of one or more roots once and returns an [`Audit`]; [`files`] and [`page`] write it down.
-//! Nothing is changed in the data. The result depends on the files, the options and the seed alone.
+//! [`run`] finds and reads the images of one or more roots once and returns an [`Audit`]; [`files`] and
+//! [`page`] write it down. Nothing is changed in the data. The result depends on the files, the options and
+//! the seed alone.
 
 pub mod files;
 pub mod label_noise;
@@ -408,8 +410,8 @@ impl Audit {
 /// Reads and judges the images of all roots. Files that cannot be read are findings, not errors.
 ///
 /// # Errors
-/// [`Error::Input`] or [`Error::Io`] where a root is not there, of no known layout or without an image that can be read; where classes
-/// do not fit; for a bad expression; for runs without predictions.
+/// [`Error::Input`] or [`Error::Io`] where a root is not there, of no known layout or without an image that
+/// can be read; where classes do not fit; for a bad expression; for runs without predictions.
 pub fn run(options: &Options, progress: Progress) -> Result<Audit> {
     let regex = options.group_regex.as_deref().map(regex::Regex::new).transpose();
     let regex = regex.map_err(|error| Error::input("--group-regex", error.to_string().replace('\n', " ")))?;
@@ -422,7 +424,9 @@ pub fn run(options: &Options, progress: Progress) -> Result<Audit> {
     drop(looks);
     let probe = match options.probe_images {
         0 => None,
-        most => probe::run(&images, &seen, &found.classes, options, most, &|done, of| progress(Stage::Probing, done, of))?,
+        most => probe::run(&images, &seen, &found.classes, options, most, &|done, of| {
+            progress(Stage::Probing, done, of)
+        })?,
     };
     let formats = seen.iter().fold(BTreeMap::new(), |mut formats: BTreeMap<String, usize>, seen| {
         *formats.entry(seen.format.to_owned()).or_default() += 1;
@@ -452,32 +456,56 @@ struct FoundEntry {
 
 fn find(options: &Options) -> Result<Found> {
     if options.roots.is_empty() {
-        return Err(Error::input("audit", "found no data root").expected("one or more folders, lists or tables"));
+        return Err(
+            Error::input("audit", "found no data root").expected("one or more folders, lists or tables")
+        );
     }
-    let mut found =
-        Found { roots: Vec::new(), classes: Vec::new(), unreadable: Vec::new(), entries: Vec::new(), given_groups: Vec::new() };
+    let mut found = Found {
+        roots: Vec::new(),
+        classes: Vec::new(),
+        unreadable: Vec::new(),
+        entries: Vec::new(),
+        given_groups: Vec::new(),
+    };
     let mut labels: Vec<(usize, String)> = Vec::new(); // of each entry: the class's name
     for (root, path) in options.roots.iter().enumerate() {
         let scan = layout::scan(path)?;
         let classes = resolve(path, scan.labels.iter().map(String::as_str), &options.classes, 1)?;
         let mut manifest = read_manifest(path)?.unwrap_or_default();
-        found.classes.extend(classes.names.iter().filter(|name| !found.classes.contains(name)).cloned().collect::<Vec<_>>());
-        found.unreadable.extend(scan.unreadable.into_iter().map(|file| Odd { root, name: file.name, reason: file.reason }));
+        found.classes.extend(
+            classes.names.iter().filter(|name| !found.classes.contains(name)).cloned().collect::<Vec<_>>(),
+        );
+        found.unreadable.extend(scan.unreadable.into_iter().map(|file| Odd {
+            root,
+            name: file.name,
+            reason: file.reason,
+        }));
         for entry in scan.entries {
             let Some(class) = classes.index(&entry.label) else {
-                return Err(Error::at(path, format!("label `{}` of {} has no class", entry.label, entry.name)));
+                return Err(Error::at(
+                    path,
+                    format!("label `{}` of {} has no class", entry.label, entry.name),
+                ));
             };
             labels.push((root, classes.names[class].clone()));
             let manifest = manifest.remove(&entry.name);
             found.entries.push(FoundEntry { root, entry, class: 0, manifest });
         }
         let (left_out, warnings) = (scan.left_out, scan.warnings);
-        found.roots.push(Root { path: path.clone(), layout: scan.layout, images: 0, copies: 0, left_out, warnings });
+        found.roots.push(Root {
+            path: path.clone(),
+            layout: scan.layout,
+            images: 0,
+            copies: 0,
+            left_out,
+            warnings,
+        });
     }
     if found.classes.iter().all(|class| canonical(class).is_some()) {
         found.classes.sort_by_key(|class| EMOTIONS.iter().position(|emotion| emotion == class));
     }
-    let index: HashMap<&str, usize> = found.classes.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
+    let index: HashMap<&str, usize> =
+        found.classes.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
     for (entry, (_, label)) in found.entries.iter_mut().zip(&labels) {
         entry.class = index[label.as_str()];
     }
@@ -530,12 +558,15 @@ fn read(found: &mut Found, options: &Options, progress: Progress) -> Result<(Vec
     }
     found.unreadable.sort_by(|a, b| (a.root, &a.name).cmp(&(b.root, &b.name)));
     match found.roots.iter().find(|root| root.images == 0) {
-        Some(root) => Err(Error::at(&root.path, "holds no image that can be read").expected("images to look over")),
+        Some(root) => {
+            Err(Error::at(&root.path, "holds no image that can be read").expected("images to look over"))
+        }
         None => Ok((images, all)),
     }
 }
 
-/// Gives every image its group, by the rules that `mien train` goes by. A copy without a manifest follows the file that its name tells.
+/// Gives every image its group, by the rules that `mien train` goes by. A copy without a manifest follows the
+/// file that its name tells.
 fn name_groups(images: &mut [Image], given: &[Option<String>], regex: Option<&regex::Regex>, roots: usize) {
     let copied: HashSet<(usize, &str)> =
         images.iter().filter_map(|image| Some((image.root, groups::copy_of(&image.name)?.0))).collect();
@@ -544,7 +575,8 @@ fn name_groups(images: &mut [Image], given: &[Option<String>], regex: Option<&re
             Some(regex) => groups::regex_key(regex, &image.name),
             None => groups::name_key(&image.name).map(|(_, key)| key),
         };
-        let stem = groups::copy_of(&image.name).map_or(groups::without_extension(&image.name), |(stem, _)| stem);
+        let stem =
+            groups::copy_of(&image.name).map_or(groups::without_extension(&image.name), |(stem, _)| stem);
         let original = || copied.contains(&(image.root, stem)).then(|| stem.to_owned());
         let key = given.clone().or_else(own).or_else(original)?;
         // A number or a photo in the names of one set is not that of another.
@@ -578,7 +610,11 @@ mod tests {
     }
 
     fn finding(audit: &Audit, topic: Topic) -> Option<(Severity, usize)> {
-        audit.findings.iter().find(|finding| finding.topic == topic).map(|finding| (finding.severity, finding.count))
+        audit
+            .findings
+            .iter()
+            .find(|finding| finding.topic == topic)
+            .map(|finding| (finding.severity, finding.count))
     }
 
     fn jpeg(image: &RgbImage, quality: u8) -> Vec<u8> {
@@ -653,14 +689,23 @@ mod tests {
         assert_eq!(finding(&found, Topic::ExactAcrossSplits), Some((Severity::Error, 1)));
         assert_eq!(finding(&found, Topic::NearAcrossSplits), Some((Severity::Error, 3)));
         assert_eq!(finding(&found, Topic::NearTwoLabels), Some((Severity::Warning, 1)));
-        assert_eq!(finding(&found, Topic::CutGroups), Some((Severity::Error, 1)), "an exact duplicate is one group");
+        assert_eq!(
+            finding(&found, Topic::CutGroups),
+            Some((Severity::Error, 1)),
+            "an exact duplicate is one group"
+        );
         assert_eq!(found.cluster_count, 3);
         assert!(found.clusters.iter().all(|cluster| cluster.across_splits));
-        let exact_only = run(&Options { roots: vec![root.to_owned()], near: None, ..Options::default() }, SILENT).unwrap();
+        let exact_only =
+            run(&Options { roots: vec![root.to_owned()], near: None, ..Options::default() }, SILENT).unwrap();
         assert_eq!((exact_only.pairs.len(), exact_only.near), (1, PairCounts::default()));
         let plain = Some(Near { mirrored: false, ..Near::default() });
-        let unmirrored = run(&Options { roots: vec![root.to_owned()], near: plain, ..Options::default() }, SILENT).unwrap();
-        assert!(unmirrored.pairs.iter().all(|pair| pair.kind != Kind::Mirrored) && unmirrored.pairs.len() == 3);
+        let unmirrored =
+            run(&Options { roots: vec![root.to_owned()], near: plain, ..Options::default() }, SILENT)
+                .unwrap();
+        assert!(
+            unmirrored.pairs.iter().all(|pair| pair.kind != Kind::Mirrored) && unmirrored.pairs.len() == 3
+        );
     }
 
     #[test]
@@ -694,13 +739,21 @@ mod tests {
             ("too small", 1),
             ("unreadable", 1),
         ];
-        assert_eq!(clean.left_out.iter().map(|(reason, &n)| (reason.as_str(), n)).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            clean.left_out.iter().map(|(reason, &n)| (reason.as_str(), n)).collect::<Vec<_>>(),
+            expected
+        );
         let again = audit(&list);
         assert_eq!(again.images.len(), clean.kept);
         assert!(again.severity() < Severity::Error && again.pairs.is_empty(), "{:?}", again.findings);
-        let names: Vec<&str> = again.images.iter().map(|image| image.name.rsplit('/').next().unwrap()).collect();
+        let names: Vec<&str> =
+            again.images.iter().map(|image| image.name.rsplit('/').next().unwrap()).collect();
         assert!(names.contains(&"same.png") && names.contains(&"8Exp0party_12.png"));
-        assert!(!["0.png", "4.png", "torn.png", "7Exp0party_12.png", "blank.png"].iter().any(|gone| names.contains(gone)));
+        assert!(
+            !["0.png", "4.png", "torn.png", "7Exp0party_12.png", "blank.png"]
+                .iter()
+                .any(|gone| names.contains(gone))
+        );
     }
 
     #[test]
@@ -725,11 +778,20 @@ mod tests {
         assert_eq!(names(&found.mis_sized), ["train/sad/tiny.png", "train/sad/wide.png"]);
         assert!(found.grey >= 3);
         assert_eq!(finding(&found, Topic::Unreadable), Some((Severity::Error, 1)));
-        assert_eq!(finding(&found, Topic::TwoLabels), Some((Severity::Error, 1)), "blank images are not counted");
+        assert_eq!(
+            finding(&found, Topic::TwoLabels),
+            Some((Severity::Error, 1)),
+            "blank images are not counted"
+        );
         for topic in [Topic::Blank, Topic::Tiny, Topic::MixedColour] {
             assert_eq!(finding(&found, topic).unwrap().0, Severity::Warning, "{topic:?}");
         }
-        assert!(found.clusters.iter().all(|cluster| cluster.members.iter().all(|member| !member.name.contains("blank"))));
+        assert!(
+            found
+                .clusters
+                .iter()
+                .all(|cluster| cluster.members.iter().all(|member| !member.name.contains("blank")))
+        );
     }
 
     #[test]
@@ -737,7 +799,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         for number in 0..30u8 {
-            let noise: Vec<u8> = (0..48 * 48 * 3).map(|at: usize| 100 + ((at * 7 + usize::from(number)) % 3) as u8).collect();
+            let noise: Vec<u8> =
+                (0..48 * 48 * 3).map(|at: usize| 100 + ((at * 7 + usize::from(number)) % 3) as u8).collect();
             write(root, &format!("train/happy/{number}.png"), png(&RgbImage::new(48, 48, noise)));
         }
         write(root, "test/sad/face.png", png(&face(1, 5, 0, 5, 48)));
@@ -756,7 +819,11 @@ mod tests {
                 let person = 2 * number + class as u64;
                 let image = face(1, person, 0, 3 + 2 * class, 48);
                 let from_expw = class == 0;
-                let file = if from_expw { format!("{person}Exp0photo_{person}.jpg") } else { format!("Sad.{person}.jpg") };
+                let file = if from_expw {
+                    format!("{person}Exp0photo_{person}.jpg")
+                } else {
+                    format!("Sad.{person}.jpg")
+                };
                 write(&plain, &format!("{name}/{file}"), jpeg(&image, 75));
                 let mut image = image;
                 if from_expw {
@@ -772,8 +839,14 @@ mod tests {
         let probe = found.probe.unwrap();
         let jpeg = probe.told.iter().find(|told| told.from == "jpeg" && told.what == "source").unwrap();
         assert!(jpeg.accuracy.estimate > 0.99, "{jpeg:?}");
-        assert_eq!((probe.source_tells_class.unwrap().accuracy, probe.source_tells_class.unwrap().majority), (1.0, 0.5));
-        assert_eq!(found.balance.iter().map(|row| row.source.as_deref()).collect::<Vec<_>>(), [Some("ExpW"), Some("FER2013")]);
+        assert_eq!(
+            (probe.source_tells_class.unwrap().accuracy, probe.source_tells_class.unwrap().majority),
+            (1.0, 0.5)
+        );
+        assert_eq!(
+            found.balance.iter().map(|row| row.source.as_deref()).collect::<Vec<_>>(),
+            [Some("ExpW"), Some("FER2013")]
+        );
         let found = audit(&plain);
         assert_eq!(finding(&found, Topic::ClassTold), None, "{:?}", found.probe);
     }
@@ -790,9 +863,18 @@ mod tests {
         write(&b, "sad/own.png", png(&face(1, 900, 0, 5, 48)));
         let found = run(&Options { roots: vec![a.clone(), b], ..Options::default() }, SILENT).unwrap();
         let places: Vec<Relation> = found.pairs.iter().map(|pair| pair.relation).collect();
-        assert!(!places.is_empty() && places.iter().all(|place| *place == Relation::AcrossSets), "{:?}", found.pairs);
+        assert!(
+            !places.is_empty() && places.iter().all(|place| *place == Relation::AcrossSets),
+            "{:?}",
+            found.pairs
+        );
         assert_eq!((found.roots[0].copies, found.roots[0].images, found.roots[1].images), (2, 26, 2));
-        assert!(files::write_list(&folder.path().join("x.csv"), &found).unwrap_err().to_string().contains("2 data roots"));
+        assert!(
+            files::write_list(&folder.path().join("x.csv"), &found)
+                .unwrap_err()
+                .to_string()
+                .contains("2 data roots")
+        );
         // A copy in another split than its original is a leak.
         write(&a, "train/happy/aside_aug_1.png", png(&image));
         assert!(audit(&a).cut_groups.is_empty());
@@ -821,7 +903,9 @@ mod tests {
         assert!(!page.contains("http://") && !page.contains("https://"), "the page needs no network");
         let read: Audit = serde_json::from_str(&one[2]).unwrap();
         assert_eq!((read.exact.across_splits, read.classes.len()), (1, 2));
-        assert!(one[0].starts_with("kind,relation,same_label") && one[0].contains("same file,across splits,true"));
+        assert!(
+            one[0].starts_with("kind,relation,same_label") && one[0].contains("same file,across splits,true")
+        );
     }
 
     #[test]

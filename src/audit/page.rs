@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::files::write_atomic;
 use crate::image::encode::Encoder;
 use crate::page::html::{
-    Cell, Section, Table, count, decimals, document, escape, html as cell, number, percent, percent_interval, share, text,
-    thousands, whole,
+    Cell, Section, Table, count, decimals, document, escape, html as cell, number, percent, percent_interval,
+    share, text, thousands, whole,
 };
 use crate::page::thumbnails::Thumbnail;
 
@@ -47,7 +47,10 @@ pub fn html(audit: &Audit) -> String {
     let roots: Vec<String> = audit.roots.iter().map(|root| root.path.display().to_string()).collect();
     let roots = roots.join(", ");
     let head = format!("<header><p class=\"kicker\">Audit</p><h1>{0}</h1></header>", escape(&roots));
-    let foot = format!("Made by mien {}. Every pair is in pairs.csv, every odd file in odd.csv.", env!("CARGO_PKG_VERSION"));
+    let foot = format!(
+        "Made by mien {}. Every pair is in pairs.csv, every odd file in odd.csv.",
+        env!("CARGO_PKG_VERSION")
+    );
     document(&format!("Audit of {roots}"), &head, &sections, &foot)
 }
 
@@ -64,7 +67,10 @@ impl Images<'_> {
         match image.and_then(|image| Thumbnail::of(&image, SIDE, &mut self.encoder)) {
             Some(thumbnail) => {
                 let (width, height, alt) = (thumbnail.width, thumbnail.height, escape(alt));
-                format!("<img src=\"{}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}\" loading=\"lazy\">", thumbnail.url())
+                format!(
+                    "<img src=\"{}\" width=\"{width}\" height=\"{height}\" alt=\"{alt}\" loading=\"lazy\">",
+                    thumbnail.url()
+                )
             }
             None => "<span class=\"missing\">not there</span>".into(),
         }
@@ -84,12 +90,20 @@ fn summary(audit: &Audit) -> Section {
         let all = counts.within_split + counts.across_splits + counts.across_sets;
         (
             thousands(all),
-            format!("{} across splits, {} across data sets", thousands(counts.across_splits), thousands(counts.across_sets)),
+            format!(
+                "{} across splits, {} across data sets",
+                thousands(counts.across_splits),
+                thousands(counts.across_sets)
+            ),
         )
     };
     let ((exact, exact_more), (near, near_more)) = (pairs(audit.exact), pairs(audit.near));
     let tiles = [
-        tile("Images", thousands(audit.images.len()), &format!("{} unreadable", thousands(audit.unreadable.len()))),
+        tile(
+            "Images",
+            thousands(audit.images.len()),
+            &format!("{} unreadable", thousands(audit.unreadable.len())),
+        ),
         tile("Exact duplicates", exact, &exact_more),
         tile("Near duplicates", near, &near_more),
         tile("Cut groups", thousands(audit.cut_group_count), "in more than one split"),
@@ -130,17 +144,28 @@ fn data(audit: &Audit) -> Section {
     let mut sizes = Table::new("sizes", "The commonest sizes", &["size", "images", "share"]);
     for size in audit.sizes.iter().take(10) {
         let name = format!("{} × {}", size.width, size.height);
-        sizes.push(vec![text(name), whole(size.images), share(size.images as f64 / audit.images.len().max(1) as f64)]);
+        sizes.push(vec![
+            text(name),
+            whole(size.images),
+            share(size.images as f64 / audit.images.len().max(1) as f64),
+        ]);
     }
-    let formats: Vec<String> = audit.formats.iter().map(|(name, &n)| format!("{} {name}", thousands(n))).collect();
+    let formats: Vec<String> =
+        audit.formats.iter().map(|(name, &n)| format!("{} {name}", thousands(n))).collect();
     let facts = format!(
         "<p class=\"quiet\">{}; {} grey, {} in colour.</p>",
         escape(&formats.join(", ")),
         thousands(audit.grey),
         thousands(audit.colour)
     );
-    let lead = "How many images there are of each class, by split and by the data set that the file names tell.";
-    Section { id: "data", title: "Data", lead: lead.into(), body: table.html() + "<h3>Sizes</h3>" + &sizes.html() + &facts }
+    let lead =
+        "How many images there are of each class, by split and by the data set that the file names tell.";
+    Section {
+        id: "data",
+        title: "Data",
+        lead: lead.into(),
+        body: table.html() + "<h3>Sizes</h3>" + &sizes.html() + &facts,
+    }
 }
 
 fn duplicates(audit: &Audit, images: &mut Images) -> Option<Section> {
@@ -164,20 +189,26 @@ fn duplicates(audit: &Audit, images: &mut Images) -> Option<Section> {
         );
     };
     let exact = |pair: &Pair| pair.kind.is_exact();
-    show("The same image under two labels", "One of the two labels is wrong.", &|pair| exact(pair) && !pair.same_label);
+    show("The same image under two labels", "One of the two labels is wrong.", &|pair| {
+        exact(pair) && !pair.same_label
+    });
     show("The same image in two splits", "What is tested was trained on.", &|pair| {
         exact(pair) && pair.same_label && pair.relation == Relation::AcrossSplits
     });
     show("Nearly the same image in two splits", "What is tested was nearly trained on.", &|pair| {
         !exact(pair) && pair.relation == Relation::AcrossSplits
     });
-    show("Nearly the same image under two labels", "Often one person, seldom one photo: look closely.", &|pair| {
-        !exact(pair) && !pair.same_label && pair.relation != Relation::AcrossSplits
-    });
+    show(
+        "Nearly the same image under two labels",
+        "Often one person, seldom one photo: look closely.",
+        &|pair| !exact(pair) && !pair.same_label && pair.relation != Relation::AcrossSplits,
+    );
     show("The same or nearly the same image in two data sets", "Not independent of one another.", &|pair| {
         pair.same_label && pair.relation == Relation::AcrossSets
     });
-    show("Duplicates within a split", "They count twice.", &|pair| pair.same_label && pair.relation == Relation::WithinSplit);
+    show("Duplicates within a split", "They count twice.", &|pair| {
+        pair.same_label && pair.relation == Relation::WithinSplit
+    });
     let lead = format!(
         "{} of duplicates connect {}.",
         count(audit.pairs.len(), "pair", "pairs"),
@@ -192,11 +223,19 @@ fn figure(pair: &Pair, images: &mut Images) -> String {
         let split = member.split.map_or(String::new(), |split| format!("{split}, "));
         (
             member.name.clone(),
-            format!("{split}<b>{}</b><span class=\"path\">{}</span>", escape(&member.label), escape(&member.name)),
+            format!(
+                "{split}<b>{}</b><span class=\"path\">{}</span>",
+                escape(&member.label),
+                escape(&member.name)
+            ),
         )
     };
     let ((name_a, a), (name_b, b)) = (side(pair.a), side(pair.b));
-    let alike = if pair.kind.is_exact() { String::new() } else { format!(", correlation {}", decimals(pair.correlation, 3)) };
+    let alike = if pair.kind.is_exact() {
+        String::new()
+    } else {
+        format!(", correlation {}", decimals(pair.correlation, 3))
+    };
     let both = images.image(pair.a, &name_a) + &images.image(pair.b, &name_b);
     format!(
         "<figure class=\"map\"><div>{both}</div><figcaption>{}{alike}: {a} and {b}</figcaption></figure>",
@@ -217,11 +256,20 @@ fn groups(audit: &Audit) -> Option<Section> {
         "{} (one person, one photo, one original with its copies) in more than one split.",
         count(audit.cut_group_count, "group is", "groups are")
     );
-    Some(Section { id: "groups", title: "Cut groups", lead, body: table.html() + &more(audit.cut_group_count) })
+    Some(Section {
+        id: "groups",
+        title: "Cut groups",
+        lead,
+        body: table.html() + &more(audit.cut_group_count),
+    })
 }
 
 fn more(all: usize) -> String {
-    if all > NAMED { format!("<p class=\"quiet\">The first {NAMED} of {} are named.</p>", thousands(all)) } else { String::new() }
+    if all > NAMED {
+        format!("<p class=\"quiet\">The first {NAMED} of {} are named.</p>", thousands(all))
+    } else {
+        String::new()
+    }
 }
 
 fn odd_files(audit: &Audit) -> Option<Section> {
@@ -235,7 +283,11 @@ fn odd_files(audit: &Audit) -> Option<Section> {
     for (title, odd) in kinds.into_iter().filter(|(_, odd)| !odd.is_empty()) {
         let mut table = Table::new("odd", title, &["file", "data", "what"]);
         for odd in odd.iter().take(NAMED) {
-            table.push(vec![text(&odd.name), text(audit.roots[odd.root].path.display().to_string()), text(&odd.reason)]);
+            table.push(vec![
+                text(&odd.name),
+                text(audit.roots[odd.root].path.display().to_string()),
+                text(&odd.reason),
+            ]);
         }
         body += &(format!("<h3>{title} ({})</h3>", thousands(odd.len())) + &table.html() + &more(odd.len()));
     }
@@ -245,7 +297,17 @@ fn odd_files(audit: &Audit) -> Option<Section> {
 
 fn shortcuts(audit: &Audit) -> Option<Section> {
     let probe = audit.probe.as_ref()?;
-    let header = ["what is told", "from", "images", "accuracy", "95 %", "largest share", "balanced accuracy", "95 %", "guessing"];
+    let header = [
+        "what is told",
+        "from",
+        "images",
+        "accuracy",
+        "95 %",
+        "largest share",
+        "balanced accuracy",
+        "95 %",
+        "guessing",
+    ];
     let mut table = Table::new("probe", "A linear model, cross-validated by group", &header);
     for told in &probe.told {
         let from = match told.from.as_str() {
@@ -253,7 +315,9 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
             "jpeg" => "JPEG quantisation",
             _ => "both",
         };
-        let interval = |interval: crate::stats::bootstrap::Interval| short(&percent_interval([interval.low, interval.high]));
+        let interval = |interval: crate::stats::bootstrap::Interval| {
+            short(&percent_interval([interval.low, interval.high]))
+        };
         table.push(vec![
             short(&told.what),
             short(from),
@@ -273,13 +337,15 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
             percent(known.majority)
         )
     });
-    let lead = "What can be told without looking at a face, a network can learn instead of expressions.".into();
+    let lead =
+        "What can be told without looking at a face, a network can learn instead of expressions.".into();
     Some(Section { id: "shortcuts", title: "Shortcuts", lead, body: table.html() + &source })
 }
 
 fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     let noise = audit.label_noise.as_ref()?;
-    let by_name: HashMap<&str, usize> = audit.images.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
+    let by_name: HashMap<&str, usize> =
+        audit.images.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
     let shot = |issue: &super::label_noise::Issue| {
         let image = by_name.get(issue.name.as_str()).map(|&index| images.image(index, &issue.name));
         let image = image.unwrap_or_else(|| "<span class=\"missing\">not there</span>".into());
@@ -294,7 +360,11 @@ fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     let shown: String = noise.issues.iter().filter(|issue| issue.doubtful).take(LABELS).map(shot).collect();
     let mut header = vec!["label"];
     header.extend(noise.classes.iter().map(String::as_str));
-    let mut joint = Table::new("joint", "Estimated share of images by label (row) and true class (column), in percent", &header);
+    let mut joint = Table::new(
+        "joint",
+        "Estimated share of images by label (row) and true class (column), in percent",
+        &header,
+    );
     for (class, row) in noise.classes.iter().zip(&noise.joint) {
         let mut cells = vec![short(class)];
         cells.extend(row.iter().map(|&value| number(decimals(100.0 * value, 2), value)));

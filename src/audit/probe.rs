@@ -1,7 +1,7 @@
 //! The shortcut probe: how well a linear model tells source and class without looking at a face.
 //!
-//! It sees colour statistics and JPEG quantisation tables. What it can tell, a network can tell too, and may learn instead of
-//! expressions. Groups are not cut, so that it cannot go by knowing a photo.
+//! It sees colour statistics and JPEG quantisation tables. What it can tell, a network can tell too, and may
+//! learn instead of expressions. Groups are not cut, so that it cannot go by knowing a photo.
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,8 @@ const FOLDS: usize = 5;
 /// Fewer images than this of a value are too few to say anything of it.
 const FEWEST: usize = 10;
 
-/// Fits the probe to at most `most` images drawn at random; augmented copies are left out. `None` where there is nothing to tell.
+/// Fits the probe to at most `most` images drawn at random; augmented copies are left out. `None` where there
+/// is nothing to tell.
 pub(super) fn run(
     images: &[Image],
     seen: &[Seen],
@@ -90,15 +91,18 @@ pub(super) fn run(
             }
             let names = if what == "source" { &sources.names } else { classes };
             let target = |index: usize| if what == "source" { source_of(index) } else { class_of(index) };
-            told.extend(tell(&chosen, images, seen, target, names, columns.clone(), options.seed)?.map(|one| Told {
-                what: what.into(),
-                from: from.into(),
-                ..one
-            }));
+            told.extend(
+                tell(&chosen, images, seen, target, names, columns.clone(), options.seed)?.map(|one| Told {
+                    what: what.into(),
+                    from: from.into(),
+                    ..one
+                }),
+            );
             progress(2 * round + half + 1, total);
         }
     }
-    let source_tells_class = (sources.names.len() > 1).then(|| knowing_the_source(&all, images, &source_of, classes.len()));
+    let source_tells_class =
+        (sources.names.len() > 1).then(|| knowing_the_source(&all, images, &source_of, classes.len()));
     if told.is_empty() && source_tells_class.is_none() {
         return Ok(None);
     }
@@ -139,8 +143,10 @@ fn tell(
     chosen.iter().filter_map(|&index| target(index)).for_each(|value| counts[value] += 1);
     let kept: Vec<usize> = (0..names.len()).filter(|&value| counts[value] >= FEWEST).collect();
     let value_of = |index: usize| kept.iter().position(|&value| Some(value) == target(index));
-    let rows: Vec<(usize, usize)> = chosen.iter().filter_map(|&index| Some((index, value_of(index)?))).collect();
-    let features: Vec<f32> = rows.iter().flat_map(|&(index, _)| seen[index].features[columns.clone()].to_vec()).collect();
+    let rows: Vec<(usize, usize)> =
+        chosen.iter().filter_map(|&index| Some((index, value_of(index)?))).collect();
+    let features: Vec<f32> =
+        rows.iter().flat_map(|&(index, _)| seen[index].features[columns.clone()].to_vec()).collect();
     let varies = features.chunks_exact(columns.len()).any(|row| row != &features[..columns.len()]);
     if kept.len() < 2 || !varies {
         return Ok(None);
@@ -154,8 +160,13 @@ fn tell(
     let k = kept.len();
     let settings = LogisticSettings { tolerance: 1e-4, ..LogisticSettings::default() };
     let found = cross_validated(&features, columns.len(), &targets, k, &groups, FOLDS, seed, &settings)?;
-    let intervals =
-        metric_intervals(&groups, &targets, &found.predicted, k, &Settings { replicates: 1000, seed, ..Settings::default() })?;
+    let intervals = metric_intervals(
+        &groups,
+        &targets,
+        &found.predicted,
+        k,
+        &Settings { replicates: 1000, seed, ..Settings::default() },
+    )?;
     Ok(Some(Told {
         what: String::new(),
         from: String::new(),

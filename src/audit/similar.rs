@@ -1,12 +1,13 @@
-//! Near duplicates: images that are copies of one another but for another encoding, size, brightness, crop or shift.
+//! Near duplicates: images that are copies of one another but for another encoding, size, brightness, crop or
+//! shift.
 //!
 //! Three steps, each of which sees what the one before lets through:
 //! 1. the perceptual hashes of two images differ in few bits;
 //! 2. their small grey images, freed from slow changes of brightness, correlate somewhat as they lie;
 //! 3. after the small shift and zoom that fit best they correlate as strongly as is asked for.
 //!
-//! Faces that are cut out alike resemble each other as a whole. What tells copies from lookalikes is the detail, hence the second
-//! step's high-pass.
+//! Faces that are cut out alike resemble each other as a whole. What tells copies from lookalikes is the
+//! detail, hence the second step's high-pass.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,11 +20,13 @@ use crate::simd::Level;
 
 /// What counts as a near duplicate.
 ///
-/// The defaults were chosen on drawn faces of 48 and 128 pixels and on studio portraits of 48 and 256. They find every copy that was
-/// encoded again (JPEG quality 60 and up), resized, 15 % brighter or darker, of 20 % more contrast or mirrored, 93 % and more of those
-/// that were reduced to 32 pixels, 86 to 100 % of those with 4 % cut off in all, 44 to 81 % with 8 %, and 2 to 63 % of those shifted by 2 %
-/// both ways; larger shifts are mostly missed. Of 8.5 billion pairs of 130,000 drawn faces, 97 of two different people were taken for copies.
-/// One person with another expression in the same shot is often taken for one (a quarter of the portraits).
+/// The defaults were chosen on drawn faces of 48 and 128 pixels and on studio portraits of 48 and 256. They
+/// find every copy that was encoded again (JPEG quality 60 and up), resized, 15 % brighter or darker, of 20 %
+/// more contrast or mirrored, 93 % and more of those that were reduced to 32 pixels, 86 to 100 % of those
+/// with 4 % cut off in all, 44 to 81 % with 8 %, and 2 to 63 % of those shifted by 2 % both ways; larger
+/// shifts are mostly missed. Of 8.5 billion pairs of 130,000 drawn faces, 97 of two different people were
+/// taken for copies. One person with another expression in the same shot is often taken for one (a quarter of
+/// the portraits).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Near {
@@ -48,8 +51,8 @@ pub struct Look {
     pub hash: u64,
     /// That of the mirrored image.
     pub mirrored: u64,
-    /// The small grey image without its slow changes, `[SIDE, SIDE]`, at a scale of its own. Empty for an image without detail:
-    /// such are all alike and copies of nothing.
+    /// The small grey image without its slow changes, `[SIDE, SIDE]`, at a scale of its own. Empty for an
+    /// image without detail: such are all alike and copies of nothing.
     detail: Box<[i8]>,
 }
 
@@ -72,15 +75,17 @@ pub struct Match {
 const SIDE: usize = 24;
 const PIXELS: usize = SIDE * SIDE;
 
-/// Pixels per side of what the hash is made from, and frequencies per side that it looks at (Zauner 2010, pHash).
+/// Pixels per side of what the hash is made from, and frequencies per side that it looks at (Zauner 2010,
+/// pHash).
 const HASH_SIDE: usize = 32;
 const FREQUENCIES: usize = 8;
 
-/// Grey levels that the detail of an image must vary by (standard deviation), or else it is rounding and noise.
+/// Grey levels that the detail of an image must vary by (standard deviation), or else it is rounding and
+/// noise.
 const LEAST_DETAIL: f32 = 1.5;
 
-/// Correlation without alignment from which on alignment is tried. Two faces of different people rarely reach it, a copy that is
-/// shifted by a twentieth of its width mostly does.
+/// Correlation without alignment from which on alignment is tried. Two faces of different people rarely reach
+/// it, a copy that is shifted by a twentieth of its width mostly does.
 const WORTH_ALIGNING: f64 = 0.5;
 
 impl Look {
@@ -91,7 +96,11 @@ impl Look {
         let coefficients = frequencies(&shrink(&grey, width, height, HASH_SIDE));
         // A mirrored image has the same frequencies, every other one across with the opposite sign.
         let mut mirrored = coefficients;
-        mirrored.iter_mut().enumerate().filter(|(at, _)| at % FREQUENCIES % 2 == 1).for_each(|(_, value)| *value = -*value);
+        mirrored
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| at % FREQUENCIES % 2 == 1)
+            .for_each(|(_, value)| *value = -*value);
         let detail = detail(&shrink(&grey, width, height, SIDE));
         Self { hash: bits(&coefficients), mirrored: bits(&mirrored), detail }
     }
@@ -107,8 +116,9 @@ impl Look {
     }
 }
 
-/// All pairs of near duplicates, sorted by (a, b). Every pair of hashes is compared, which takes about as long as reading the
-/// images for a hundred thousand of them, and a hundred times as long for a million. `progress(done, total)` counts images.
+/// All pairs of near duplicates, sorted by (a, b). Every pair of hashes is compared, which takes about as
+/// long as reading the images for a hundred thousand of them, and a hundred times as long for a million.
+/// `progress(done, total)` counts images.
 pub fn pairs(looks: &[Look], near: &Near, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Match> {
     /// Images that are compared with all later ones at once: fewer trips through memory.
     const BLOCK: usize = 64;
@@ -144,7 +154,13 @@ pub fn pairs(looks: &[Look], near: &Near, progress: &(dyn Fn(usize, usize) + Syn
 }
 
 /// The correlation of two images whose hashes are close, if it is enough.
-fn judge(level: Level, own: &Look, other: &Look, near: &Near, template: &mut Option<Template>) -> Option<f64> {
+fn judge(
+    level: Level,
+    own: &Look,
+    other: &Look,
+    near: &Near,
+    template: &mut Option<Template>,
+) -> Option<f64> {
     if !other.has_detail() {
         return None;
     }
@@ -158,11 +174,14 @@ fn judge(level: Level, own: &Look, other: &Look, near: &Near, template: &mut Opt
 
 /// ITU-R 601 luma, as Pillow's convert("L").
 fn grey(image: &RgbImage) -> Vec<u8> {
-    let luma = |p: &[u8]| ((u32::from(p[0]) * 19595 + u32::from(p[1]) * 38470 + u32::from(p[2]) * 7471 + 0x8000) >> 16) as u8;
+    let luma = |p: &[u8]| {
+        ((u32::from(p[0]) * 19595 + u32::from(p[1]) * 38470 + u32::from(p[2]) * 7471 + 0x8000) >> 16) as u8
+    };
     image.pixels.chunks_exact(3).map(luma).collect()
 }
 
-/// The mean grey levels of `side × side` equal areas, `[side, side]`: pixels on a border count by the share that lies within.
+/// The mean grey levels of `side × side` equal areas, `[side, side]`: pixels on a border count by the share
+/// that lies within.
 fn shrink(grey: &[u8], width: usize, height: usize, side: usize) -> Vec<f32> {
     if width == 0 || height == 0 {
         return vec![0.0; side * side];
@@ -176,7 +195,9 @@ fn shrink(grey: &[u8], width: usize, height: usize, side: usize) -> Vec<f32> {
             let row = &grey[row * width..(row + 1) * width];
             sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += share * f32::from(value));
         }
-        out.extend(columns.iter().map(|column| column.iter().map(|&(x, share)| share * sums[x]).sum::<f32>()));
+        out.extend(
+            columns.iter().map(|column| column.iter().map(|&(x, share)| share * sums[x]).sum::<f32>()),
+        );
     }
     out
 }
@@ -197,8 +218,10 @@ fn frequencies(small: &[f32]) -> [f32; FREQUENCIES * FREQUENCIES] {
     let wave = |frequency: usize, at: usize| {
         (std::f32::consts::PI * frequency as f32 * (2 * at + 1) as f32 / (2 * HASH_SIDE) as f32).cos()
     };
-    let waves: [[f32; HASH_SIDE]; FREQUENCIES] = std::array::from_fn(|k| std::array::from_fn(|at| wave(k, at)));
-    let along = |values: &[f32; HASH_SIDE], k: usize| values.iter().zip(&waves[k]).map(|(v, w)| v * w).sum::<f32>();
+    let waves: [[f32; HASH_SIDE]; FREQUENCIES] =
+        std::array::from_fn(|k| std::array::from_fn(|at| wave(k, at)));
+    let along =
+        |values: &[f32; HASH_SIDE], k: usize| values.iter().zip(&waves[k]).map(|(v, w)| v * w).sum::<f32>();
     let mut rows = [[0.0; HASH_SIDE]; FREQUENCIES]; // [frequency across, row]
     for (y, row) in small.as_chunks::<HASH_SIDE>().0.iter().enumerate() {
         (0..FREQUENCIES).for_each(|k| rows[k][y] = along(row, k));
@@ -214,7 +237,8 @@ fn bits(coefficients: &[f32; FREQUENCIES * FREQUENCIES]) -> u64 {
     coefficients.iter().enumerate().skip(1).map(|(at, value)| u64::from(*value > median) << at).sum()
 }
 
-/// The small image less its blurred self, at the scale at which its standard deviation is 32; empty where there is no detail.
+/// The small image less its blurred self, at the scale at which its standard deviation is 32; empty where
+/// there is no detail.
 fn detail(small: &[f32]) -> Box<[i8]> {
     let blurred = blur(small);
     let mut high: Vec<f32> = small.iter().zip(&blurred).map(|(value, blurred)| value - blurred).collect();
@@ -284,8 +308,8 @@ fn correlation(level: Level, a: &[i8], b: &[i8]) -> f64 {
     ab / (aa * bb).sqrt()
 }
 
-/// A detail that others are aligned with, by the inverse compositional method (Baker & Matthews 2004): everything that depends on it
-/// alone is computed once.
+/// A detail that others are aligned with, by the inverse compositional method (Baker & Matthews 2004):
+/// everything that depends on it alone is computed once.
 struct Template {
     values: [f32; PIXELS],
     /// By how much each pixel changes with a shift right, a shift down and an enlargement.
@@ -304,7 +328,8 @@ struct Placing {
 /// Steps of alignment. Copies are in place after three or four.
 const STEPS: usize = 6;
 
-/// By how much the correlation may still fall short after each step but the first look. Copies that are found at all are closer.
+/// By how much the correlation may still fall short after each step but the first look. Copies that are found
+/// at all are closer.
 const HOPEFUL: [f64; STEPS - 1] = [0.22, 0.1, 0.05, 0.03, 0.02];
 
 /// The centre of a small image.
@@ -337,14 +362,17 @@ impl Template {
         Self { values, slopes, inverse }
     }
 
-    /// The correlation with another detail where it fits best, as far as a few steps from its own place find it. Gives up on what
-    /// the first steps do not bring on the way to `wanted`.
+    /// The correlation with another detail where it fits best, as far as a few steps from its own place find
+    /// it. Gives up on what the first steps do not bring on the way to `wanted`.
     fn align(&self, level: Level, other: &[i8], wanted: f64) -> f64 {
         let mut placing = Placing { shift: [0.0; 2], zoom: 1.0 };
         let (mut best, mut moved) = (-1.0, [0.0; PIXELS]);
         for step in 0..STEPS {
             let inside = warp(level, other, placing, &mut moved);
-            let Some((correlation, pull)) = compare(level, &self.values, &moved, &inside, &self.slopes) else { break };
+            let Some((correlation, pull)) = compare(level, &self.values, &moved, &inside, &self.slopes)
+            else {
+                break;
+            };
             if correlation <= best + 1e-4 {
                 break;
             }
@@ -357,7 +385,9 @@ impl Template {
             let shrunk = 1.0 + step[2].clamp(-0.2, 0.2);
             let zoom = placing.zoom / shrunk;
             let shift = std::array::from_fn(|axis| placing.shift[axis] - zoom * step[axis]);
-            if shift.iter().any(|shift: &f32| shift.abs() > FARTHEST) || !(1.0 / LARGEST_ZOOM..=LARGEST_ZOOM).contains(&zoom) {
+            if shift.iter().any(|shift: &f32| shift.abs() > FARTHEST)
+                || !(1.0 / LARGEST_ZOOM..=LARGEST_ZOOM).contains(&zoom)
+            {
                 break;
             }
             placing = Placing { shift, zoom };
@@ -412,8 +442,8 @@ vectorized! {
     }
 }
 
-/// The correlation of two images over a part, and Σ slope · (moved − template) with both brought to one mean and deviation.
-/// `None` where the part is small or one of the two is flat there.
+/// The correlation of two images over a part, and Σ slope · (moved − template) with both brought to one mean
+/// and deviation. `None` where the part is small or one of the two is flat there.
 fn compare(
     level: Level,
     template: &[f32; PIXELS],
@@ -498,13 +528,18 @@ mod tests {
 
     fn shifted(image: &RgbImage, by: usize) -> RgbImage {
         let (w, h) = (image.width, image.height);
-        let at = |x: usize, y: usize| &image.pixels[(y.saturating_sub(by) * w + x.saturating_sub(by)) * 3..][..3];
+        let at =
+            |x: usize, y: usize| &image.pixels[(y.saturating_sub(by) * w + x.saturating_sub(by)) * 3..][..3];
         RgbImage::new(w, h, (0..w * h).flat_map(|index| at(index % w, index / w)).copied().collect())
     }
 
     fn mirrored(image: &RgbImage) -> RgbImage {
         let rows = image.pixels.chunks_exact(image.width * 3);
-        RgbImage::new(image.width, image.height, rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect())
+        RgbImage::new(
+            image.width,
+            image.height,
+            rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect(),
+        )
     }
 
     #[test]
@@ -513,7 +548,10 @@ mod tests {
             let image = face(3, person, 0, 3, 48);
             let (look, other) = (Look::at(&image), Look::at(&mirrored(&image)));
             // Sums in another order may tip a frequency that lies on the median.
-            assert!((look.mirrored ^ other.hash).count_ones() <= 2 && (look.hash ^ other.mirrored).count_ones() <= 2);
+            assert!(
+                (look.mirrored ^ other.hash).count_ones() <= 2
+                    && (look.hash ^ other.mirrored).count_ones() <= 2
+            );
             let found = pairs(&[look, other], &Near::default(), &|_, _| {});
             assert!(found[0].mirrored && found[0].correlation > 0.99, "{found:?}");
         }
@@ -534,9 +572,11 @@ mod tests {
 
     #[test]
     fn different_people_are_not_alike_and_flat_images_are_nothing() {
-        let looks: Vec<Look> = (0..150).map(|person| Look::at(&face(3, person, 0, (person % 7) as usize, 48))).collect();
+        let looks: Vec<Look> =
+            (0..150).map(|person| Look::at(&face(3, person, 0, (person % 7) as usize, 48))).collect();
         assert_eq!(pairs(&looks, &Near::default(), &|_, _| {}), []);
-        let flat: Vec<Look> = (0..5).map(|_| Look::at(&RgbImage::new(48, 48, vec![128; 48 * 48 * 3]))).collect();
+        let flat: Vec<Look> =
+            (0..5).map(|_| Look::at(&RgbImage::new(48, 48, vec![128; 48 * 48 * 3]))).collect();
         assert!(!flat[0].has_detail() && pairs(&flat, &Near::default(), &|_, _| {}).is_empty());
         assert!(!Look::at(&RgbImage::new(0, 0, Vec::new())).has_detail());
     }
@@ -546,7 +586,13 @@ mod tests {
         let looks: Vec<Look> = [0, 1].map(|person| Look::at(&face(3, person, 0, 3, 48))).to_vec();
         let see = |level: Level| {
             let mut close = Vec::new();
-            close_hashes(level, looks[0].hash, &[looks[0].hash, looks[1].hash, !looks[0].hash], 64, &mut close);
+            close_hashes(
+                level,
+                looks[0].hash,
+                &[looks[0].hash, looks[1].hash, !looks[0].hash],
+                64,
+                &mut close,
+            );
             let aligned = Template::new(&looks[0].detail).align(level, &looks[1].detail, 2.0);
             (close, aligned.to_bits(), correlation(level, &looks[0].detail, &looks[1].detail).to_bits())
         };
@@ -559,8 +605,15 @@ mod tests {
     fn areas_are_averaged_exactly() {
         let grey: Vec<u8> = (0..6).map(|at| at * 10).collect(); // 3 × 2
         let found = shrink(&grey, 3, 2, 2);
-        let expected =
-            [(0.0 + 0.5 * 10.0) / 1.5, (0.5 * 10.0 + 20.0) / 1.5, (30.0 + 0.5 * 40.0) / 1.5, (0.5 * 40.0 + 50.0) / 1.5];
-        found.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-4, "{found} {expected}"));
+        let expected = [
+            (0.0 + 0.5 * 10.0) / 1.5,
+            (0.5 * 10.0 + 20.0) / 1.5,
+            (30.0 + 0.5 * 40.0) / 1.5,
+            (0.5 * 40.0 + 50.0) / 1.5,
+        ];
+        found
+            .iter()
+            .zip(expected)
+            .for_each(|(found, expected)| assert!((found - expected).abs() < 1e-4, "{found} {expected}"));
     }
 }

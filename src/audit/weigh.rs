@@ -6,13 +6,15 @@ use super::label_noise::LabelNoise;
 use super::probe::{Probe, Told};
 use super::similar::{self, Look, Near};
 use super::{
-    Audit, Balance, Cluster, Finding, Found, Image, Kind, Odd, Options, Pair, PairCounts, Relation, Severity, Size, Topic,
+    Audit, Balance, Cluster, Finding, Found, Image, Kind, Odd, Options, Pair, PairCounts, Relation, Severity,
+    Size, Topic,
 };
-use crate::data::classes::{EMOTIONS, count, list};
+use crate::data::classes::EMOTIONS;
 use crate::data::{Leak, Split};
+use crate::text::{count, quoted_list};
 
-/// All pairs of duplicates, sorted. Of exact duplicates the first takes part in the search for near ones. A copy and its original are
-/// no near duplicates: they are made to be alike.
+/// All pairs of duplicates, sorted. Of exact duplicates the first takes part in the search for near ones. A
+/// copy and its original are no near duplicates: they are made to be alike.
 pub(super) fn pairs(
     images: &[Image],
     looks: &[Look],
@@ -82,7 +84,9 @@ pub(super) fn weigh(
     let size = |image: &Image| format!("{}x{} pixels", image.width, image.height);
     let mis_sized = |image: &&Image| is_mis_sized(image, &sizes);
     let mis_sized = images.iter().filter(mis_sized);
-    let mis_sized = mis_sized.map(|image| Odd { root: image.root, name: image.name.clone(), reason: size(image) }).collect();
+    let mis_sized = mis_sized
+        .map(|image| Odd { root: image.root, name: image.name.clone(), reason: size(image) })
+        .collect();
     let grey = images.iter().filter(|image| image.grey).count();
     let mut audit = Audit {
         options: options.clone(),
@@ -114,7 +118,12 @@ pub(super) fn weigh(
     };
     let mut clusters = clusters(&audit);
     clusters.sort_by_key(|cluster| {
-        std::cmp::Reverse((cluster.across_splits, cluster.exact && cluster.two_labels, cluster.two_labels, cluster.images))
+        std::cmp::Reverse((
+            cluster.across_splits,
+            cluster.exact && cluster.two_labels,
+            cluster.two_labels,
+            cluster.images,
+        ))
     });
     audit.cluster_count = clusters.len();
     clusters.truncate(Audit::SHOWN);
@@ -159,10 +168,12 @@ fn clusters(audit: &Audit) -> Vec<Cluster> {
     of.iter().enumerate().for_each(|(index, &first)| members.entry(first).or_default().push(index));
     let cluster = |members: Vec<usize>| {
         let image = |&index: &usize| &audit.images[index];
-        let distinct = |key: fn(&Image) -> usize| members.iter().map(image).map(key).collect::<BTreeSet<_>>().len();
+        let distinct =
+            |key: fn(&Image) -> usize| members.iter().map(image).map(key).collect::<BTreeSet<_>>().len();
         let places: BTreeSet<_> = members.iter().map(image).map(|image| (image.root, image.split)).collect();
         let roots: BTreeSet<usize> = places.iter().map(|(root, _)| *root).collect();
-        let exact = members.iter().map(image).all(|one| one.pixel_hash == audit.images[members[0]].pixel_hash);
+        let exact =
+            members.iter().map(image).all(|one| one.pixel_hash == audit.images[members[0]].pixel_hash);
         Cluster {
             images: members.len(),
             exact,
@@ -174,19 +185,26 @@ fn clusters(audit: &Audit) -> Vec<Cluster> {
     members.into_values().filter(|members| members.len() > 1).map(cluster).collect()
 }
 
-/// Groups that are in more than one split of their root. Augmented copies count too: one in train of a test image is a leak.
+/// Groups that are in more than one split of their root. Augmented copies count too: one in train of a test
+/// image is a leak.
 fn cut_groups(images: &[Image], options: &Options) -> Vec<Leak> {
     let mut examples: BTreeMap<(usize, &str), BTreeMap<Split, &str>> = BTreeMap::new();
     for image in images {
         if let Some(split) = image.split {
-            let example = examples.entry((image.root, &image.group)).or_default().entry(split).or_insert(&image.name);
+            let example =
+                examples.entry((image.root, &image.group)).or_default().entry(split).or_insert(&image.name);
             *example = (*example).min(&image.name);
         }
     }
     let leak = |((root, group), of): ((usize, &str), BTreeMap<Split, &str>)| {
         // With several roots the group's name begins with the root's number.
-        let group = if options.roots.len() > 1 { group.strip_prefix(&format!("{root}/")).unwrap_or(group) } else { group };
-        let (splits, examples): (Vec<Split>, Vec<String>) = of.into_iter().map(|(split, name)| (split, name.to_owned())).unzip();
+        let group = if options.roots.len() > 1 {
+            group.strip_prefix(&format!("{root}/")).unwrap_or(group)
+        } else {
+            group
+        };
+        let (splits, examples): (Vec<Split>, Vec<String>) =
+            of.into_iter().map(|(split, name)| (split, name.to_owned())).unzip();
         Leak { group: group.to_owned(), splits, examples }
     };
     examples.into_iter().filter(|(_, of)| of.len() > 1).map(leak).collect()
@@ -196,16 +214,20 @@ fn cut_groups(images: &[Image], options: &Options) -> Vec<Leak> {
 fn sizes(images: &[Image]) -> Vec<Size> {
     let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     images.iter().for_each(|image| *counts.entry((image.width, image.height)).or_default() += 1);
-    let mut sizes: Vec<Size> = counts.into_iter().map(|((width, height), images)| Size { width, height, images }).collect();
+    let mut sizes: Vec<Size> =
+        counts.into_iter().map(|((width, height), images)| Size { width, height, images }).collect();
     sizes.sort_by_key(|size| std::cmp::Reverse(size.images));
     sizes
 }
 
-/// Of a set that has one size by and large, the exceptions; of others, images more than twice as wide as high or the reverse.
+/// Of a set that has one size by and large, the exceptions; of others, images more than twice as wide as high
+/// or the reverse.
 fn is_mis_sized(image: &Image, sizes: &[Size]) -> bool {
     let all: usize = sizes.iter().map(|size| size.images).sum();
     match sizes.first() {
-        Some(usual) if usual.images * 5 >= all * 4 => (image.width, image.height) != (usual.width, usual.height),
+        Some(usual) if usual.images * 5 >= all * 4 => {
+            (image.width, image.height) != (usual.width, usual.height)
+        }
         _ => image.width > 2 * image.height || image.height > 2 * image.width,
     }
 }
@@ -219,8 +241,12 @@ fn balance(images: &[Image], classes: usize) -> Vec<Balance> {
         let key = (image.root, image.split, image.source.as_deref());
         rows.entry(key).or_insert_with(|| vec![0; classes])[image.class] += 1;
     }
-    let row =
-        |((root, split, source), counts): (Place, Vec<usize>)| Balance { root, split, source: source.map(str::to_owned), counts };
+    let row = |((root, split, source), counts): (Place, Vec<usize>)| Balance {
+        root,
+        split,
+        source: source.map(str::to_owned),
+        counts,
+    };
     rows.into_iter().map(row).collect()
 }
 
@@ -236,15 +262,18 @@ fn findings(audit: &Audit) -> Vec<Finding> {
         }
     };
     let (exact, near) = (audit.exact, audit.near);
-    let pairs = |number: usize, what: &str| count(number, &format!("pair of {what}"), &format!("pairs of {what}"));
+    let pairs =
+        |number: usize, what: &str| count(number, &format!("pair of {what}"), &format!("pairs of {what}"));
     let exact_labels = audit.exact.two_labels;
 
     tell(Topic::Unreadable, Error, audit.unreadable.len(), {
         format!("{} cannot be read", count(audit.unreadable.len(), "file", "files"))
     });
-    let text = pairs(exact.across_splits, "exact duplicates") + " across splits: what is tested was trained on";
+    let text =
+        pairs(exact.across_splits, "exact duplicates") + " across splits: what is tested was trained on";
     tell(Topic::ExactAcrossSplits, Error, exact.across_splits, text);
-    let text = pairs(near.across_splits, "near duplicates") + " across splits: what is tested was nearly trained on";
+    let text =
+        pairs(near.across_splits, "near duplicates") + " across splits: what is tested was nearly trained on";
     tell(Topic::NearAcrossSplits, Error, near.across_splits, text);
     let text = count(audit.cut_group_count, "group is cut by the splits", "groups are cut by the splits");
     tell(Topic::CutGroups, Error, audit.cut_group_count, text);
@@ -255,15 +284,38 @@ fn findings(audit: &Audit) -> Vec<Finding> {
     tell(Topic::AcrossSets, Warning, across, text);
     let text = pairs(near.two_labels, "near duplicates") + " under two labels: look at them";
     tell(Topic::NearTwoLabels, Warning, near.two_labels, text);
-    tell(Topic::ExactWithinSplit, Warning, exact.within_split, pairs(exact.within_split, "exact duplicates") + " within a split");
-    tell(Topic::NearWithinSplit, Note, near.within_split, pairs(near.within_split, "near duplicates") + " within a split");
+    tell(
+        Topic::ExactWithinSplit,
+        Warning,
+        exact.within_split,
+        pairs(exact.within_split, "exact duplicates") + " within a split",
+    );
+    tell(
+        Topic::NearWithinSplit,
+        Note,
+        near.within_split,
+        pairs(near.within_split, "near duplicates") + " within a split",
+    );
 
     let side = audit.options.smallest_side;
     let odd = |number: usize, what: &str| count(number, &format!("image {what}"), &format!("images {what}"));
     tell(Topic::Blank, Warning, audit.blank.len(), odd(audit.blank.len(), "with nothing to be seen"));
-    tell(Topic::Tiny, Warning, audit.tiny.len(), odd(audit.tiny.len(), &format!("with a side below {side} pixels")));
-    let usual = audit.sizes.first().map_or(String::new(), |size| format!(" (most are {}x{})", size.width, size.height));
-    tell(Topic::MisSized, Note, audit.mis_sized.len(), odd(audit.mis_sized.len(), "of an unusual size or shape") + &usual);
+    tell(
+        Topic::Tiny,
+        Warning,
+        audit.tiny.len(),
+        odd(audit.tiny.len(), &format!("with a side below {side} pixels")),
+    );
+    let usual = audit
+        .sizes
+        .first()
+        .map_or(String::new(), |size| format!(" (most are {}x{})", size.width, size.height));
+    tell(
+        Topic::MisSized,
+        Note,
+        audit.mis_sized.len(),
+        odd(audit.mis_sized.len(), "of an unusual size or shape") + &usual,
+    );
     let fewer = audit.grey.min(audit.colour);
     let text = format!("grey and colour images are mixed: {} grey, {} in colour", audit.grey, audit.colour);
     tell(Topic::MixedColour, Warning, fewer, text);
@@ -296,17 +348,27 @@ fn missing_classes(audit: &Audit, tell: &mut impl FnMut(Topic, Severity, usize, 
         total.iter_mut().zip(&row.counts).for_each(|(total, count)| *total += count);
     }
     for ((root, split), total) in totals {
-        let missing: Vec<&String> =
-            audit.classes.iter().zip(&total).filter(|(_, count)| **count == 0).map(|(name, _)| name).collect();
+        let missing: Vec<&String> = audit
+            .classes
+            .iter()
+            .zip(&total)
+            .filter(|(_, count)| **count == 0)
+            .map(|(name, _)| name)
+            .collect();
         let place = audit.roots[root].path.display();
         let split = split.map_or(String::new(), |split| format!(", {split}"));
-        let text = format!("{place}{split}: no images of {}", list(&missing));
+        let text = format!("{place}{split}: no images of {}", quoted_list(&missing));
         tell(Topic::MissingClass, Severity::Warning, missing.len(), text);
     }
     if audit.classes.iter().all(|class| EMOTIONS.contains(&class.as_str())) {
         let missing: Vec<&&str> =
             EMOTIONS.iter().filter(|emotion| !audit.classes.iter().any(|class| class == *emotion)).collect();
-        tell(Topic::MissingClass, Severity::Note, missing.len(), format!("no class {}", list(&missing)));
+        tell(
+            Topic::MissingClass,
+            Severity::Note,
+            missing.len(),
+            format!("no class {}", quoted_list(&missing)),
+        );
     }
 }
 
@@ -314,7 +376,9 @@ fn probe_findings(audit: &Audit, tell: &mut impl FnMut(Topic, Severity, usize, S
     let Some(probe) = &audit.probe else { return };
     let best = |what: &str| {
         let of = probe.told.iter().filter(|told| told.what == what);
-        of.max_by(|a: &&Told, b: &&Told| a.balanced_accuracy.estimate.total_cmp(&b.balanced_accuracy.estimate))
+        of.max_by(|a: &&Told, b: &&Told| {
+            a.balanced_accuracy.estimate.total_cmp(&b.balanced_accuracy.estimate)
+        })
     };
     for (what, topic) in [("source", Topic::SourceTold), ("class", Topic::ClassTold)] {
         let Some(told) = best(what) else { continue };
@@ -327,15 +391,18 @@ fn probe_findings(audit: &Audit, tell: &mut impl FnMut(Topic, Severity, usize, S
             _ => "colour statistics and JPEG quantisation alone",
         };
         let (found, chance) = (100.0 * told.balanced_accuracy.estimate, 100.0 * told.chance);
-        let text =
-            format!("a linear model tells the {what} from {from}: balanced accuracy {found:.1} % (guessing {chance:.1} %)");
+        let text = format!(
+            "a linear model tells the {what} from {from}: balanced accuracy {found:.1} % (guessing {chance:.1} %)"
+        );
         tell(topic, Severity::Warning, told.images, text);
     }
     if let Some(known) = probe.source_tells_class
         && known.accuracy > known.majority + TOLD_MARGIN / 2.0
     {
         let (found, majority) = (100.0 * known.accuracy, 100.0 * known.majority);
-        let text = format!("who knows the source alone gives the right class for {found:.1} % (largest class: {majority:.1} %)");
+        let text = format!(
+            "who knows the source alone gives the right class for {found:.1} % (largest class: {majority:.1} %)"
+        );
         tell(Topic::SourceTellsClass, Severity::Warning, 1, text);
     }
 }

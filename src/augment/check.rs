@@ -1,7 +1,8 @@
-//! Whether a copy still shows what its original shows: how much of it was clipped, how similar it is, how much lies outside.
+//! Whether a copy still shows what its original shows: how much of it was clipped, how similar it is, how
+//! much lies outside.
 //!
-//! Legend: w, h the image; C its channels. Images are compared after the same moves: a mirrored copy is held against the mirrored
-//! original.
+//! Legend: w, h the image; C its channels. Images are compared after the same moves: a mirrored copy is held
+//! against the mirrored original.
 
 use crate::image::Bitmap;
 use crate::simd::Level;
@@ -24,7 +25,11 @@ pub struct Scratch {
 /// If the images differ in size or channels.
 pub fn newly_saturated(original: &Bitmap, copy: &Bitmap) -> f64 {
     assert_eq!(original.pixels.len(), copy.pixels.len(), "images of one size");
-    let count = if copy.channels == 1 { clipped } else { clipped_rgb }(Level::detect(), &original.pixels, &copy.pixels);
+    let count = if copy.channels == 1 { clipped } else { clipped_rgb }(
+        Level::detect(),
+        &original.pixels,
+        &copy.pixels,
+    );
     count as f64 / (copy.width * copy.height) as f64
 }
 
@@ -54,10 +59,10 @@ fn is_new(original: u8, copy: u8) -> bool {
     (copy.wrapping_add(1) < 2) & (original.wrapping_add(1) >= 2)
 }
 
-/// The mean structural similarity of two images, -1 to 1 (Wang et al. 2004, "Image quality assessment: from error visibility to
-/// structural similarity", equation 13 with its constants), on L, over windows of 8 × 8 pixels with equal weights, 4 pixels apart from the
-/// upper left (up to 3 pixels at the right and below are in none). A
-/// image of fewer than 8 pixels in any direction is one window.
+/// The mean structural similarity of two images, -1 to 1 (Wang et al. 2004, "Image quality assessment: from
+/// error visibility to structural similarity", equation 13 with its constants), on L, over windows of 8 × 8
+/// pixels with equal weights, 4 pixels apart from the upper left (up to 3 pixels at the right and below are
+/// in none). A image of fewer than 8 pixels in any direction is one window.
 ///
 /// # Panics
 /// If the images differ in size or channels.
@@ -118,7 +123,8 @@ fn window([a, b, aa, bb, ab]: [u64; 5], n: f64) -> f64 {
     let (mean_a, mean_b) = (a as f64 / n, b as f64 / n);
     let (var_a, var_b) = (aa as f64 / n - mean_a * mean_a, bb as f64 / n - mean_b * mean_b);
     let covariance = ab as f64 / n - mean_a * mean_b;
-    (2.0 * mean_a * mean_b + C1) * (2.0 * covariance + C2) / ((mean_a * mean_a + mean_b * mean_b + C1) * (var_a + var_b + C2))
+    (2.0 * mean_a * mean_b + C1) * (2.0 * covariance + C2)
+        / ((mean_a * mean_a + mean_b * mean_b + C1) * (var_a + var_b + C2))
 }
 
 vectorized! {
@@ -170,7 +176,10 @@ mod tests {
         let grey = |image: &Bitmap| -> Vec<f64> {
             let l = |p: &[u8]| match p {
                 [v] => f64::from(*v),
-                p => f64::from((19595 * u32::from(p[0]) + 38470 * u32::from(p[1]) + 7471 * u32::from(p[2]) + 0x8000) >> 16),
+                p => f64::from(
+                    (19595 * u32::from(p[0]) + 38470 * u32::from(p[1]) + 7471 * u32::from(p[2]) + 0x8000)
+                        >> 16,
+                ),
             };
             image.pixels.chunks_exact(image.channels).map(l).collect()
         };
@@ -178,16 +187,21 @@ mod tests {
         let mut values = Vec::new();
         for y in (0..=a.height / 4 * 4 - 8).step_by(4) {
             for x in (0..=a.width / 4 * 4 - 8).step_by(4) {
-                let at = |g: &[f64]| -> Vec<f64> { (0..64).map(|i| g[(y + i / 8) * a.width + x + i % 8]).collect() };
+                let at = |g: &[f64]| -> Vec<f64> {
+                    (0..64).map(|i| g[(y + i / 8) * a.width + x + i % 8]).collect()
+                };
                 let (wa, wb) = (at(&ga), at(&gb));
                 let mean = |w: &[f64]| w.iter().sum::<f64>() / 64.0;
                 let (ma, mb) = (mean(&wa), mean(&wb));
                 let spread = |p: &[f64], mp: f64, q: &[f64], mq: f64| {
                     p.iter().zip(q).map(|(p, q)| (p - mp) * (q - mq)).sum::<f64>() / 64.0
                 };
-                let (va, vb, cov) = (spread(&wa, ma, &wa, ma), spread(&wb, mb, &wb, mb), spread(&wa, ma, &wb, mb));
+                let (va, vb, cov) =
+                    (spread(&wa, ma, &wa, ma), spread(&wb, mb, &wb, mb), spread(&wa, ma, &wb, mb));
                 let (c1, c2) = (6.5025, 58.5225);
-                values.push((2.0 * ma * mb + c1) * (2.0 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2)));
+                values.push(
+                    (2.0 * ma * mb + c1) * (2.0 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2)),
+                );
             }
         }
         values.iter().sum::<f64>() / values.len() as f64
@@ -213,8 +227,9 @@ mod tests {
         assert!(similarity(&original, &negative, &mut Scratch::default()) < 0.0);
         let (a, b) = (bitmap(40, 33, false), bitmap(33, 40, false));
         let b = Bitmap::new(40, 33, 3, b.pixels);
-        let values: Vec<f64> =
-            Level::available().map(|level| similarity(&a, &b, &mut Scratch { level, ..Scratch::default() })).collect();
+        let values: Vec<f64> = Level::available()
+            .map(|level| similarity(&a, &b, &mut Scratch { level, ..Scratch::default() }))
+            .collect();
         assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
     }
 

@@ -1,5 +1,6 @@
-//! What the offline augmenter may do to an image: operations with their ranges and probabilities, and the limits that a copy must
-//! keep. Operations that the trainer has too go by the names they have there (`augment.transform.*`).
+//! What the offline augmenter may do to an image: operations with their ranges and probabilities, and the
+//! limits that a copy must keep. Operations that the trainer has too go by the names they have there
+//! (`augment.transform.*`).
 
 use std::path::Path;
 
@@ -237,7 +238,9 @@ impl Operation {
             }
             Self::Saturation { factor } => operations::saturation(image, factor, scratch),
             Self::Hue { shift } => operations::hue(image, shift, scratch),
-            Self::Translate { right, down } => return operations::translate(image, right, down, border, scratch),
+            Self::Translate { right, down } => {
+                return operations::translate(image, right, down, border, scratch);
+            }
         }
         0
     }
@@ -245,7 +248,9 @@ impl Operation {
     /// What was drawn, in a few characters.
     pub fn label(&self) -> String {
         match self {
-            Self::Brightness { factor } | Self::Contrast { factor } | Self::Sharpness { factor } => format!("{factor:.2}"),
+            Self::Brightness { factor } | Self::Contrast { factor } | Self::Sharpness { factor } => {
+                format!("{factor:.2}")
+            }
             Self::Saturation { factor } => format!("{factor:.2}"),
             Self::Flip => String::new(),
             Self::Rotation { angle } => format!("{angle:.1} deg"),
@@ -274,7 +279,8 @@ impl Profile {
         toml::from_str(text).expect("the built-in profiles are read by the tests")
     }
 
-    /// `safe`, `reference`, or the profile of a TOML file, which names only what differs from its `base` (`safe` if not said).
+    /// `safe`, `reference`, or the profile of a TOML file, which names only what differs from its `base`
+    /// (`safe` if not said).
     ///
     /// # Errors
     /// There is no such file; it is no TOML; a key is unknown; a value is out of range.
@@ -286,8 +292,10 @@ impl Profile {
         }
         let path = Path::new(name);
         let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::input("--profile", format!("there is no profile or file `{name}`"))
-                .expected("safe, reference or a TOML file"),
+            std::io::ErrorKind::NotFound => {
+                Error::input("--profile", format!("there is no profile or file `{name}`"))
+                    .expected("safe, reference or a TOML file")
+            }
             _ => Error::io("read", path, error),
         })?;
         Self::parse(&text).map_err(|error| match error {
@@ -300,7 +308,8 @@ impl Profile {
 
     fn parse(text: &str) -> Result<Self> {
         let wrong = |error: toml::de::Error| {
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line =
+                error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
             let place = if line > 0 { format!("line {line}") } else { "profile".into() };
             Error::input(place, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
                 .hint("recipes/augment-safe.toml lists every key")
@@ -310,7 +319,11 @@ impl Profile {
             None => SAFE,
             Some(Value::String(name)) if name == "safe" => SAFE,
             Some(Value::String(name)) if name == "reference" => REFERENCE,
-            Some(other) => return Err(Error::input("base", format!("found {other}")).expected("\"safe\" or \"reference\"")),
+            Some(other) => {
+                return Err(
+                    Error::input("base", format!("found {other}")).expected("\"safe\" or \"reference\"")
+                );
+            }
         };
         let mut merged: Table = toml::from_str(base).expect("the built-in profiles are read by the tests");
         merge(&mut merged, own);
@@ -331,8 +344,9 @@ impl Profile {
         let on = weights.iter().filter(|weight| **weight > 0.0).count();
         let [fewest, most] = self.operations_per_copy;
         if fewest < 1 || most < fewest || most > on {
-            return Err(Error::input("operations_per_copy", format!("found [{fewest}, {most}]"))
-                .expected(format!("1 <= fewest <= most <= {on}, the number of operations with a weight above 0")));
+            return Err(Error::input("operations_per_copy", format!("found [{fewest}, {most}]")).expected(
+                format!("1 <= fewest <= most <= {on}, the number of operations with a weight above 0"),
+            ));
         }
         let all = &self.operations;
         range("operations.brightness.factor", all.brightness.factor, 0.0, 10.0)?;
@@ -348,19 +362,21 @@ impl Profile {
         within("operations.translate.shift", all.translate.shift, 0.0, 1.0)?;
         for (key, kernels) in [("kernels", &all.blur.kernels), ("small_kernels", &all.blur.small_kernels)] {
             if kernels.is_empty() || kernels.iter().any(|kernel| ![3, 5, 7].contains(kernel)) {
-                return Err(
-                    Error::input(format!("operations.blur.{key}"), format!("found {kernels:?}")).expected("some of 3, 5, 7")
-                );
+                return Err(Error::input(format!("operations.blur.{key}"), format!("found {kernels:?}"))
+                    .expected("some of 3, 5, 7"));
             }
         }
         if !(1..=100).contains(&self.jpeg.quality) {
-            return Err(Error::input("jpeg.quality", format!("found {}", self.jpeg.quality)).expected("1 to 100"));
+            return Err(
+                Error::input("jpeg.quality", format!("found {}", self.jpeg.quality)).expected("1 to 100")
+            );
         }
         within("limits.saturated", self.limits.saturated, 0.0, 1.0)?;
         within("limits.similarity", self.limits.similarity, -1.0, 1.0)?;
         within("limits.border", self.limits.border, 0.0, 1.0)?;
         if !(1..=10_000).contains(&self.limits.attempts) {
-            return Err(Error::input("limits.attempts", format!("found {}", self.limits.attempts)).expected("1 to 10000"));
+            return Err(Error::input("limits.attempts", format!("found {}", self.limits.attempts))
+                .expected("1 to 10000"));
         }
         Ok(())
     }
@@ -408,7 +424,9 @@ impl Profile {
             "sharpness" => Operation::Sharpness { factor: between(all.sharpness.factor) },
             "flip" => Operation::Flip,
             "rotation" => Operation::Rotation { angle: between(all.rotation.angle) },
-            "affine" => Operation::Affine { angle: between(all.affine.angle), scale: between(all.affine.scale) },
+            "affine" => {
+                Operation::Affine { angle: between(all.affine.angle), scale: between(all.affine.scale) }
+            }
             "perspective" => {
                 let (right, bottom) = (width as f64, height as f64);
                 let shift = right * all.perspective.shift;
@@ -422,7 +440,11 @@ impl Profile {
                 Operation::Perspective { corners: corners.map(|corner| corner.map(|value| value as f32)) }
             }
             "blur" => {
-                let kernels = if width.min(height) <= all.blur.small_side { &all.blur.small_kernels } else { &all.blur.kernels };
+                let kernels = if width.min(height) <= all.blur.small_side {
+                    &all.blur.small_kernels
+                } else {
+                    &all.blur.kernels
+                };
                 Operation::Blur { kernel: kernels[rng.random_range(0..kernels.len())] }
             }
             "noise" => Operation::Noise { sigma: between(all.noise.sigma), seed: rng.random() },
@@ -476,7 +498,8 @@ fn range(key: &str, [first, last]: [f64; 2], low: f64, high: f64) -> Result<()> 
     if low <= first && first <= last && last <= high {
         return Ok(());
     }
-    Err(Error::input(key, format!("found [{first}, {last}]")).expected(format!("[least, largest] within {low} to {high}")))
+    Err(Error::input(key, format!("found [{first}, {last}]"))
+        .expected(format!("[least, largest] within {low} to {high}")))
 }
 
 #[cfg(test)]
@@ -534,7 +557,11 @@ mod tests {
         for (index, weight) in profile.weights().into_iter().enumerate() {
             let expected = 20_000.0 * weight / 10.0;
             let found = counts.get(&index).copied().unwrap_or(0) as f64;
-            assert!((found - expected).abs() <= 4.5 * expected.sqrt(), "{}: {found} of {expected}", NAMES[index]);
+            assert!(
+                (found - expected).abs() <= 4.5 * expected.sqrt(),
+                "{}: {found} of {expected}",
+                NAMES[index]
+            );
         }
     }
 

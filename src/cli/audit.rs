@@ -30,7 +30,8 @@ pub(super) struct Args {
     /// Data sets: folders, lists or fer2013.csv.
     #[arg(required = true, value_name = "DATA")]
     roots: Vec<PathBuf>,
-    /// A new folder for audit.json, pairs.csv, odd.csv and audit.html [default: nothing but the summary is written].
+    /// A new folder for audit.json, pairs.csv, odd.csv and audit.html [default: nothing but the summary is
+    /// written].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write a clean list for `mien train`: no leaks, one of each set of duplicates.
@@ -82,7 +83,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(out) = &args.out {
         create_new_dir(out)?;
     }
-    let near = Near { hash_distance: args.near_distance, correlation: args.near_correlation, ..Near::default() };
+    let near =
+        Near { hash_distance: args.near_distance, correlation: args.near_correlation, ..Near::default() };
     let options = Options {
         roots: args.roots.clone(),
         classes: args.classes.clone(),
@@ -118,7 +120,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             print(&format!("\nlook at it  {}", shown(&out.join(PAGE))));
         }
         if let (Some(list), Some(path)) = (&list, &args.write_list) {
-            let left: Vec<String> = list.left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let left: Vec<String> =
+                list.left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
             let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
             print(&format!("clean list  {} with {} images; left out: {left}", shown(path), list.kept));
         }
@@ -132,14 +135,20 @@ const WRONG: u8 = 3;
 
 fn summary(found: &Audit) {
     for root in &found.roots {
-        let copies = if root.copies > 0 { format!(", {} of them augmented copies", root.copies) } else { String::new() };
+        let copies = if root.copies > 0 {
+            format!(", {} of them augmented copies", root.copies)
+        } else {
+            String::new()
+        };
         print(&format!("{}: {} images{copies}", shown(Path::new(&root.path)), root.images));
     }
     let totals: Vec<String> = found
         .classes
         .iter()
         .enumerate()
-        .map(|(class, name)| format!("{name} {}", found.balance.iter().map(|row| row.counts[class]).sum::<usize>()))
+        .map(|(class, name)| {
+            format!("{name} {}", found.balance.iter().map(|row| row.counts[class]).sum::<usize>())
+        })
         .collect();
     print(&format!("{}\n", totals.join(", ")));
     for finding in &found.findings {

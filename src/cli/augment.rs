@@ -7,12 +7,14 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::{INTERRUPTED, Verbosity, print, shown, stop_on_ctrl_c};
-use crate::augment::offline::{self, Estimate, Originals, Progress, QUARANTINE, REASONS, Request, Summary, Survey};
+use crate::augment::offline::{
+    self, Estimate, Originals, Progress, QUARANTINE, REASONS, Request, Summary, Survey,
+};
 use crate::augment::profile::{NAMES, Profile};
-use crate::cli::console::{self, duration};
+use crate::cli::console;
 use crate::data::Split;
 use crate::error::Error;
-use crate::run::thousands;
+use crate::text::{duration, thousands};
 
 /// Copies of each original, where nobody says how many.
 const DEFAULT_COPIES: u32 = 2;
@@ -45,7 +47,8 @@ pub(super) struct Args {
     /// Augmented copies of each original [default: 2; asked for on a terminal].
     #[arg(short = 'n', long, value_name = "N")]
     copies: Option<u32>,
-    /// What is done, how strongly, how often: safe, reference or a TOML file (recipes/augment-safe.toml explains it).
+    /// What is done, how strongly, how often: safe, reference or a TOML file (recipes/augment-safe.toml
+    /// explains it).
     #[arg(long, value_name = "PROFILE", default_value = "safe")]
     profile: String,
     /// Same seed, same bytes.
@@ -211,7 +214,9 @@ fn row(key: &str, value: &str) {
 }
 
 fn say_survey(survey: &Survey) {
-    let of = |split: Option<Split>| -> usize { survey.classes.iter().filter(|c| c.split == split).map(|c| c.images).sum() };
+    let of = |split: Option<Split>| -> usize {
+        survey.classes.iter().filter(|c| c.split == split).map(|c| c.images).sum()
+    };
     let splits: Vec<String> = Split::ALL
         .into_iter()
         .map(|s| (s, of(Some(s))))
@@ -252,10 +257,21 @@ fn say_estimate(args: &Args, request: &Request, estimate: &Estimate) {
             shown(&request.output)
         ),
     );
-    row("drawn anew", &format!("about {refused:.1} % of the draws, by a sample of {} images", estimate.sampled));
-    row("time", &format!("about {} with {} threads, and the disk's time", duration(estimate.seconds), request.threads));
+    row(
+        "drawn anew",
+        &format!("about {refused:.1} % of the draws, by a sample of {} images", estimate.sampled),
+    );
+    row(
+        "time",
+        &format!(
+            "about {} with {} threads, and the disk's time",
+            duration(estimate.seconds),
+            request.threads
+        ),
+    );
     if let Some(free) = estimate.free {
-        let total = estimate.copy_bytes + if request.originals == Originals::Copy { estimate.original_bytes } else { 0 };
+        let total = estimate.copy_bytes
+            + if request.originals == Originals::Copy { estimate.original_bytes } else { 0 };
         let verdict = if total > free { ": NOT ENOUGH" } else { "" };
         row("free there", &format!("{}{verdict}", size(free)));
     }
@@ -267,7 +283,12 @@ fn say_summary(args: &Args, summary: &Summary) {
     let problems = counts.quarantined + counts.given_up > 0;
     if args.verbosity.json {
         let by_name = |names: &[&str], numbers: &[usize]| -> serde_json::Map<String, serde_json::Value> {
-            names.iter().zip(numbers).filter(|(_, n)| **n > 0).map(|(name, n)| ((*name).to_owned(), (*n).into())).collect()
+            names
+                .iter()
+                .zip(numbers)
+                .filter(|(_, n)| **n > 0)
+                .map(|(name, n)| ((*name).to_owned(), (*n).into()))
+                .collect()
         };
         let value = serde_json::json!({
             "output": summary.output, "originals": counts.originals, "copies": counts.copies, "kept": counts.kept, "bytes": counts.bytes,
@@ -278,7 +299,10 @@ fn say_summary(args: &Args, summary: &Summary) {
         return;
     }
     if problems {
-        let unusable = format!("{} images could not be used, {} copies could not be made", counts.quarantined, counts.given_up);
+        let unusable = format!(
+            "{} images could not be used, {} copies could not be made",
+            counts.quarantined, counts.given_up
+        );
         let text = format!("{unusable}; see {}", shown(&quarantine));
         if args.verbosity.quiet { eprintln!("note: {text}") } else { row("PROBLEMS", &text) }
     }
@@ -303,12 +327,18 @@ fn say_summary(args: &Args, summary: &Summary) {
     row("size", &size(counts.bytes));
     if counts.copies > 0 {
         let done = NAMES.iter().zip(counts.operations).filter(|(_, n)| *n > 0);
-        row("operations", &done.map(|(name, n)| format!("{name} {}", thousands(n))).collect::<Vec<_>>().join(", "));
+        row(
+            "operations",
+            &done.map(|(name, n)| format!("{name} {}", thousands(n))).collect::<Vec<_>>().join(", "),
+        );
     }
     let refused: usize = counts.refused.iter().sum();
     if refused > 0 {
-        let reasons =
-            REASONS.iter().zip(counts.refused).filter(|(_, n)| *n > 0).map(|(reason, n)| format!("{} {reason}", thousands(n)));
+        let reasons = REASONS
+            .iter()
+            .zip(counts.refused)
+            .filter(|(_, n)| *n > 0)
+            .map(|(reason, n)| format!("{} {reason}", thousands(n)));
         row("drawn anew", &format!("{}: {}", thousands(refused), reasons.collect::<Vec<_>>().join(", ")));
     }
     row("output", &shown(&summary.output));

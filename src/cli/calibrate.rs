@@ -36,7 +36,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let (device, how) = args.compute.open()?;
     let loading = args.verbosity.loading();
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
-    let calibration = run::calibrate(&args.run, &device, how, &loading.progress(), verbosity.sink().as_mut())?;
+    let calibration =
+        run::calibrate(&args.run, &device, how, &loading.progress(), verbosity.sink().as_mut())?;
     drop(loading);
     if args.verbosity.json {
         print(&serde_json::to_string(&calibration)?);

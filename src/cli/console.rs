@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Result;
 use crate::run_folder::events::{EpochRecord, Event, Sink};
+use crate::text::duration;
 
 /// The key of the header's line about leaking groups.
 pub const LEAKAGE: &str = "LEAKAGE";
@@ -34,7 +35,9 @@ pub fn byte_bar(visible: bool, what: &str) -> ProgressBar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
 }
 
 /// Events for a person: bars on standard error where it is a terminal, lines on standard output.
@@ -53,7 +56,8 @@ impl Console {
     }
 
     fn line(&self, text: &str) {
-        // Bars must step aside for a line; a reader that has gone away (`| head`) is no reason to end a training.
+        // Bars must step aside for a line; a reader that has gone away (`| head`) is no reason to end a
+        // training.
         self.bar.suspend(|| _ = writeln!(std::io::stdout(), "{text}"));
     }
 
@@ -72,14 +76,16 @@ impl Console {
     fn epoch(&mut self, record: &EpochRecord) {
         self.bar.finish_and_clear();
         if std::mem::take(&mut self.first_line) {
-            self.line("epoch   train loss    acc    val loss    acc     F1   learning rate   images/s      time");
+            self.line(
+                "epoch   train loss    acc    val loss    acc     F1   learning rate   images/s         time",
+            );
         }
         let EpochRecord { epoch, train_loss, val_loss, learning_rate, images_per_second, .. } = record;
         let (train, val) = (100.0 * record.train_accuracy, 100.0 * record.val_accuracy);
         let mark = if record.best { "  best" } else { "" };
         self.line(&format!(
             "{epoch:>5}   {train_loss:>10.4} {train:>5.1}%  {val_loss:>10.4} {val:>5.1}%  {:>5.3}   {learning_rate:>13.3e}   \
-             {images_per_second:>8.1}  {:>8}{mark}",
+             {images_per_second:>8.1}  {:>11}{mark}",
             record.val_macro_f1,
             duration(record.seconds),
         ));
@@ -103,7 +109,9 @@ impl Sink for Console {
                 }
             }
             Event::EpochStart { epoch, epochs, batches, done } => {
-                let template = format!("epoch {epoch}/{epochs} {{bar:25.cyan/blue}} {{pos}}/{{len}} {{msg}} {{eta}} left");
+                let template = format!(
+                    "epoch {epoch}/{epochs} {{bar:25.cyan/blue}} {{pos}}/{{len}} {{msg}} {{eta}} left"
+                );
                 self.new_bar(&template, *batches);
                 self.bar.set_position(*done as u64);
                 self.bar.reset_eta();
@@ -130,7 +138,9 @@ impl Sink for Console {
                 }
             }
             Event::Epoch(record) => self.epoch(record),
-            Event::Saved { what, path } if what == "checkpoint" => self.line(&format!("        {what} {}", path.display())),
+            Event::Saved { what, path } if what == "checkpoint" => {
+                self.line(&format!("        {what} {}", path.display()))
+            }
             Event::Saved { .. } => {}
             Event::Notice { text } => self.line(&format!("{:>10}  {text}", "note")),
             Event::End { reason, seconds } => {
@@ -150,7 +160,10 @@ impl Sink for Quiet {
         match event {
             Event::Notice { text } => eprintln!("note: {text}"),
             Event::Start { header, .. } => {
-                header.iter().filter(|(key, _)| key == LEAKAGE).for_each(|(key, value)| eprintln!("{key}: {value}"));
+                header
+                    .iter()
+                    .filter(|(key, _)| key == LEAKAGE)
+                    .for_each(|(key, value)| eprintln!("{key}: {value}"));
             }
             _ => {}
         }
@@ -167,27 +180,5 @@ impl Sink for JsonLines {
             _ = writeln!(std::io::stdout(), "{json}");
         }
         Ok(())
-    }
-}
-
-/// 3725 s -> "1h02m".
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1}s"),
-        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
-        _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_short() {
-        assert_eq!(duration(3.24), "3.2s");
-        assert_eq!(duration(83.0), "1m23s");
-        assert_eq!(duration(3725.0), "1h02m");
     }
 }

@@ -11,7 +11,8 @@ use crate::files::{create_new_dir, unused_path};
 /// The demo's settings, with the measured time and accuracy in its header.
 const RECIPE: &str = include_str!("../../recipes/demo.toml");
 
-/// Draw faces, train a small model on them, evaluate it: the whole of mien in a few minutes, without data, download or GPU.
+/// Draw faces, train a small model on them, evaluate it: the whole of mien in a few minutes, without data,
+/// download or GPU.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// A new folder for the faces and the run [default: mien-demo, with a number where that is taken].

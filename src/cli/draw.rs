@@ -8,8 +8,8 @@ use crate::faces::draw::{DrawConfig, Style, write_set};
 
 /// Draw a labelled set of faces: OUT/{train,valid,test}/{class}/*.png.
 ///
-/// The faces are made of curves and noise, no photograph is used: expressions by facial action units, persons, poses, light and
-/// backgrounds at random. No person is in two splits.
+/// The faces are made of curves and noise, no photograph is used: expressions by facial action units,
+/// persons, poses, light and backgrounds at random. No person is in two splits.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// A new folder.
@@ -31,7 +31,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let config = DrawConfig { per_class: args.per_class, size: args.size, seed: args.seed, style: args.style };
+    let config =
+        DrawConfig { per_class: args.per_class, size: args.size, seed: args.seed, style: args.style };
     let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "drawing faces");
     bar.set_length((args.per_class * crate::data::EMOTIONS.len()) as u64);
     let set = write_set(&args.out, &config, &|| bar.inc(1));

@@ -71,7 +71,8 @@ fn unique_names(models: &[PathBuf]) -> Vec<String> {
     let mut names: Vec<String> = Vec::with_capacity(models.len());
     for model in models {
         let name = name_of(model);
-        let same = names.iter().filter(|other| **other == name || other.starts_with(&format!("{name} "))).count();
+        let same =
+            names.iter().filter(|other| **other == name || other.starts_with(&format!("{name} "))).count();
         names.push(if same == 0 { name } else { format!("{name} {}", same + 1) });
     }
     names
@@ -97,21 +98,30 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     // What the loader has to say about the data; on standard error, so that results stay clean.
     let dataset = &source.dataset;
     dataset.warnings.iter().chain(&dataset.left_out).for_each(|text| eprintln!("note: {text}"));
-    dataset.unreadable.iter().for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
+    dataset
+        .unreadable
+        .iter()
+        .for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
     // With --json the result is all that is written.
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
     let results = evaluate_split(&subjects, &source, samples, &device, run, verbosity.sink().as_mut())?;
 
     for (evaluation, _) in &results.evaluations {
-        print(&if args.verbosity.json { serde_json::to_string(evaluation)? } else { summary_table(evaluation) });
+        print(&if args.verbosity.json {
+            serde_json::to_string(evaluation)?
+        } else {
+            summary_table(evaluation)
+        });
     }
     let out = args.out.clone().or_else(|| folder.map(|folder| folder.join(run::EVAL)));
     if let Some(out) = out {
         let split = &results.evaluations[0].0.split;
         // The run's own `test.json` is the best model's on the run's own data, and nothing else's.
         let data = data.as_deref().map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned()));
-        let data = data.as_deref().and_then(Path::file_name).map(|name| format!("{}-", name.to_string_lossy()));
-        let model = (models.len() == 1 && !models[0].ends_with(BEST)).then(|| format!("-{}", stem(&models[0])));
+        let data =
+            data.as_deref().and_then(Path::file_name).map(|name| format!("{}-", name.to_string_lossy()));
+        let model =
+            (models.len() == 1 && !models[0].ends_with(BEST)).then(|| format!("-{}", stem(&models[0])));
         let name = format!("{}{split}{}", data.unwrap_or_default(), model.unwrap_or_default());
         let written = results.write(&out, &name)?;
         if !args.verbosity.json {
@@ -127,10 +137,15 @@ fn sort_paths(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
     for (position, path) in paths.iter().enumerate() {
         match model_file(path) {
             Some(model) => models.push(model),
-            None if !models.is_empty() && position + 1 == paths.len() => return Ok((models, Some(path.clone()))),
+            None if !models.is_empty() && position + 1 == paths.len() => {
+                return Ok((models, Some(path.clone())));
+            }
             None => {
-                let problem =
-                    if path.exists() { "is neither a run folder nor a model file" } else { "there is no such file or folder" };
+                let problem = if path.exists() {
+                    "is neither a run folder nor a model file"
+                } else {
+                    "there is no such file or folder"
+                };
                 return Err(Error::at(path, problem)
                     .expected("models first, and at most one folder of data after them")
                     .hint("A run folder holds config.toml and best.safetensors")

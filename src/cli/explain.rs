@@ -78,7 +78,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let file = model_file(&args.model).ok_or_else(|| {
-        Error::at(&args.model, "is neither a run folder nor a model file").expected("a run folder or a .safetensors file of mien")
+        Error::at(&args.model, "is neither a run folder nor a model file")
+            .expected("a run folder or a .safetensors file of mien")
     })?;
     let methods = parse_methods(&args.methods)?;
     let (device, how) = args.compute.open()?;
@@ -100,16 +101,23 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         bar.set_message(what);
         bar.set_length(of as u64);
         bar.set_position(done as u64);
-        if stop.load(Ordering::Relaxed) { Err(Error::Interrupted("stopped; nothing was written".into())) } else { Ok(()) }
+        if stop.load(Ordering::Relaxed) {
+            Err(Error::Interrupted("stopped; nothing was written".into()))
+        } else {
+            Ok(())
+        }
     };
     let loading = args.verbosity.loading();
     let mut failures = 0;
     let (out, made) = match args.images.as_slice() {
         [] if run::is_run(&args.model) => {
             if args.out.is_some() {
-                return Err(Error::input("--out", "a run is explained into its own folder").hint("Leave --out away").into());
+                return Err(Error::input("--out", "a run is explained into its own folder")
+                    .hint("Leave --out away")
+                    .into());
             }
-            let made = explain_run(&args.model, &scope, &settings, &device, how, &loading.progress(), &mut progress);
+            let made =
+                explain_run(&args.model, &scope, &settings, &device, how, &loading.progress(), &mut progress);
             (args.model.join(EXPLAIN), made)
         }
         [] => {
@@ -119,20 +127,33 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         [data] if is_labelled(data, &loaded) => {
             let out = new_folder(args)?;
-            let made = explain_data(&out, &loaded, data, &scope, &settings, &device, how, &loading.progress(), &mut progress);
+            let made = explain_data(
+                &out,
+                &loaded,
+                data,
+                &scope,
+                &settings,
+                &device,
+                how,
+                &loading.progress(),
+                &mut progress,
+            );
             (out, made)
         }
         images => {
             if args.judge > 0 || args.split.is_some() {
                 let hint = "Give a run, or a folder of labelled images, for --judge and --split";
-                return Err(Error::input("IMAGE", "these images have no labels and splits").hint(hint).into());
+                return Err(Error::input("IMAGE", "these images have no labels and splits")
+                    .hint(hint)
+                    .into());
             }
             let (out, files) = (new_folder(args)?, find_images(images)?);
             let mut unusable = |error: &Error| {
                 failures += 1;
                 bar.suspend(|| eprintln!("error: {error}"));
             };
-            let made = explain_files(&out, &loaded, &files, &settings, &device, how, &mut unusable, &mut progress);
+            let made =
+                explain_files(&out, &loaded, &files, &settings, &device, how, &mut unusable, &mut progress);
             (out, made)
         }
     };
@@ -165,7 +186,12 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
         0 => String::new(),
         n => format!(", mean maps of {n} classes"),
     };
-    print(&format!("{} images explained with {}{means}: {}", index.maps.len(), index.methods.join(", "), shown(out)));
+    print(&format!(
+        "{} images explained with {}{means}: {}",
+        index.maps.len(),
+        index.methods.join(", "),
+        shown(out)
+    ));
     for (name, path) in &index.grids {
         let file = Path::new(path).file_name().unwrap_or_default();
         print(&format!("{name:<8} {}", shown(&out.join(file))));
@@ -174,8 +200,12 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
         print(&format!("\nAre the maps right? Means over {} images, ± standard error", judged.images));
         print("method                deletion ↓         insertion ↑        ROAD ↑");
         for row in &judged.methods {
-            let Faithfulness { method, deletion_auc, insertion_auc, road, standard_errors: [d, i, r], .. } = row;
-            print(&format!("{method:<20}  {deletion_auc:.3} ± {d:.3}      {insertion_auc:.3} ± {i:.3}     {road:+.3} ± {r:.3}"));
+            let Faithfulness {
+                method, deletion_auc, insertion_auc, road, standard_errors: [d, i, r], ..
+            } = row;
+            print(&format!(
+                "{method:<20}  {deletion_auc:.3} ± {d:.3}      {insertion_auc:.3} ± {i:.3}     {road:+.3} ± {r:.3}"
+            ));
         }
     }
     Ok(())
@@ -201,10 +231,11 @@ fn parse_class(name: &str, loaded: &LoadedModel) -> Result<Target, Error> {
         "true" => Ok(Target::True),
         name => {
             let classes = &loaded.card.classes;
-            let class = classes.iter().position(|class| class.eq_ignore_ascii_case(name)).ok_or_else(|| {
-                Error::input("--class", format!("the model has no class '{name}'"))
-                    .expected(format!("predicted, true, or one of {}", classes.join(", ")))
-            })?;
+            let class =
+                classes.iter().position(|class| class.eq_ignore_ascii_case(name)).ok_or_else(|| {
+                    Error::input("--class", format!("the model has no class '{name}'"))
+                        .expected(format!("predicted, true, or one of {}", classes.join(", ")))
+                })?;
             Ok(Target::Class(class))
         }
     }
@@ -215,16 +246,22 @@ fn is_labelled(path: &Path, loaded: &LoadedModel) -> bool {
     let is_list = path.extension().is_some_and(|ending| ending == "csv" || ending == "jsonl");
     let knows = |label: &String| {
         let emotion = crate::data::classes::canonical(label).map(|emotion| crate::data::EMOTIONS[emotion]);
-        loaded.card.classes.iter().any(|class| class.eq_ignore_ascii_case(label) || Some(class.as_str()) == emotion)
+        loaded
+            .card
+            .classes
+            .iter()
+            .any(|class| class.eq_ignore_ascii_case(label) || Some(class.as_str()) == emotion)
     };
-    is_list || (path.is_dir() && layout::scan(path).is_ok_and(|scan| !scan.labels.is_empty() && scan.labels.iter().all(knows)))
+    is_list
+        || (path.is_dir()
+            && layout::scan(path).is_ok_and(|scan| !scan.labels.is_empty() && scan.labels.iter().all(knows)))
 }
 
 fn new_folder(args: &Args) -> Result<PathBuf, Error> {
     match &args.out {
-        Some(out) if out.symlink_metadata().is_ok() => {
-            Err(Error::at(out, "is there already").expected("a new folder").hint("Nothing is overwritten: choose another name"))
-        }
+        Some(out) if out.symlink_metadata().is_ok() => Err(Error::at(out, "is there already")
+            .expected("a new folder")
+            .hint("Nothing is overwritten: choose another name")),
         Some(out) => Ok(out.clone()),
         None => Ok(unused_path(Path::new(EXPLAIN))),
     }

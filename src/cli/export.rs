@@ -35,7 +35,10 @@ pub(super) struct Args {
 }
 
 fn format(text: &str) -> Result<Format, String> {
-    Format::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| "expected safetensors, pth or onnx".into())
+    Format::ALL
+        .into_iter()
+        .find(|format| format.name() == text)
+        .ok_or_else(|| "expected safetensors, pth or onnx".into())
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
@@ -55,7 +58,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     export(&model, args.format, &out)?;
     let bytes = std::fs::metadata(&out).map_or(0, |about| about.len());
     if args.verbosity.json {
-        print(&serde_json::json!({ "model": file, "format": args.format.name(), "out": out, "bytes": bytes }).to_string());
+        print(
+            &serde_json::json!({ "model": file, "format": args.format.name(), "out": out, "bytes": bytes })
+                .to_string(),
+        );
     } else if !args.verbosity.quiet {
         print(&format!("{} ({:.1} MB)", shown(&out), bytes as f64 / 1e6));
     }

@@ -52,10 +52,38 @@ const fn flag(
 }
 
 const FLAGS: &[Flag] = &[
-    flag(DATA, "dataset-type", "data.dataset_type", Text, "TYPE", "real, augmented, synthetic or synthetic-augmented"),
-    flag(DATA, "synthetic", "data.synthetic", Path, "DIR", "Train on the synthetic images of DIR; validate and test on DATA"),
-    flag(DATA, "augmented", "data.augmented", Path, "DIR", "The augmenter's output, where it is not DATA itself"),
-    flag(DATA, "classes", "data.classes", Texts, "A,B,…", "The classes, by folder name [default: from the folders]"),
+    flag(
+        DATA,
+        "dataset-type",
+        "data.dataset_type",
+        Text,
+        "TYPE",
+        "real, augmented, synthetic or synthetic-augmented",
+    ),
+    flag(
+        DATA,
+        "synthetic",
+        "data.synthetic",
+        Path,
+        "DIR",
+        "Train on the synthetic images of DIR; validate and test on DATA",
+    ),
+    flag(
+        DATA,
+        "augmented",
+        "data.augmented",
+        Path,
+        "DIR",
+        "The augmenter's output, where it is not DATA itself",
+    ),
+    flag(
+        DATA,
+        "classes",
+        "data.classes",
+        Texts,
+        "A,B,…",
+        "The classes, by folder name [default: from the folders]",
+    ),
     flag(
         DATA,
         "group-regex",
@@ -64,10 +92,31 @@ const FLAGS: &[Flag] = &[
         "REGEX",
         "What of a file name tells the person or photo: first capture group",
     ),
-    flag(DATA, "split", "data.split", Numbers, "T,V,E", "Shares of train, validation and test [default: 0.8,0.1,0.1]"),
-    flag(DATA, "split-seed", "data.split_seed", Plain, "N", "Seed of the split alone [default: that of --seed]"),
+    flag(
+        DATA,
+        "split",
+        "data.split",
+        Numbers,
+        "T,V,E",
+        "Shares of train, validation and test [default: 0.8,0.1,0.1]",
+    ),
+    flag(
+        DATA,
+        "split-seed",
+        "data.split_seed",
+        Plain,
+        "N",
+        "Seed of the split alone [default: that of --seed]",
+    ),
     flag(DATA, "resplit", "data.resplit", Switch, "", "Split anew even where the data come with splits"),
-    flag(DATA, "drop-leaking", "data.drop_leaking", Switch, "", "Leave out images whose group is in a later split too"),
+    flag(
+        DATA,
+        "drop-leaking",
+        "data.drop_leaking",
+        Switch,
+        "",
+        "Leave out images whose group is in a later split too",
+    ),
     flag(
         DATA,
         "allow-leakage",
@@ -84,11 +133,32 @@ const FLAGS: &[Flag] = &[
         "SHARE",
         "Share of unreadable files that is let pass [default: 0.01]",
     ),
-    flag(DATA, "debug-subset", "data.debug_subset", Plain, "N", "Train on N images only, drawn evenly from the classes"),
+    flag(
+        DATA,
+        "debug-subset",
+        "data.debug_subset",
+        Plain,
+        "N",
+        "Train on N images only, drawn evenly from the classes",
+    ),
     flag(DATA, "cache-mb", "data.cache_mb", Plain, "MIB", "Memory for decoded images [default: 2048]"),
-    flag(MODEL, "model", "model.name", Text, "NAME", "vgg16_cbam (default), vgg16, resnet50, vgg16_bn, vgg16_bn_cbam, resnet18"),
+    flag(
+        MODEL,
+        "model",
+        "model.name",
+        Text,
+        "NAME",
+        "vgg16_cbam (default), vgg16, resnet50, vgg16_bn, vgg16_bn_cbam, resnet18",
+    ),
     flag(MODEL, "width", "model.width", Plain, "X", "Multiplier of all channel counts [default: 1.0]"),
-    flag(MODEL, "head", "model.head", Text, "HEAD", "fc (three linear layers, default) or gap (average pool, one layer)"),
+    flag(
+        MODEL,
+        "head",
+        "model.head",
+        Text,
+        "HEAD",
+        "fc (three linear layers, default) or gap (average pool, one layer)",
+    ),
     flag(MODEL, "dropout", "model.dropout", Plain, "P", "Dropout of the VGG head [default: 0.5]"),
     flag(MODEL, "input-size", "input.size", Plain, "N", "Side of the square input in pixels [default: 256]"),
     flag(
@@ -99,15 +169,36 @@ const FLAGS: &[Flag] = &[
         "FILE",
         "Weights to start from: .safetensors, .pth, or imagenet [default: none]",
     ),
-    flag(MODEL, "feature-extract", "train.feature_extract", Switch, "", "Freeze what comes from --weights; train the new layers"),
+    flag(
+        MODEL,
+        "feature-extract",
+        "train.feature_extract",
+        Switch,
+        "",
+        "Freeze what comes from --weights; train the new layers",
+    ),
     flag(AUGMENT, "mixup", "augment.mix.enabled", Switch, "", "MixUp and CutMix [default: on]"),
     flag(AUGMENT, "flip", "augment.transform.flip", Plain, "P", "Probability of mirroring [default: 0.5]"),
     flag(AUGMENT, "rotation", "augment.transform.rotation", Plain, "DEG", "Largest rotation [default: 15]"),
     flag(AUGMENT, "translate", "augment.transform.translate", Plain, "SHARE", "Largest shift [default: 0.1]"),
     flag(TRAIN, "epochs", "train.epochs", Plain, "N", "Times through the training data [default: 25]"),
     flag(TRAIN, "batch-size", "train.batch_size", Plain, "N", "Images in a batch [default: 32]"),
-    flag(TRAIN, "accumulation", "train.accumulation", Plain, "N", "Batches whose gradients make one update [default: 1]"),
-    flag(TRAIN, "learning-rate", "train.learning_rate", Plain, "X", "Learning rate before schedules [default: 0.001]"),
+    flag(
+        TRAIN,
+        "accumulation",
+        "train.accumulation",
+        Plain,
+        "N",
+        "Batches whose gradients make one update [default: 1]",
+    ),
+    flag(
+        TRAIN,
+        "learning-rate",
+        "train.learning_rate",
+        Plain,
+        "X",
+        "Learning rate before schedules [default: 0.001]",
+    ),
     flag(TRAIN, "weight-decay", "train.weight_decay", Plain, "X", "Weight decay [default: 0.0001]"),
     flag(TRAIN, "optimizer", "train.optimizer", Text, "NAME", "sgd (momentum 0.9, default), adam or adamw"),
     flag(TRAIN, "scheduler", "train.schedule.kind", Text, "NAME", "cosine (default), step, plateau or none"),
@@ -127,7 +218,14 @@ const FLAGS: &[Flag] = &[
         "",
         "Halve the rate when the validation loss is up on 5 epochs before [default: on]",
     ),
-    flag(TRAIN, "ema", "train.ema", Switch, "", "Average the weights; validation and best model use the averages [default: on]"),
+    flag(
+        TRAIN,
+        "ema",
+        "train.ema",
+        Switch,
+        "",
+        "Average the weights; validation and best model use the averages [default: on]",
+    ),
     flag(TRAIN, "ema-decay", "train.ema_decay", Plain, "X", "Decay of that average [default: 0.999]"),
     flag(
         TRAIN,
@@ -146,9 +244,30 @@ const FLAGS: &[Flag] = &[
         "X",
         "Share of the label spread over all classes [default: 0.1]",
     ),
-    flag(TRAIN, "balance", "train.balance", Text, "HOW", "For unbalanced classes: none (default), class-weights or sampling"),
-    flag(TRAIN, "gradient-clip", "train.gradient_clip", Plain, "X", "Largest norm of the gradient; 0 is off [default: 0]"),
-    flag(TRAIN, "monitor", "train.monitor", Text, "WHAT", "Best model by val-loss (default), val-accuracy or val-macro-f1"),
+    flag(
+        TRAIN,
+        "balance",
+        "train.balance",
+        Text,
+        "HOW",
+        "For unbalanced classes: none (default), class-weights or sampling",
+    ),
+    flag(
+        TRAIN,
+        "gradient-clip",
+        "train.gradient_clip",
+        Plain,
+        "X",
+        "Largest norm of the gradient; 0 is off [default: 0]",
+    ),
+    flag(
+        TRAIN,
+        "monitor",
+        "train.monitor",
+        Text,
+        "WHAT",
+        "Best model by val-loss (default), val-accuracy or val-macro-f1",
+    ),
     flag(
         TRAIN,
         "save-every",
@@ -176,9 +295,30 @@ const FLAGS: &[Flag] = &[
     ),
     flag(DEVICE, "precision", "device.precision", Text, "NAME", "auto (default), f32, bf16 or f16"),
     flag(DEVICE, "workers", "device.workers", Plain, "N", "Threads that prepare batches [default: 2]"),
-    flag(REPORT, "report", "report.page", Switch, "", "End with a page about the run, report.html [default: on]"),
-    flag(REPORT, "maps", "report.maps", Plain, "N", "At most so many right and wrong answers with maps on it [default: 12]"),
-    flag(REPORT, "tensorboard", "report.tensorboard", Switch, "", "Write curves for TensorBoard as well, to RUN/tensorboard"),
+    flag(
+        REPORT,
+        "report",
+        "report.page",
+        Switch,
+        "",
+        "End with a page about the run, report.html [default: on]",
+    ),
+    flag(
+        REPORT,
+        "maps",
+        "report.maps",
+        Plain,
+        "N",
+        "At most so many right and wrong answers with maps on it [default: 12]",
+    ),
+    flag(
+        REPORT,
+        "tensorboard",
+        "report.tensorboard",
+        Switch,
+        "",
+        "Write curves for TensorBoard as well, to RUN/tensorboard",
+    ),
 ];
 
 /// The changes that the flags and `--set` ask for, `--set` first.
@@ -204,9 +344,13 @@ impl clap::Args for Overrides {
             }
             let off = format!("no-{}", flag.name);
             let help = StyledStr::from(format!("{}; --{off} turns it off", flag.help));
-            command = command
-                .arg(arg.help(help).action(ArgAction::SetTrue).overrides_with(off.clone()))
-                .arg(Arg::new(off.clone()).long(off).hide(true).action(ArgAction::SetTrue).overrides_with(flag.name));
+            command = command.arg(arg.help(help).action(ArgAction::SetTrue).overrides_with(off.clone())).arg(
+                Arg::new(off.clone())
+                    .long(off)
+                    .hide(true)
+                    .action(ArgAction::SetTrue)
+                    .overrides_with(flag.name),
+            );
         }
         command
     }
@@ -218,8 +362,9 @@ impl clap::Args for Overrides {
 
 impl FromArgMatches for Overrides {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let invalid =
-            |error: crate::error::Error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n"));
+        let invalid = |error: crate::error::Error| {
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n"))
+        };
         let mut changes = Vec::new();
         for text in matches.get_many::<String>("set").into_iter().flatten() {
             changes.push(Override::parse(text).map_err(invalid)?);
@@ -251,11 +396,13 @@ fn value(kind: Kind, text: &str) -> Value {
         Plain | Switch => parse_value(text),
         Text => Value::String(text.to_owned()),
         Path => {
-            // `imagenet` stands for a file in the cache; an empty path cannot be made absolute, and its own check will name it.
+            // `imagenet` stands for a file in the cache; an empty path cannot be made absolute, and its own
+            // check will name it.
             if text == "imagenet" {
                 return Value::String(text.to_owned());
             }
-            let path = std::path::absolute(text).map_or_else(|_| text.to_owned(), |path| path.display().to_string());
+            let path =
+                std::path::absolute(text).map_or_else(|_| text.to_owned(), |path| path.display().to_string());
             Value::String(path)
         }
         Texts => Value::Array(parts().map(|part| Value::String(part.to_owned())).collect()),
@@ -263,7 +410,8 @@ fn value(kind: Kind, text: &str) -> Value {
     }
 }
 
-/// A number as a float, so that `1,0,0` is a list of shares too; anything else as it is, to be refused with its key.
+/// A number as a float, so that `1,0,0` is a list of shares too; anything else as it is, to be refused with
+/// its key.
 fn float(text: &str) -> Value {
     text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Float)
 }
@@ -297,7 +445,8 @@ mod tests {
                 _ => "x",
             };
             let changes = parse(&[&format!("--{}", flag.name), text]);
-            let config = RunConfig::compose(None, &changes.0).unwrap_or_else(|e| panic!("--{}: {e}", flag.name));
+            let config =
+                RunConfig::compose(None, &changes.0).unwrap_or_else(|e| panic!("--{}: {e}", flag.name));
             assert_ne!(config, RunConfig::default(), "--{} changes nothing", flag.name);
         }
         for flag in FLAGS.iter().filter(|flag| flag.kind == Switch) {

@@ -8,7 +8,8 @@ use super::{Verbosity, print};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
 use crate::model::files::weights::TensorFile;
-use crate::run::{self, thousands};
+use crate::run;
+use crate::text::thousands;
 
 /// Say what a model, a run or a data set is.
 #[derive(clap::Args)]
@@ -41,10 +42,21 @@ fn describe_model(args: &Args, file: &std::path::Path) -> Result<()> {
         return Ok(());
     }
     let model = Model::new(&card.model, card.classes.len(), card.input_size)?;
-    row("model", &format!("{} (width {}, {} parameters)", card.model.name, card.model.width, thousands(model.parameter_count())));
+    row(
+        "model",
+        &format!(
+            "{} (width {}, {} parameters)",
+            card.model.name,
+            card.model.width,
+            thousands(model.parameter_count())
+        ),
+    );
     row("classes", &card.classes.join(", "));
     row("input", &format!("{0}×{0}, mean {1:?}, std {2:?}", card.input_size, card.mean, card.std));
-    row("calibrated", &if card.temperature == 1.0 { "no".into() } else { format!("temperature {}", card.temperature) });
+    row(
+        "calibrated",
+        &if card.temperature == 1.0 { "no".into() } else { format!("temperature {}", card.temperature) },
+    );
     row("written by", &card.program);
     for (key, value) in &card.provenance {
         row(key, value);
@@ -63,7 +75,10 @@ fn describe_run(args: &Args) -> Result<()> {
         return Ok(());
     }
     row("run", &args.path.display().to_string());
-    row("model", &format!("{} (width {}), input {}", config.model.name, config.model.width, config.input.size));
+    row(
+        "model",
+        &format!("{} (width {}), input {}", config.model.name, config.model.width, config.input.size),
+    );
     describe_summary(&data);
     row("epochs", &format!("{} of {}", history.lines().count().saturating_sub(1), config.train.epochs));
     for split in ["valid", "test"] {
@@ -71,8 +86,11 @@ fn describe_run(args: &Args) -> Result<()> {
         if path.exists() {
             let metrics = crate::eval::files::read_evaluation(&path)?.metrics;
             let [low, high] = metrics.accuracy_interval.map(|share| 100.0 * share);
-            let text =
-                format!("accuracy {:.1} % ({low:.1}–{high:.1}), macro F1 {:.3}", 100.0 * metrics.accuracy, metrics.macro_f1);
+            let text = format!(
+                "accuracy {:.1} % ({low:.1}–{high:.1}), macro F1 {:.3}",
+                100.0 * metrics.accuracy,
+                metrics.macro_f1
+            );
             row(split, &text);
         }
     }
@@ -80,7 +98,11 @@ fn describe_run(args: &Args) -> Result<()> {
 }
 
 fn describe_data(args: &Args) -> Result<()> {
-    let config = DataConfig { root: args.path.clone(), group_regex: args.group_regex.clone(), ..DataConfig::default() };
+    let config = DataConfig {
+        root: args.path.clone(),
+        group_regex: args.group_regex.clone(),
+        ..DataConfig::default()
+    };
     config.validate()?;
     let loading = args.verbosity.loading();
     let (dataset, _) = load_for_evaluation(&config, 42, &loading.progress())?;
@@ -116,7 +138,11 @@ fn describe_summary(data: &DataSummary) {
     row("duplicates", &format!("{} images have the exact content of an earlier one", data.duplicates));
     row(
         "leakage",
-        &if data.leakage { format!("{} groups are in more than one split", data.leaking_groups) } else { "none".into() },
+        &if data.leakage {
+            format!("{} groups are in more than one split", data.leaking_groups)
+        } else {
+            "none".into()
+        },
     );
     row("fingerprint", &data.fingerprint);
 }

@@ -35,7 +35,8 @@ use crate::run_folder::events::Sink;
 
 /// Trains, explains and compares facial-emotion classifiers.
 ///
-/// Start with `mien demo`: it draws faces, trains a small model on them and evaluates it, in a few minutes on any machine.
+/// Start with `mien demo`: it draws faces, trains a small model on them and evaluates it, in a few minutes on
+/// any machine.
 #[derive(Parser)]
 #[command(name = "mien", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -68,7 +69,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to standard output and are no failure; a reader that closes early (`| head`) is none either.
+            // Help and version go to standard output and are no failure; a reader that closes early (`|
+            // head`) is none either.
             let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             return Ok(ExitCode::from(if asked { 0 } else { 2 }));
@@ -162,7 +164,8 @@ impl Compute {
         if self.batch_size == 0 {
             return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
         }
-        let config = DeviceConfig { name: self.device.clone(), workers: self.workers, ..DeviceConfig::default() };
+        let config =
+            DeviceConfig { name: self.device.clone(), workers: self.workers, ..DeviceConfig::default() };
         let device = device::open(&config)?;
         let run = Run { batch_size: self.batch_size, workers: self.workers, compute: device.compute };
         Ok((device, run))

@@ -13,8 +13,8 @@ use crate::model::files::weights::load_model;
 
 /// Say what emotion images show: the top classes with their probabilities.
 ///
-/// IMAGE is a file, a folder (all images below it) or a pattern such as 'faces/*.jpg'. An image that cannot be read is named; the others
-/// are predicted all the same, and the exit code says so.
+/// IMAGE is a file, a folder (all images below it) or a pattern such as 'faces/*.jpg'. An image that cannot
+/// be read is named; the others are predicted all the same, and the exit code says so.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// A run folder (its best model) or a model file.
@@ -37,7 +37,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let file = model_file(&args.model).ok_or_else(|| {
-        Error::at(&args.model, "is neither a run folder nor a model file").expected("a run folder or a .safetensors file of mien")
+        Error::at(&args.model, "is neither a run folder nor a model file")
+            .expected("a run folder or a .safetensors file of mien")
     })?;
     if args.top == 0 || args.batch_size == 0 {
         return Err(Error::input("--top and --batch-size", "found 0").expected("1 or more").into());
@@ -45,7 +46,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let images = find_images(&args.images)?;
     let device = device::open(&DeviceConfig { name: args.device.clone(), ..DeviceConfig::default() })?;
     let loaded = load_model(&file, &device.device)?;
-    let width = images.iter().map(|path| path.display().to_string().chars().count()).max().unwrap_or(0).min(60);
+    let width =
+        images.iter().map(|path| path.display().to_string().chars().count()).max().unwrap_or(0).min(60);
     let mut failures = 0;
     for batch in images.chunks(args.batch_size) {
         let (mut paths, mut input) = (Vec::new(), Vec::new());
@@ -64,7 +66,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         if paths.is_empty() {
             continue;
         }
-        let rows = batch_logits(&loaded.model, &loaded.params, input, loaded.card.input_size, device.compute)?;
+        let rows =
+            batch_logits(&loaded.model, &loaded.params, input, loaded.card.input_size, device.compute)?;
         for (path, logits) in paths.into_iter().zip(rows) {
             let probabilities = softmax(&logits, loaded.card.temperature);
             print(&line(path, &probabilities, &loaded.card.classes, args, width));
@@ -84,13 +87,17 @@ fn line(path: &Path, probabilities: &[f32], classes: &[String], args: &Args, wid
     order.truncate(args.top);
     let path = path.display().to_string();
     if args.verbosity.json {
-        let top: Vec<_> =
-            order.iter().map(|&k| serde_json::json!({ "class": classes[k], "probability": probabilities[k] })).collect();
+        let top: Vec<_> = order
+            .iter()
+            .map(|&k| serde_json::json!({ "class": classes[k], "probability": probabilities[k] }))
+            .collect();
         return serde_json::json!({ "path": path, "top": top }).to_string();
     }
     let longest = classes.iter().map(String::len).max().unwrap_or(0);
-    let top: Vec<String> =
-        order.iter().map(|&k| format!("{:<longest$} {:5.1} %", classes[k], 100.0 * probabilities[k])).collect();
+    let top: Vec<String> = order
+        .iter()
+        .map(|&k| format!("{:<longest$} {:5.1} %", classes[k], 100.0 * probabilities[k]))
+        .collect();
     format!("{path:<width$}  {}", top.join("   "))
 }
 
@@ -110,7 +117,8 @@ pub(super) fn find_images(wanted: &[PathBuf]) -> Result<Vec<PathBuf>> {
             images.push(path.clone());
         } else {
             let pattern = path.to_string_lossy();
-            let matches = glob::glob(&pattern).map_err(|e| Error::at(path, format!("no such file, and no pattern ({e})")))?;
+            let matches = glob::glob(&pattern)
+                .map_err(|e| Error::at(path, format!("no such file, and no pattern ({e})")))?;
             images.extend(matches.filter_map(Result::ok).filter(|path| path.is_file()));
         }
         if images.len() == before {

@@ -53,7 +53,9 @@ enum ProjectionArg {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for folder in &args.runs {
         if !run::is_run(folder) {
-            return Err(Error::at(folder, "is no run folder").expected("a folder that `mien train` has written").into());
+            return Err(Error::at(folder, "is no run folder")
+                .expected("a folder that `mien train` has written")
+                .into());
         }
     }
     let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "");
@@ -66,12 +68,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         ProjectionArg::Tsne => Projection::Tsne,
         ProjectionArg::Pca => Projection::Pca,
     };
-    let options = Options { projection, gallery: args.gallery, progress: Some(&progress), ..Options::default() };
+    let options =
+        Options { projection, gallery: args.gallery, progress: Some(&progress), ..Options::default() };
     let written = match args.runs.as_slice() {
         [one] if args.out.is_some() => {
-            return Err(Error::input("--out", format!("the page of a run is written into it: {}", one.display()))
-                .hint("Leave --out away, or give several runs to compare")
-                .into());
+            return Err(Error::input(
+                "--out",
+                format!("the page of a run is written into it: {}", one.display()),
+            )
+            .hint("Leave --out away, or give several runs to compare")
+            .into());
         }
         [one] => report::write(one, &options),
         several => {
@@ -83,8 +89,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let written = written?;
     if args.verbosity.json {
         let crate::page::output::Written { page, bytes, figures, tables, warnings } = &written;
-        let report =
-            serde_json::json!({ "page": page, "bytes": bytes, "figures": figures, "tables": tables, "warnings": warnings });
+        let report = serde_json::json!({ "page": page, "bytes": bytes, "figures": figures, "tables": tables, "warnings": warnings });
         print(&report.to_string());
         return Ok(ExitCode::SUCCESS);
     }
@@ -100,7 +105,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         if let [one] = args.runs.as_slice()
             && !one.join(EXPLAIN).join(INDEX).exists()
         {
-            print(&format!("it has no class activation maps yet: mien explain {}, then make it again", shown(one)));
+            print(&format!(
+                "it has no class activation maps yet: mien explain {}, then make it again",
+                shown(one)
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)

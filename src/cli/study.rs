@@ -62,13 +62,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.device.is_empty() || args.device.iter().any(String::is_empty) {
-        return Err(Error::input("--device", "names no device").expected("auto, cpu, or what was built in").into());
+        return Err(Error::input("--device", "names no device")
+            .expected("auto, cpu, or what was built in")
+            .into());
     }
     let name = args.plan.file_stem().unwrap_or_default();
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("studies").join(name));
     let stop = stop_on_ctrl_c();
     let bar = crate::cli::console::spinner(args.verbosity.is_chatty(), "");
-    let teller = Teller { bar: bar.clone(), verbosity: args.verbosity, done: AtomicUsize::new(0), started: Instant::now() };
+    let teller = Teller {
+        bar: bar.clone(),
+        verbosity: args.verbosity,
+        done: AtomicUsize::new(0),
+        started: Instant::now(),
+    };
     let ended = run_study(&plan, &out, &args.device, &teller, stop);
     bar.finish_and_clear();
     match ended? {
@@ -122,11 +129,16 @@ impl Listener for Teller {
         match event {
             Event::Step(step) => {
                 self.bar.set_position(self.done.fetch_add(1, Ordering::Relaxed) as u64 + 1);
-                self.bar.set_message(format!("{name}, epoch {}, loss {:.4}, steps in all", step.epoch, step.epoch_loss));
+                self.bar.set_message(format!(
+                    "{name}, epoch {}, loss {:.4}, steps in all",
+                    step.epoch, step.epoch_loss
+                ));
             }
-            Event::Epoch(record) => {
-                self.bar.set_message(format!("{name}, epoch {}: {:.1} %", record.epoch, 100.0 * record.val_accuracy))
-            }
+            Event::Epoch(record) => self.bar.set_message(format!(
+                "{name}, epoch {}: {:.1} %",
+                record.epoch,
+                100.0 * record.val_accuracy
+            )),
             Event::Notice { text } => self.line(&format!("        {name}: {text}")),
             _ => {}
         }

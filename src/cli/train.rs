@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     let data = args.data.as_deref().unwrap_or_else(|| "".as_ref());
     let root = std::path::absolute(data).map_err(|e| Error::io("read", data, e))?;
-    let root = Override { key: "data.root".into(), value: root.display().to_string().into(), from: "DATA".into() };
+    let root =
+        Override { key: "data.root".into(), value: root.display().to_string().into(), from: "DATA".into() };
     let overrides = [&[root], &args.overrides.0[..]].concat();
     let config = RunConfig::compose(args.recipe.as_deref(), &overrides)?;
     let folder = args.out.clone().unwrap_or_else(|| run::default_folder(&config));
@@ -64,7 +65,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Trains `config` in `folder` and prints the result.
-pub(super) fn train(config: RunConfig, folder: &std::path::Path, check: bool, verbosity: Verbosity) -> Result<ExitCode> {
+pub(super) fn train(
+    config: RunConfig,
+    folder: &std::path::Path,
+    check: bool,
+    verbosity: Verbosity,
+) -> Result<ExitCode> {
     if !check {
         refuse_taken(folder)?;
     }
@@ -141,7 +147,10 @@ fn refuse_taken(folder: &std::path::Path) -> Result<()> {
         } else {
             "Choose another --out".to_owned()
         };
-        return Err(Error::at(folder, "the folder is not empty").expected("a new run folder").hint(hint).into());
+        return Err(Error::at(folder, "the folder is not empty")
+            .expected("a new run folder")
+            .hint(hint)
+            .into());
     }
     Ok(())
 }
@@ -183,7 +192,11 @@ fn finish(folder: &std::path::Path, outcome: Outcome, verbosity: Verbosity) -> R
         let path = eval.join(format!("{split}.json"));
         if path.exists() {
             let evaluation = read_evaluation(&path)?;
-            print(&if verbosity.json { serde_json::to_string(&evaluation)? } else { summary_table(&evaluation) });
+            print(&if verbosity.json {
+                serde_json::to_string(&evaluation)?
+            } else {
+                summary_table(&evaluation)
+            });
             break;
         }
     }

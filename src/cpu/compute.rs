@@ -1,6 +1,7 @@
 //! The number format of the expensive operations.
 
-/// In which number format convolutions and matrix products are computed. Weights, normalisation and loss stay in f32.
+/// In which number format convolutions and matrix products are computed. Weights, normalisation and loss stay
+/// in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ComputeType {
     /// 32-bit floats; on the CPU by the kernels of [`cpu`](super).

@@ -1,7 +1,9 @@
-//! The CPU's own kernels: convolutions, batch norms, max-pools and linear layers by `mien-kernels`, as operations of the tensor engine
-//! with a backward pass of their own. They stand in for the engine's on its CPU device; see [`serves`].
+//! The CPU's own kernels: convolutions, batch norms, max-pools and linear layers by `mien-kernels`, as
+//! operations of the tensor engine with a backward pass of their own. They stand in for the engine's on its
+//! CPU device; see [`serves`].
 //!
-//! Beside them, what changes weights in place there: [`blend`], and [`into_values`] for whoever does arithmetic of his own.
+//! Beside them, what changes weights in place there: [`blend`], and [`into_values`] for whoever does
+//! arithmetic of his own.
 //!
 //! Shapes: B batch, I input and O output channels, H W height and width.
 
@@ -31,8 +33,9 @@ pub fn serves(device: &Device) -> bool {
     matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Convolution, bias and, where `relu` says so, ReLU in one pass: `[B, I, H, W] -> [B, O, H', W']`; weight `[O, I, k, k]`, bias `[O]`.
-/// The tensors are f32, on a device that is served. The gradient by x takes up what a shortcut from x brings past the layers between.
+/// Convolution, bias and, where `relu` says so, ReLU in one pass: `[B, I, H, W] -> [B, O, H', W']`; weight
+/// `[O, I, k, k]`, bias `[O]`. The tensors are f32, on a device that is served. The gradient by x takes up
+/// what a shortcut from x brings past the layers between.
 pub fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -46,7 +49,13 @@ pub fn conv2d(
     let bias = bias.unwrap_or_else(|| Tensor::empty([0], &x.device()));
     let [x, weight] = [x, weight].map(Tensor::into_dispatch);
     let layer = Layer { shape, relu };
-    Tensor::from_dispatch(<Dispatch as Kernels>::convolve(x, weight, bias.into_dispatch(), layer, shortcut.cloned()))
+    Tensor::from_dispatch(<Dispatch as Kernels>::convolve(
+        x,
+        weight,
+        bias.into_dispatch(),
+        layer,
+        shortcut.cloned(),
+    ))
 }
 
 /// The weights of a convolution, packed once for many passes without gradients, and its bias.
@@ -56,12 +65,19 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs weights `[O, I, k, k]`, and a bias `[O]`, for inputs of this shape. With `line`, a factor and a summand for each output
-    /// channel, the convolution ends with y · factor + summand: a batch norm costs nothing then.
-    pub fn new(shape: &ConvShape, weight: Tensor<4>, bias: Option<Tensor<1>>, line: Option<[Vec<f32>; 2]>) -> Self {
+    /// Packs weights `[O, I, k, k]`, and a bias `[O]`, for inputs of this shape. With `line`, a factor and a
+    /// summand for each output channel, the convolution ends with y · factor + summand: a batch norm costs
+    /// nothing then.
+    pub fn new(
+        shape: &ConvShape,
+        weight: Tensor<4>,
+        bias: Option<Tensor<1>>,
+        line: Option<[Vec<f32>; 2]>,
+    ) -> Self {
         let (mut weight, mut bias) = (into_values(weight.flatten(0, 3)), bias.map(into_values));
         if let Some([factor, mut summand]) = line {
-            for (row, factor) in weight.chunks_exact_mut(shape.weight_len() / shape.out_channels).zip(&factor) {
+            for (row, factor) in weight.chunks_exact_mut(shape.weight_len() / shape.out_channels).zip(&factor)
+            {
                 row.iter_mut().for_each(|weight| *weight *= factor);
             }
             for ((summand, bias), factor) in summand.iter_mut().zip(bias.unwrap_or_default()).zip(factor) {
@@ -79,7 +95,13 @@ impl Packed {
 }
 
 /// relu(convolution + bias + residual) without a gradient, the sum and ReLU where they are wanted.
-pub fn conv2d_packed(x: Tensor<4>, packed: Arc<Packed>, residual: Option<Tensor<4>>, shape: ConvShape, relu: bool) -> Tensor<4> {
+pub fn conv2d_packed(
+    x: Tensor<4>,
+    packed: Arc<Packed>,
+    residual: Option<Tensor<4>>,
+    shape: ConvShape,
+    relu: bool,
+) -> Tensor<4> {
     let residual = residual.unwrap_or_else(|| Tensor::empty([0; 4], &x.device()));
     let [x, residual] = [x, residual].map(Tensor::into_dispatch);
     Tensor::from_dispatch(<Dispatch as Kernels>::convolve_packed(x, residual, Layer { shape, relu }, packed))
@@ -91,7 +113,8 @@ pub fn into_values(tensor: Tensor<1>) -> Vec<f32> {
     data.try_into_vec::<f32>().expect("the data were asked for as f32")
 }
 
-/// old · decay + new · (1 − decay), in place where nobody else holds `old`: `[n]`. f32, on a device that is served.
+/// old · decay + new · (1 − decay), in place where nobody else holds `old`: `[n]`. f32, on a device that is
+/// served.
 pub fn blend(old: Tensor<1>, new: Tensor<1>, decay: f64) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as Kernels>::average(old.into_dispatch(), new.into_dispatch(), decay))
 }
@@ -103,11 +126,18 @@ pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) ->
     Tensor::from_dispatch(<Dispatch as Kernels>::pool(x.into_dispatch(), [batch, channels], shape))
 }
 
-/// Linear layer, with ReLU where `relu` says so: `[B, I] -> [B, O]`; weight `[O, I]`, bias `[O]`. f32, on a device that is served.
+/// Linear layer, with ReLU where `relu` says so: `[B, I] -> [B, O]`; weight `[O, I]`, bias `[O]`. f32, on a
+/// device that is served.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> Tensor<2> {
     let ([rows, inputs], [outputs, _]) = (x.dims(), weight.dims());
     let shape = LinearShape { rows, inputs, outputs };
-    let y = <Dispatch as Kernels>::project(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), shape, relu);
+    let y = <Dispatch as Kernels>::project(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        shape,
+        relu,
+    );
     Tensor::from_dispatch(y)
 }
 
@@ -118,8 +148,8 @@ pub struct Layer {
     relu: bool,
 }
 
-/// The operations as the engine dispatches them; call the functions of this module instead. A bias or residual that is not there is
-/// empty.
+/// The operations as the engine dispatches them; call the functions of this module instead. A bias or
+/// residual that is not there is empty.
 #[backend_extension(Flex, Autodiff)]
 pub trait Kernels: Backend {
     /// See [`conv2d`].
@@ -131,8 +161,12 @@ pub trait Kernels: Backend {
         shortcut: Option<Shortcut>,
     ) -> FloatTensor<Self>;
     /// See [`conv2d_packed`].
-    fn convolve_packed(x: FloatTensor<Self>, residual: FloatTensor<Self>, layer: Layer, packed: Arc<Packed>)
-    -> FloatTensor<Self>;
+    fn convolve_packed(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        layer: Layer,
+        packed: Arc<Packed>,
+    ) -> FloatTensor<Self>;
     /// See [`blend`].
     fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self>;
     /// See [`max_pool2d`]; `outer` is batch and channels.
@@ -162,12 +196,13 @@ fn present(tensor: &Primitive) -> Option<&[f32]> {
 /// Numbers in a piece of work of one thread.
 pub const BLOCK: usize = 1 << 15;
 
-/// Room for `len` numbers that a kernel is about to write, all of them; clearing it first would cost a tenth of a step.
+/// Room for `len` numbers that a kernel is about to write, all of them; clearing it first would cost a tenth
+/// of a step.
 #[allow(clippy::uninit_vec)]
 fn buffer(len: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(len);
-    // SAFETY: the capacity is there, any bits are an f32, and each kernel writes its whole output before it reads any of it (their
-    // documentation says so and their tests check it on buffers of NaN).
+    // SAFETY: the capacity is there, any bits are an f32, and each kernel writes its whole output before it
+    // reads any of it (their documentation says so and their tests check it on buffers of NaN).
     unsafe { values.set_len(len) };
     values
 }
@@ -177,7 +212,13 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
 }
 
 impl Kernels for Flex {
-    fn convolve(x: Primitive, weight: Primitive, bias: Primitive, layer: Layer, _: Option<Shortcut>) -> Primitive {
+    fn convolve(
+        x: Primitive,
+        weight: Primitive,
+        bias: Primitive,
+        layer: Layer,
+        _: Option<Shortcut>,
+    ) -> Primitive {
         let Layer { shape, relu } = layer;
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
@@ -200,7 +241,9 @@ impl Kernels for Flex {
         let (mut old, new) = (old.to_contiguous(), new.to_contiguous());
         let (keep, take) = (decay as f32, (1.0 - decay) as f32);
         let averages = old.storage_mut::<f32>().par_chunks_mut(BLOCK).zip(values(&new).par_chunks(BLOCK));
-        averages.for_each(|(old, new)| old.iter_mut().zip(new).for_each(|(old, new)| *old = *old * keep + *new * take));
+        averages.for_each(|(old, new)| {
+            old.iter_mut().zip(new).for_each(|(old, new)| *old = *old * keep + *new * take)
+        });
         old
     }
 
@@ -208,7 +251,13 @@ impl Kernels for Flex {
         pooled(&x.to_contiguous(), outer, &shape).0
     }
 
-    fn project(x: Primitive, weight: Primitive, bias: Primitive, shape: LinearShape, relu: bool) -> Primitive {
+    fn project(
+        x: Primitive,
+        weight: Primitive,
+        bias: Primitive,
+        shape: LinearShape,
+        relu: bool,
+    ) -> Primitive {
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let mut output = buffer(shape.rows * shape.outputs);
         kernels::linear_forward(&shape, values(&x), values(&weight), Some(values(&bias)), relu, &mut output);
@@ -232,7 +281,8 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         layer: Layer,
         shortcut: Option<Shortcut>,
     ) -> FloatTensor<Self> {
-        let prepared = Convolve.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
+        let prepared =
+            Convolve.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.into_primitive().to_contiguous());
         let output = Flex::convolve(x.clone(), weight.clone(), bias, layer, None);
         match prepared {
@@ -250,7 +300,12 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         layer: Layer,
         packed: Arc<Packed>,
     ) -> FloatTensor<Self> {
-        FloatTensor::<Self>::new(Flex::convolve_packed(x.into_primitive(), residual.into_primitive(), layer, packed))
+        FloatTensor::<Self>::new(Flex::convolve_packed(
+            x.into_primitive(),
+            residual.into_primitive(),
+            layer,
+            packed,
+        ))
     }
 
     fn average(old: FloatTensor<Self>, new: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
@@ -273,7 +328,8 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         shape: LinearShape,
         relu: bool,
     ) -> FloatTensor<Self> {
-        let prepared = Project.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
+        let prepared =
+            Project.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.into_primitive().to_contiguous());
         let output = Flex::project(x.clone(), weight.clone(), bias, shape, relu);
         match prepared {
@@ -325,8 +381,18 @@ impl Backward<Flex, 3> for Convolve {
         if let Some(node) = x_node {
             let mut of_x = buffer(shape.input_len());
             let brought = shortcut.and_then(|shortcut| shortcut.take());
-            kernels::conv_input_gradient(&shape, gradient, gate, values(&weight), brought.as_deref(), &mut of_x);
-            grads.register::<Flex>(node.id, tensor(of_x, [shape.batch, shape.in_channels, shape.height, shape.width]));
+            kernels::conv_input_gradient(
+                &shape,
+                gradient,
+                gate,
+                values(&weight),
+                brought.as_deref(),
+                &mut of_x,
+            );
+            grads.register::<Flex>(
+                node.id,
+                tensor(of_x, [shape.batch, shape.in_channels, shape.height, shape.width]),
+            );
         }
     }
 }

@@ -16,11 +16,11 @@ use mien_kernels::{Norm, NormGradients, NormShape, Statistics};
 
 use super::{Primitive, Shortcut, buffer, tensor, values};
 
-/// relu(norm(x) + residual) in one pass, the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H, W]`; weight and bias `[C]`.
-/// f32, on a device that is served.
+/// relu(norm(x) + residual) in one pass, the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H,
+/// W]`; weight and bias `[C]`. f32, on a device that is served.
 ///
-/// It normalises with `given` statistics, or else with the batch's own, which it returns. A residual's gradient goes to its shortcut, if
-/// it has one.
+/// It normalises with `given` statistics, or else with the batch's own, which it returns. A residual's
+/// gradient goes to its shortcut, if it has one.
 pub fn batch_norm(
     x: Tensor<4>,
     [weight, bias]: [Tensor<1>; 2],
@@ -31,7 +31,14 @@ pub fn batch_norm(
 ) -> (Tensor<4>, Arc<OnceLock<Statistics>>) {
     let [batch, channels, height, width] = x.dims();
     let shape = NormShape { batch, channels, pixels: height * width };
-    let layer = Layer { shape, dims: x.dims(), epsilon: epsilon as f32, relu, adds: residual.is_some(), fixed: given.is_some() };
+    let layer = Layer {
+        shape,
+        dims: x.dims(),
+        epsilon: epsilon as f32,
+        relu,
+        adds: residual.is_some(),
+        fixed: given.is_some(),
+    };
     let statistics = Arc::new(given.map_or_else(OnceLock::new, OnceLock::from));
     let (residual, shortcut) = match residual {
         None => (Tensor::empty([0; 4], &x.device()), None),
@@ -40,7 +47,8 @@ pub fn batch_norm(
     };
     let [x, residual] = [x, residual].map(Tensor::into_dispatch);
     let [weight, bias] = [weight, bias].map(Tensor::into_dispatch);
-    let y = <Dispatch as Norms>::normalise(x, weight, bias, residual, layer, Arc::clone(&statistics), shortcut);
+    let y =
+        <Dispatch as Norms>::normalise(x, weight, bias, residual, layer, Arc::clone(&statistics), shortcut);
     (Tensor::from_dispatch(y), statistics)
 }
 
@@ -115,8 +123,17 @@ impl<C: CheckpointStrategy> Norms for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let prepared = Normalise.prepare::<C>(nodes).compute_bound().stateful();
-        let [x, weight, bias, residual] = [x, weight, bias, residual].map(|tensor| tensor.into_primitive().to_contiguous());
-        let output = Flex::normalise(x.clone(), weight.clone(), bias.clone(), residual, layer, Arc::clone(&statistics), None);
+        let [x, weight, bias, residual] =
+            [x, weight, bias, residual].map(|tensor| tensor.into_primitive().to_contiguous());
+        let output = Flex::normalise(
+            x.clone(),
+            weight.clone(),
+            bias.clone(),
+            residual,
+            layer,
+            Arc::clone(&statistics),
+            None,
+        );
         match prepared {
             OpsKind::Tracked(prepared) => {
                 // Where nothing was added, the kernel finds ReLU's gate from x.
@@ -174,7 +191,9 @@ impl Backward<Flex, 4> for Normalise {
         }
         match (of_residual, shortcut, residual_node) {
             (Some(of_residual), Some(shortcut), _) => shortcut.put(of_residual),
-            (Some(of_residual), None, Some(node)) => grads.register::<Flex>(node.id, tensor(of_residual, dims)),
+            (Some(of_residual), None, Some(node)) => {
+                grads.register::<Flex>(node.id, tensor(of_residual, dims))
+            }
             _ => {}
         }
     }

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where a residual block ends, x is added to its last layer's output; where it begins, its first convolution reads the same x. The
-/// engine would add up the two gradients by x in a pass of its own. So the last layer's backward pass leaves the one here, and the
-/// first convolution's, which always runs after it, adds it while it writes the other.
+/// Where a residual block ends, x is added to its last layer's output; where it begins, its first convolution
+/// reads the same x. The engine would add up the two gradients by x in a pass of its own. So the last layer's
+/// backward pass leaves the one here, and the first convolution's, which always runs after it, adds it while
+/// it writes the other.
 #[derive(Clone, Debug, Default)]
 pub struct Shortcut(Arc<Mutex<Option<Vec<f32>>>>);
 

@@ -1,9 +1,11 @@
-//! Class names: the seven emotions with their usual variants, and classes that come from the folders or from the user.
+//! Class names: the seven emotions with their usual variants, and classes that come from the folders or from
+//! the user.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::text::{count, quoted_list};
 
 /// The seven emotions, in the order of their class index.
 pub const EMOTIONS: [&str; 7] = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];
@@ -19,7 +21,8 @@ const VARIANTS: [&[&str]; 7] = [
     &["surprised", "suprise", "suprised", "surprising"],
 ];
 
-/// The index in [`EMOTIONS`] of a name in any case, or of one of its usual variants (`Anger`, `happiness`, …).
+/// The index in [`EMOTIONS`] of a name in any case, or of one of its usual variants (`Anger`, `happiness`,
+/// …).
 pub fn canonical(name: &str) -> Option<usize> {
     let name = name.trim().to_lowercase();
     (0..EMOTIONS.len()).find(|&index| EMOTIONS[index] == name || VARIANTS[index].contains(&name.as_str()))
@@ -42,12 +45,13 @@ impl Classes {
 
 /// Decides the classes from the labels found at `place` and the user's own list `wanted` (empty: none given).
 ///
-/// Without a list: labels that are all emotions give the emotions present, in the order of [`EMOTIONS`]; labels of which none is an
-/// emotion give themselves, sorted (case does not separate two classes). With a list: exactly those, in the user's order.
+/// Without a list: labels that are all emotions give the emotions present, in the order of [`EMOTIONS`];
+/// labels of which none is an emotion give themselves, sorted (case does not separate two classes). With a
+/// list: exactly those, in the user's order.
 ///
 /// # Errors
-/// Some labels are emotions and some are not; a label is not in the user's list; the list names a class twice; there are fewer than
-/// `at_least` classes.
+/// Some labels are emotions and some are not; a label is not in the user's list; the list names a class
+/// twice; there are fewer than `at_least` classes.
 pub fn resolve<'a>(
     place: &Path,
     labels: impl IntoIterator<Item = &'a str>,
@@ -57,11 +61,16 @@ pub fn resolve<'a>(
     let mut labels: Vec<&str> = labels.into_iter().collect();
     labels.sort_unstable();
     labels.dedup();
-    let classes = if wanted.is_empty() { from_labels(place, &labels)? } else { from_list(place, &labels, wanted)? };
+    let classes =
+        if wanted.is_empty() { from_labels(place, &labels)? } else { from_list(place, &labels, wanted)? };
     if classes.names.len() < at_least {
         return Err(Error::at(
             place,
-            format!("found {} ({})", count(classes.names.len(), "class", "classes"), list(&classes.names)),
+            format!(
+                "found {} ({})",
+                count(classes.names.len(), "class", "classes"),
+                quoted_list(&classes.names)
+            ),
         )
         .expected(format!("at least {at_least} classes to tell apart"))
         .hint("Give the folder that holds one folder per class, or train/valid/test folders of them"));
@@ -70,10 +79,12 @@ pub fn resolve<'a>(
 }
 
 fn from_labels(place: &Path, labels: &[&str]) -> Result<Classes> {
-    let (known, unknown): (Vec<&str>, Vec<&str>) = labels.iter().copied().partition(|label| canonical(label).is_some());
+    let (known, unknown): (Vec<&str>, Vec<&str>) =
+        labels.iter().copied().partition(|label| canonical(label).is_some());
     if unknown.is_empty() {
-        let present: Vec<usize> =
-            (0..EMOTIONS.len()).filter(|&emotion| known.iter().any(|label| canonical(label) == Some(emotion))).collect();
+        let present: Vec<usize> = (0..EMOTIONS.len())
+            .filter(|&emotion| known.iter().any(|label| canonical(label) == Some(emotion)))
+            .collect();
         let names = present.iter().map(|&emotion| EMOTIONS[emotion].to_owned()).collect();
         let index = |label: &str| present.iter().position(|&emotion| canonical(label) == Some(emotion));
         let by_label = known.iter().filter_map(|label| Some(((*label).to_owned(), index(label)?))).collect();
@@ -81,9 +92,16 @@ fn from_labels(place: &Path, labels: &[&str]) -> Result<Classes> {
     }
     if !known.is_empty() {
         let (noun, verb) = if unknown.len() == 1 { ("class", "is no") } else { ("classes", "are no") };
-        return Err(Error::at(place, format!("{noun} {} {verb} known emotion", list(&unknown)))
-            .expected(format!("only names of the seven emotions ({}), beside {}", EMOTIONS.join(", "), list(&known)))
-            .hint(format!("Rename it, take it away, or list your own classes: --classes {}", labels.join(","))));
+        return Err(Error::at(place, format!("{noun} {} {verb} known emotion", quoted_list(&unknown)))
+            .expected(format!(
+                "only names of the seven emotions ({}), beside {}",
+                EMOTIONS.join(", "),
+                quoted_list(&known)
+            ))
+            .hint(format!(
+                "Rename it, take it away, or list your own classes: --classes {}",
+                labels.join(",")
+            )));
     }
     let mut by_key: BTreeMap<String, &str> = BTreeMap::new();
     for label in &unknown {
@@ -102,23 +120,32 @@ fn from_labels(place: &Path, labels: &[&str]) -> Result<Classes> {
 }
 
 fn from_list(place: &Path, labels: &[&str], wanted: &[String]) -> Result<Classes> {
-    let names: Vec<String> =
-        wanted.iter().map(|name| canonical(name).map_or_else(|| name.trim().to_owned(), |e| EMOTIONS[e].to_owned())).collect();
+    let names: Vec<String> = wanted
+        .iter()
+        .map(|name| canonical(name).map_or_else(|| name.trim().to_owned(), |e| EMOTIONS[e].to_owned()))
+        .collect();
     for (index, name) in names.iter().enumerate() {
         if name.is_empty() {
-            return Err(Error::input("classes", "one of the names is empty").expected("names like --classes happy,sad"));
+            return Err(Error::input("classes", "one of the names is empty")
+                .expected("names like --classes happy,sad"));
         }
         if let Some(earlier) = names[..index].iter().position(|other| same(other, name)) {
-            return Err(Error::input("classes", format!("`{}` and `{}` are one class", wanted[earlier], wanted[index]))
-                .expected("each class once"));
+            return Err(Error::input(
+                "classes",
+                format!("`{}` and `{}` are one class", wanted[earlier], wanted[index]),
+            )
+            .expected("each class once"));
         }
     }
     let index = |label: &str| names.iter().position(|name| same(name, label));
     let unknown: Vec<&str> = labels.iter().copied().filter(|label| index(label).is_none()).collect();
     if !unknown.is_empty() {
-        return Err(Error::at(place, format!("found {} that the classes do not list", list(&unknown)))
-            .expected(format!("only {}", list(&names)))
-            .hint("Add it to --classes, or take it out of the data"));
+        return Err(Error::at(
+            place,
+            format!("found {} that the classes do not list", quoted_list(&unknown)),
+        )
+        .expected(format!("only {}", quoted_list(&names)))
+        .hint("Add it to --classes, or take it out of the data"));
     }
     let by_label = labels.iter().filter_map(|label| Some(((*label).to_owned(), index(label)?))).collect();
     Ok(Classes { names, by_label })
@@ -126,22 +153,8 @@ fn from_list(place: &Path, labels: &[&str], wanted: &[String]) -> Result<Classes
 
 /// Whether two labels name one class: equal but for case, or variants of one emotion.
 fn same(a: &str, b: &str) -> bool {
-    a.trim().to_lowercase() == b.trim().to_lowercase() || canonical(a).is_some_and(|emotion| canonical(b) == Some(emotion))
-}
-
-/// `one class`, `3 classes`: a number with its noun.
-pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
-}
-
-/// Names in back-quotes, separated by commas; beyond eight their number.
-pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
-    if names.is_empty() {
-        return "none".into();
-    }
-    let shown: Vec<String> = names.iter().take(8).map(|name| format!("`{}`", name.as_ref())).collect();
-    let more = names.len().saturating_sub(8);
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    a.trim().to_lowercase() == b.trim().to_lowercase()
+        || canonical(a).is_some_and(|emotion| canonical(b) == Some(emotion))
 }
 
 #[cfg(test)]
@@ -186,7 +199,10 @@ mod tests {
     fn two_names_of_one_emotion_are_one_class() {
         let classes = resolve(Path::new("data"), ["Happy", "happiness", "sad"], &[], 2).unwrap();
         assert_eq!(classes.names, ["happy", "sad"]);
-        assert_eq!((classes.index("Happy"), classes.index("happiness"), classes.index("sad")), (Some(0), Some(0), Some(1)));
+        assert_eq!(
+            (classes.index("Happy"), classes.index("happiness"), classes.index("sad")),
+            (Some(0), Some(0), Some(1))
+        );
     }
 
     #[test]

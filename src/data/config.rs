@@ -11,35 +11,38 @@ use crate::error::{Error, Result};
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// The data: a folder (`train/valid/test` folders of class folders, or class folders), a list (`.csv`, `.jsonl`) or `fer2013.csv`.
+    /// The data: a folder (`train/valid/test` folders of class folders, or class folders), a list (`.csv`,
+    /// `.jsonl`) or `fer2013.csv`.
     pub root: PathBuf,
     /// What is trained on.
     pub dataset_type: DatasetType,
-    /// The augmenter's output; by default the training root itself. The groups of its manifest count for every dataset type, so that
-    /// a run without copies gets the same splits.
+    /// The augmenter's output; by default the training root itself. The groups of its manifest count for
+    /// every dataset type, so that a run without copies gets the same splits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augmented: Option<PathBuf>,
-    /// Synthetic images to train on while validation and test come from `root`; without it `root` itself is the synthetic set.
+    /// Synthetic images to train on while validation and test come from `root`; without it `root` itself is
+    /// the synthetic set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<PathBuf>,
     /// The classes, by folder name; empty: from the folders.
     pub classes: Vec<String>,
-    /// A regular expression whose first capture (or whole match) is the group. It is tried on the file name first, then on the path
-    /// relative to the root with `/` as separator.
+    /// A regular expression whose first capture (or whole match) is the group. It is tried on the file name
+    /// first, then on the path relative to the root with `/` as separator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_regex: Option<String>,
-    /// Shares of train, validation and test where the program splits; their sum is 1. Where only validation or test is missing, its
-    /// share is taken from train.
+    /// Shares of train, validation and test where the program splits; their sum is 1. Where only validation
+    /// or test is missing, its share is taken from train.
     pub split: [f64; 3],
-    /// Seed of the split and of `debug_subset`; without it `train.seed`. Several runs with one split differ in nothing but their training.
+    /// Seed of the split and of `debug_subset`; without it `train.seed`. Several runs with one split differ
+    /// in nothing but their training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
     /// Ignore the splits that the data comes with and split all of it anew, by group.
     pub resplit: bool,
     /// Train even though groups cross splits; the run's reports are stamped with it.
     pub allow_leakage: bool,
-    /// Leave out the train images whose group is also in validation or test, and the validation images whose group is also in
-    /// test, so that a given test set stays whole and honest.
+    /// Leave out the train images whose group is also in validation or test, and the validation images whose
+    /// group is also in test, so that a given test set stays whole and honest.
     pub drop_leaking: bool,
     /// The share of unreadable files above which loading fails.
     pub max_unreadable: f64,
@@ -98,14 +101,16 @@ impl DataConfig {
                 .hint("Leave it out to train on everything"));
         }
         if self.allow_leakage && self.drop_leaking {
-            return Err(
-                Error::input("data.allow_leakage", "cannot go together with data.drop_leaking").hint("Choose one of them")
-            );
+            return Err(Error::input("data.allow_leakage", "cannot go together with data.drop_leaking")
+                .hint("Choose one of them"));
         }
         if self.synthetic.is_some() && !self.dataset_type.is_synthetic() {
-            return Err(Error::input("data.synthetic", format!("is set while data.dataset_type is {}", self.dataset_type))
-                .expected("dataset_type synthetic or synthetic-augmented")
-                .hint("Set the type, or leave the synthetic root out"));
+            return Err(Error::input(
+                "data.synthetic",
+                format!("is set while data.dataset_type is {}", self.dataset_type),
+            )
+            .expected("dataset_type synthetic or synthetic-augmented")
+            .hint("Set the type, or leave the synthetic root out"));
         }
         self.group_regex()?;
         Ok(())
@@ -120,7 +125,8 @@ impl DataConfig {
             regex::Regex::new(pattern).map_err(|error| {
                 // The regex crate draws several lines with a caret; the last one says what is wrong.
                 let text = error.to_string();
-                let reason = text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
+                let reason =
+                    text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
                 Error::input("data.group_regex", format!("`{pattern}` is no regular expression: {reason}"))
                     .expected(r"an expression whose first capture is the group, as '^(\d+)_'")
             })
@@ -174,7 +180,8 @@ impl std::fmt::Display for DatasetType {
 impl FromStr for DatasetType {
     type Err = Error;
 
-    /// Reads `real`, `augmented`, `synthetic`, `synthetic-augmented` and the reference's `Real` … `SyntheticAugmented`, in any case.
+    /// Reads `real`, `augmented`, `synthetic`, `synthetic-augmented` and the reference's `Real` …
+    /// `SyntheticAugmented`, in any case.
     fn from_str(text: &str) -> Result<Self> {
         match text.to_lowercase().replace(['-', '_'], "").as_str() {
             "real" => Ok(Self::Real),
@@ -197,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_config_survives_toml_and_an_unknown_key_is_refused() {
-        let config = DataConfig { group_regex: Some(r"^(\d+)_".into()), debug_subset: Some(1000), ..with_root() };
+        let config =
+            DataConfig { group_regex: Some(r"^(\d+)_".into()), debug_subset: Some(1000), ..with_root() };
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), config);
         let error = toml::from_str::<DataConfig>("rot = 'x'").unwrap_err().to_string();

@@ -1,11 +1,12 @@
-//! Originals and their augmented copies: telling them apart, finding the original of a copy, choosing the copies to train on.
+//! Originals and their augmented copies: telling them apart, finding the original of a copy, choosing the
+//! copies to train on.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::classes::{Classes, count};
+use super::classes::Classes;
 use super::groups;
 use super::layout::{Entry, Scan};
 use super::load::{Image, Notes, Roots, Steps};
@@ -13,6 +14,7 @@ use super::manifest::{MANIFEST, ManifestLine, read_manifest};
 use super::store::{self, Budget, Content};
 use super::{DataConfig, Split, Unreadable};
 use crate::error::{Error, Result};
+use crate::text::count;
 
 /// An original as it was found.
 pub(super) struct Found {
@@ -45,8 +47,15 @@ pub(super) struct Parted {
     has_manifest: bool,
 }
 
-/// Tells the originals of a root from its copies: by its manifest, else by the names that the augmenter gives.
-pub(super) fn part(root: &Path, scan: Scan, classes: &Classes, synthetic: bool, notes: &mut Notes) -> Result<Parted> {
+/// Tells the originals of a root from its copies: by its manifest, else by the names that the augmenter
+/// gives.
+pub(super) fn part(
+    root: &Path,
+    scan: Scan,
+    classes: &Classes,
+    synthetic: bool,
+    notes: &mut Notes,
+) -> Result<Parted> {
     let mut manifest = read_manifest(root)?;
     notes.unreadable.extend(scan.unreadable);
     notes.left_out.extend(scan.left_out.into_iter().map(|note| format!("{}: {note}", root.display())));
@@ -68,7 +77,9 @@ pub(super) fn part(root: &Path, scan: Scan, classes: &Classes, synthetic: bool, 
             continue;
         };
         match lines.remove(&entry.name) {
-            Some(line) if line.copy == 0 => parted.originals.push(Found { entry, class, synthetic, manifest: Some(line) }),
+            Some(line) if line.copy == 0 => {
+                parted.originals.push(Found { entry, class, synthetic, manifest: Some(line) })
+            }
             Some(line) => parted.copies.push(FoundCopy { entry, class, original: Link::Source(line.source) }),
             None => unlisted.push(entry.name),
         }
@@ -83,13 +94,15 @@ pub(super) fn part(root: &Path, scan: Scan, classes: &Classes, synthetic: bool, 
     }
     let missing = manifest.unwrap_or_default();
     if let Some(first) = missing.keys().min() {
-        let what = count(missing.len(), "file of the manifest is not there", "files of the manifest are not there");
+        let what =
+            count(missing.len(), "file of the manifest is not there", "files of the manifest are not there");
         notes.warnings.push(format!("{}: {what}, e.g. {first}", root.display()));
     }
     Ok(parted)
 }
 
-/// The originals to read, and the copies that may be trained on. Copies that the dataset type does not want are counted.
+/// The originals to read, and the copies that may be trained on. Copies that the dataset type does not want
+/// are counted.
 pub(super) fn choose_parts(
     base: Parted,
     synthetic: Option<Parted>,
@@ -110,7 +123,11 @@ pub(super) fn choose_parts(
             found.extend(part.originals);
         } else if !part.originals.is_empty() {
             let what = count(part.originals.len(), "original is", "originals are");
-            notes.left_out.push(format!("{}: {what} not used: those come from {}", root.display(), home.display()));
+            notes.left_out.push(format!(
+                "{}: {what} not used: those come from {}",
+                root.display(),
+                home.display()
+            ));
         }
         if roots.with_copies && root == with_copies {
             if part.copies.is_empty() {
@@ -129,8 +146,14 @@ pub(super) fn choose_parts(
             }
             wanted = part.copies;
         } else if let Some(first) = part.copies.first() {
-            let what = count(part.copies.len(), "augmented copy is not used", "augmented copies are not used");
-            let note = format!("{}: {what} (dataset_type {}), e.g. {}", root.display(), config.dataset_type, first.entry.name);
+            let what =
+                count(part.copies.len(), "augmented copy is not used", "augmented copies are not used");
+            let note = format!(
+                "{}: {what} (dataset_type {}), e.g. {}",
+                root.display(),
+                config.dataset_type,
+                first.entry.name
+            );
             // Without a manifest only the name says that it is a copy.
             if part.has_manifest { notes.left_out.push(note) } else { notes.warnings.push(note) }
         }
@@ -169,9 +192,15 @@ pub(super) struct Sources {
     pub(super) groups: HashMap<usize, String>,
 }
 
-/// Finds the image of every manifest's source. In a folder of its own the augmenter's copy of the original tells it by content, so
-/// that it does not matter from which folder the augmenter started; where that file is missing, the name does.
-pub(super) fn link_sources(images: &[Image], outside: Vec<OutsideOriginal>, roots: &Roots, steps: &Steps) -> Sources {
+/// Finds the image of every manifest's source. In a folder of its own the augmenter's copy of the original
+/// tells it by content, so that it does not matter from which folder the augmenter started; where that file
+/// is missing, the name does.
+pub(super) fn link_sources(
+    images: &[Image],
+    outside: Vec<OutsideOriginal>,
+    roots: &Roots,
+    steps: &Steps,
+) -> Sources {
     let mut sources = Sources::default();
     let home = || images.iter().enumerate().filter(|(_, image)| roots.is_home(image));
     for (index, image) in images.iter().enumerate() {
@@ -236,12 +265,16 @@ pub(super) fn choose_copies(
     for copy in copies {
         let originals = match &copy.original {
             Link::Source(source) => sources.images.get(source),
-            Link::Stem(stem) => by_path.get(stem.as_str()).or_else(|| by_stem.get(&(copy.class, groups::file_name(stem)))),
+            Link::Stem(stem) => {
+                by_path.get(stem.as_str()).or_else(|| by_stem.get(&(copy.class, groups::file_name(stem))))
+            }
         };
         // Where a copy may belong to several images it is used only if all of them are trained on.
         match originals.map(Vec::as_slice).unwrap_or_default() {
             [] => orphans.push(copy.entry.name),
-            &[first, ref others @ ..] if is_trained(first) && others.iter().all(|&index| is_trained(index)) => {
+            &[first, ref others @ ..]
+                if is_trained(first) && others.iter().all(|&index| is_trained(index)) =>
+            {
                 chosen.push((copy, first))
             }
             _ => held_back.push(copy.entry.name),
@@ -252,7 +285,11 @@ pub(super) fn choose_copies(
         let place = roots.augmented.or(roots.synthetic);
         return Err(Error::input(
             place.map_or_else(|| "the augmented copies".into(), |root| root.display().to_string()),
-            format!("none of {} belongs to an image of the data, e.g. {}", count(found, "copy", "copies"), orphans[0]),
+            format!(
+                "none of {} belongs to an image of the data, e.g. {}",
+                count(found, "copy", "copies"),
+                orphans[0]
+            ),
         )
         .expected("copies made from the very images that are trained on")
         .hint("Run `mien augment` on the data, or give the right --augmented"));
@@ -263,7 +300,9 @@ pub(super) fn choose_copies(
     }
     if let Some(first) = orphans.first() {
         let what = count(orphans.len(), "augmented copy", "augmented copies");
-        notes.left_out.push(format!("{what} whose original is not there or cannot be read not used, e.g. {first}"));
+        notes
+            .left_out
+            .push(format!("{what} whose original is not there or cannot be read not used, e.g. {first}"));
     }
     Ok(chosen)
 }

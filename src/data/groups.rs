@@ -23,8 +23,9 @@ pub enum GroupRule {
     Content,
 }
 
-/// The group that the file name tells for known data sets: MMAFEDB's ExpW faces (`10012Exp0fighting_people_350.jpg`: the photo
-/// `fighting_people_350`) and drawn faces (`drawn-p00012_03.png`: the person `drawn-p00012`).
+/// The group that the file name tells for known data sets: MMAFEDB's ExpW faces
+/// (`10012Exp0fighting_people_350.jpg`: the photo `fighting_people_350`) and drawn faces
+/// (`drawn-p00012_03.png`: the person `drawn-p00012`).
 ///
 /// `name` is a file name or a path with `/`.
 pub fn name_key(name: &str) -> Option<(GroupRule, String)> {
@@ -37,7 +38,8 @@ pub fn name_key(name: &str) -> Option<(GroupRule, String)> {
     numbered.then(|| (GroupRule::DrawnPerson, format!("drawn-p{person}")))
 }
 
-/// The first capture (or, without one, the whole match) of `regex` in the file name, else in the whole path. An empty match is none.
+/// The first capture (or, without one, the whole match) of `regex` in the file name, else in the whole path.
+/// An empty match is none.
 pub fn regex_key(regex: &Regex, name: &str) -> Option<String> {
     let find = |text: &str| {
         let captures = regex.captures(text)?;
@@ -47,9 +49,11 @@ pub fn regex_key(regex: &Regex, name: &str) -> Option<String> {
     find(file_name(name)).or_else(|| find(name))
 }
 
-/// The data set that an image comes from, as its file name tells: `ExpW`, `FER2013` (`Angry.31888.jpg`) or `drawn`.
+/// The data set that an image comes from, as its file name tells: `ExpW`, `FER2013` (`Angry.31888.jpg`) or
+/// `drawn`.
 ///
-/// MMAFEDB mixes the first two with very different class shares: a network can score by telling the sources apart.
+/// MMAFEDB mixes the first two with very different class shares: a network can score by telling the sources
+/// apart.
 pub fn source(name: &str) -> Option<&'static str> {
     let stem = stem(name);
     match name_key(name) {
@@ -63,8 +67,8 @@ pub fn source(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The original's path without extension and the copy's number, where a path is named as the augmenter names copies:
-/// `happy/a_aug_2.png` gives `("happy/a", 2)`.
+/// The original's path without extension and the copy's number, where a path is named as the augmenter names
+/// copies: `happy/a_aug_2.png` gives `("happy/a", 2)`.
 pub fn copy_of(name: &str) -> Option<(&str, u32)> {
     let path = without_extension(name);
     let (original, number) = path.rsplit_once("_aug_")?;
@@ -83,8 +87,9 @@ pub fn without_extension(name: &str) -> &str {
 
 /// Joins what belongs together: images of one key, and images of one content.
 ///
-/// `keys[i]` is the key of image `i` (none: its content alone decides), `contents[i]` its hashes, any of which makes two images
-/// exact duplicates. Returns a group number per image; numbers count from 0 in the order of first appearance.
+/// `keys[i]` is the key of image `i` (none: its content alone decides), `contents[i]` its hashes, any of
+/// which makes two images exact duplicates. Returns a group number per image; numbers count from 0 in the
+/// order of first appearance.
 pub fn unite<const N: usize>(keys: &[Option<&str>], contents: &[[[u8; 32]; N]]) -> Vec<usize> {
     let mut parents: Vec<usize> = (0..keys.len()).collect();
     let mut by_key: HashMap<&str, usize> = HashMap::new();
@@ -108,7 +113,8 @@ pub fn unite<const N: usize>(keys: &[Option<&str>], contents: &[[[u8; 32]; N]]) 
         .collect()
 }
 
-/// A name per group that does not depend on the order of the images: its smallest key, or its smallest content.
+/// A name per group that does not depend on the order of the images: its smallest key, or its smallest
+/// content.
 pub fn name_groups(groups: &[usize], keys: &[Option<&str>], hashes: &[[u8; 32]]) -> Vec<String> {
     let count = groups.iter().max().map_or(0, |last| last + 1);
     let mut key_of: Vec<Option<&str>> = vec![None; count];
@@ -119,7 +125,11 @@ pub fn name_groups(groups: &[usize], keys: &[Option<&str>], hashes: &[[u8; 32]])
             (a, b) => a.or(b),
         };
     }
-    key_of.into_iter().zip(hash_of).map(|(key, hash)| key.map_or_else(|| content_name(&hash), str::to_owned)).collect()
+    key_of
+        .into_iter()
+        .zip(hash_of)
+        .map(|(key, hash)| key.map_or_else(|| content_name(&hash), str::to_owned))
+        .collect()
 }
 
 /// The name of a group that nothing but one content identifies.

@@ -1,6 +1,7 @@
 //! Finding the images: folders of classes, train/valid/test folders of them, lists, and `fer2013.csv`.
 //!
-//! Nothing is decoded here, and nothing is dropped in silence: what is found and cannot be used comes back by name.
+//! Nothing is decoded here, and nothing is dropped in silence: what is found and cannot be used comes back by
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use super::classes::{self, canonical, count, list};
+use super::classes::{self, canonical};
 use super::manifest::MANIFEST;
 use super::{Origin, Split, Unreadable};
 use crate::error::{Error, Result};
 use crate::image::decode::is_image_path;
+use crate::text::{count, quoted_list};
 
 /// How a root keeps its images.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +82,17 @@ impl Scan {
 /// Finds the images of `root`.
 ///
 /// # Errors
-/// The root is not there or is of no known layout, mixes two layouts, has no class folders or no images; a list is malformed.
+/// The root is not there or is of no known layout, mixes two layouts, has no class folders or no images; a
+/// list is malformed.
 pub fn scan(root: &Path) -> Result<Scan> {
     let about = fs::metadata(root).map_err(|error| Error::io("read", root, error))?;
     let mut scan = if about.is_dir() { scan_folder(root)? } else { scan_file(root)? };
     if scan.entries.is_empty() && scan.unreadable.is_empty() {
         let labels: Vec<&String> = scan.labels.iter().collect();
-        let inside = if labels.is_empty() { String::new() } else { format!(" in {}", list(&labels)) };
-        return Err(Error::at(root, format!("holds no images{inside}")).expected(EXPECTED).hint(scan.left_out.join("; ")));
+        let inside = if labels.is_empty() { String::new() } else { format!(" in {}", quoted_list(&labels)) };
+        return Err(Error::at(root, format!("holds no images{inside}"))
+            .expected(EXPECTED)
+            .hint(scan.left_out.join("; ")));
     }
     // Two names that differ in bytes that are no UTF-8 look the same; their paths tell them apart.
     scan.entries.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.origin.path().cmp(&b.origin.path())));
@@ -95,8 +100,7 @@ pub fn scan(root: &Path) -> Result<Scan> {
     Ok(scan)
 }
 
-const EXPECTED: &str =
-    "ROOT/{class}/*, ROOT/{train,valid,test}/{class}/*, a .csv or .jsonl list with path and label, or fer2013.csv";
+const EXPECTED: &str = "ROOT/{class}/*, ROOT/{train,valid,test}/{class}/*, a .csv or .jsonl list with path and label, or fer2013.csv";
 
 /// Folder names that operating systems and archives leave behind.
 const LITTER_FOLDERS: [&str; 4] = ["__macosx", "@eadir", "lost+found", "$recycle.bin"];
@@ -178,7 +182,8 @@ pub(crate) struct ClassFolder {
 /// Finds the class folders of `root`, a folder of them or of train, valid and test folders of them.
 pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
     let folder = open_folder(root)?;
-    let (splits, others): (Vec<_>, Vec<_>) = folder.subfolders.iter().partition(|(name, _)| split_of(name).is_some());
+    let (splits, others): (Vec<_>, Vec<_>) =
+        folder.subfolders.iter().partition(|(name, _)| split_of(name).is_some());
     if folder.subfolders.is_empty() {
         let found = match folder.loose.len() {
             0 => "is empty: it holds no class folders".to_owned(),
@@ -187,10 +192,15 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
         return Err(Error::at(root, found).expected(EXPECTED).hint(list_hint(root)));
     }
     if !splits.is_empty() && !others.is_empty() {
-        let names = |folders: &[&(String, PathBuf)]| list(&folders.iter().map(|(name, _)| name).collect::<Vec<_>>());
-        return Err(Error::at(root, format!("mixes split folders ({}) with others ({})", names(&splits), names(&others)))
-            .expected("only train, valid and test, or only class folders")
-            .hint("Move the others away, or give the folder inside"));
+        let names = |folders: &[&(String, PathBuf)]| {
+            quoted_list(&folders.iter().map(|(name, _)| name).collect::<Vec<_>>())
+        };
+        return Err(Error::at(
+            root,
+            format!("mixes split folders ({}) with others ({})", names(&splits), names(&others)),
+        )
+        .expected("only train, valid and test, or only class folders")
+        .hint("Move the others away, or give the folder inside"));
     }
     refuse_a_wrapper(root, &folder)?;
 
@@ -206,7 +216,8 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
     for (index, (name, path)) in splits.iter().enumerate() {
         let split = split_of(name);
         if let Some((other, _)) = splits[..index].iter().find(|(other, _)| split_of(other) == split) {
-            return Err(Error::at(root, format!("holds both `{other}` and `{name}`")).expected("one folder for each split"));
+            return Err(Error::at(root, format!("holds both `{other}` and `{name}`"))
+                .expected("one folder for each split"));
         }
         let inside = open_folder(path)?;
         tree.loose.extend(inside.loose.iter().map(|loose| format!("{name}/{loose}")));
@@ -227,7 +238,9 @@ pub(crate) fn class_folders(root: &Path) -> Result<Tree> {
 fn refuse_a_way_back(root: &Path, folder: &Path) -> Result<()> {
     match (root.canonicalize(), folder.canonicalize()) {
         (Ok(root), Ok(target)) if root.starts_with(&target) => {
-            Err(Error::at(folder, "is a link back to a folder around it").expected("a folder of images").hint("Remove the link"))
+            Err(Error::at(folder, "is a link back to a folder around it")
+                .expected("a folder of images")
+                .hint("Remove the link"))
         }
         _ => Ok(()),
     }
@@ -258,8 +271,11 @@ fn refuse_a_wrapper(root: &Path, folder: &Folder) -> Result<()> {
     }
     let inside = open_folder(path)?;
     if inside.subfolders.iter().any(|(name, _)| split_of(name).is_some() || canonical(name).is_some()) {
-        return Err(Error::at(root, format!("holds only the folder `{name}`, and the data is inside of that"))
-            .hint(format!("Give {}", path.display())));
+        return Err(Error::at(
+            root,
+            format!("holds only the folder `{name}`, and the data is inside of that"),
+        )
+        .hint(format!("Give {}", path.display())));
     }
     Ok(())
 }
@@ -276,7 +292,9 @@ fn list_hint(root: &Path) -> String {
 }
 
 fn is_list(path: &Path) -> bool {
-    path.extension().and_then(OsStr::to_str).is_some_and(|end| matches!(end.to_lowercase().as_str(), "csv" | "jsonl"))
+    path.extension()
+        .and_then(OsStr::to_str)
+        .is_some_and(|end| matches!(end.to_lowercase().as_str(), "csv" | "jsonl"))
 }
 
 /// Finds the images of one class folder and of the folders inside of it.
@@ -289,7 +307,8 @@ fn scan_class(
     litter: &mut NotImages,
 ) -> Result<()> {
     scan.labels.insert(label.to_owned());
-    // A linked folder is followed; walkdir reports a link that leads back into the walk instead of following it.
+    // A linked folder is followed; walkdir reports a link that leads back into the walk instead of following
+    // it.
     let mut walk = WalkDir::new(folder).follow_links(true).into_iter();
     while let Some(item) = walk.next() {
         let item = match item {
@@ -310,8 +329,10 @@ fn scan_class(
                     .hint("Turn the folders round, or rename it if it is no split"));
             } else if item.path_is_symlink() && leads_above(item.path(), folder) {
                 // To the root or higher: all classes would come in again, as this one.
-                scan.warnings
-                    .push(format!("{} is a link back to a folder around it: not followed", relative_name(root, item.path())));
+                scan.warnings.push(format!(
+                    "{} is a link back to a folder around it: not followed",
+                    relative_name(root, item.path())
+                ));
                 walk.skip_current_dir();
             }
             continue;
@@ -339,7 +360,8 @@ fn note_walk_error(root: &Path, folder: &Path, error: &walkdir::Error, scan: &mu
     let path = error.path().unwrap_or(folder);
     let name = relative_name(root, path);
     if let Some(ancestor) = error.loop_ancestor() {
-        scan.warnings.push(format!("{name} is a link back to {}: not followed", relative_name(root, ancestor)));
+        scan.warnings
+            .push(format!("{name} is a link back to {}: not followed", relative_name(root, ancestor)));
         return Ok(());
     }
     // A broken link is one lost image; a folder that may not be read would be an unknown number of them.
@@ -378,7 +400,9 @@ impl NotImages {
         if LITTER_FILES.contains(&file.to_lowercase().as_str()) {
             return;
         }
-        let ending = file.rsplit_once('.').map_or("no ending".into(), |(_, ending)| format!(".{}", ending.to_lowercase()));
+        let ending = file
+            .rsplit_once('.')
+            .map_or("no ending".into(), |(_, ending)| format!(".{}", ending.to_lowercase()));
         *self.by_ending.entry(ending).or_default() += 1;
         if self.first.as_deref().is_none_or(|first| name < first) {
             self.first = Some(name.to_owned());
@@ -390,13 +414,21 @@ impl NotImages {
         let mut notes = Vec::new();
         if let Some(first) = self.first {
             let total = self.by_ending.values().sum();
-            let kinds: Vec<String> = self.by_ending.iter().map(|(ending, number)| format!("{number} {ending}")).collect();
-            let what = count(total, "file in the class folders is no image", "files in the class folders are no images");
+            let kinds: Vec<String> =
+                self.by_ending.iter().map(|(ending, number)| format!("{number} {ending}")).collect();
+            let what = count(
+                total,
+                "file in the class folders is no image",
+                "files in the class folders are no images",
+            );
             notes.push(format!("{what} ({}), e.g. {first}", kinds.join(", ")));
         }
         if let Some(first) = self.loose.first() {
-            let what =
-                count(self.loose.len(), "image lies outside of any class folder", "images lie outside of any class folder");
+            let what = count(
+                self.loose.len(),
+                "image lies outside of any class folder",
+                "images lie outside of any class folder",
+            );
             notes.push(format!("{what}, e.g. {first}"));
         }
         notes
@@ -419,14 +451,19 @@ fn scan_file(path: &Path) -> Result<Scan> {
             .map_err(|error| csv_error(path, &error))?;
         let header = reader.headers().map_err(|error| csv_error(path, &error))?.clone();
         let column = |names: &[&str]| {
-            header.iter().position(|title| names.contains(&title.trim_start_matches('\u{feff}').to_lowercase().as_str()))
+            header.iter().position(|title| {
+                names.contains(&title.trim_start_matches('\u{feff}').to_lowercase().as_str())
+            })
         };
         if let (Some(emotion), Some(pixels)) = (column(&["emotion"]), column(&["pixels"])) {
             return read_fer2013(path, reader, emotion, pixels, column(&["usage"]));
         }
         let (Some(file), Some(label)) = (column(&["path"]), column(&["label"])) else {
-            return Err(Error::at(path, format!("has the columns {}", list(&header.iter().collect::<Vec<_>>())))
-                .expected("path and label, and perhaps split and group; or emotion, pixels and Usage"));
+            return Err(Error::at(
+                path,
+                format!("has the columns {}", quoted_list(&header.iter().collect::<Vec<_>>())),
+            )
+            .expected("path and label, and perhaps split and group; or emotion, pixels and Usage"));
         };
         read_csv(path, reader, [Some(file), Some(label), column(&["split"]), column(&["group"])])?
     };
@@ -472,8 +509,9 @@ fn read_jsonl(path: &Path) -> Result<Vec<Row>> {
         }
         let line = index as u64 + 1;
         let malformed = |problem: String| {
-            Error::input(format!("{} line {line}", path.display()), problem)
-                .expected(r#"an object like {"path": "a.jpg", "label": "happy", "split": "train", "group": "p1"}"#)
+            Error::input(format!("{} line {line}", path.display()), problem).expected(
+                r#"an object like {"path": "a.jpg", "label": "happy", "split": "train", "group": "p1"}"#,
+            )
         };
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
@@ -506,19 +544,20 @@ fn list_entries(list_path: &Path, rows: Vec<Row>) -> Result<Scan> {
     let mut repeated = 0;
     let mut with_split: Option<(u64, bool)> = None;
     for row in rows {
-        let at = |problem: String| Error::input(format!("{} line {}", list_path.display(), row.line), problem);
+        let at =
+            |problem: String| Error::input(format!("{} line {}", list_path.display(), row.line), problem);
         let path = cell(row.path).ok_or_else(|| at("has no path".into()))?;
         let label = cell(row.label).ok_or_else(|| at("has no label".into()))?;
-        let split =
-            cell(row.split).map(|text| text.parse::<Split>().map_err(|_| at(format!("has the split `{text}`")).expected(SPLITS)));
+        let split = cell(row.split).map(|text| {
+            text.parse::<Split>().map_err(|_| at(format!("has the split `{text}`")).expected(SPLITS))
+        });
         let split = split.transpose()?;
         match with_split {
             None => with_split = Some((row.line, split.is_some())),
             Some((first, given)) if given != split.is_some() => {
                 let (has, other) = if given { ("no", "one") } else { ("a", "none") };
-                return Err(
-                    at(format!("has {has} split while line {first} has {other}")).expected("a split on every line or on none")
-                );
+                return Err(at(format!("has {has} split while line {first} has {other}"))
+                    .expected("a split on every line or on none"));
             }
             Some(_) => {}
         }
@@ -526,8 +565,10 @@ fn list_entries(list_path: &Path, rows: Vec<Row>) -> Result<Scan> {
         let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
         if let Some((line, other, other_split)) = seen.get(&name) {
             if *other != label || *other_split != split {
-                return Err(at(format!("lists {name} again, which line {line} has with another label or split"))
-                    .expected("each image once"));
+                return Err(at(format!(
+                    "lists {name} again, which line {line} has with another label or split"
+                ))
+                .expected("each image once"));
             }
             repeated += 1;
             continue;
@@ -538,7 +579,13 @@ fn list_entries(list_path: &Path, rows: Vec<Row>) -> Result<Scan> {
         // Opening a pipe or a device would wait for ever: only plain files go on.
         match fs::metadata(&file) {
             Ok(about) if about.is_file() => {
-                scan.entries.push(Entry { name, origin: Origin::File(file), label, split, group: cell(row.group) });
+                scan.entries.push(Entry {
+                    name,
+                    origin: Origin::File(file),
+                    label,
+                    split,
+                    group: cell(row.group),
+                });
             }
             Ok(_) => scan.unreadable.push(Unreadable { name, reason: "is no file".into() }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -562,7 +609,8 @@ const FER2013_LABELS: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "
 const FER2013_SIDE: usize = 48;
 const FER2013_PIXELS: usize = FER2013_SIDE * FER2013_SIDE;
 
-/// Reads `fer2013.csv`: all pixels into one buffer, one entry a row. Rows that cannot be used are listed with their line.
+/// Reads `fer2013.csv`: all pixels into one buffer, one entry a row. Rows that cannot be used are listed with
+/// their line.
 fn read_fer2013(
     path: &Path,
     mut reader: csv::Reader<fs::File>,
@@ -580,7 +628,8 @@ fn read_fer2013(
         let name = format!("{file}:{:06}", record.position().map_or(0, csv::Position::line));
         let start = buffer.len();
         let row = fer2013_label(record.get(emotion).unwrap_or_default()).and_then(|label| {
-            let split = usage.map(|column| fer2013_usage(record.get(column).unwrap_or_default())).transpose()?;
+            let split =
+                usage.map(|column| fer2013_usage(record.get(column).unwrap_or_default())).transpose()?;
             push_pixels(record.get(pixels).unwrap_or_default(), &mut buffer)?;
             Ok((label, split))
         });
@@ -613,7 +662,10 @@ fn fer2013_usage(cell: &[u8]) -> Result<Split, String> {
         b"training" => Ok(Split::Train),
         b"publictest" => Ok(Split::Valid),
         b"privatetest" => Ok(Split::Test),
-        _ => Err(format!("Usage `{}`, expected Training, PublicTest or PrivateTest", String::from_utf8_lossy(cell))),
+        _ => Err(format!(
+            "Usage `{}`, expected Training, PublicTest or PrivateTest",
+            String::from_utf8_lossy(cell)
+        )),
     }
 }
 
@@ -622,7 +674,9 @@ fn push_pixels(cell: &[u8], buffer: &mut Vec<u8>) -> Result<(), String> {
     let mut found = 0;
     for text in cell.split(u8::is_ascii_whitespace).filter(|text| !text.is_empty()) {
         let value = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u8>().ok());
-        buffer.push(value.ok_or_else(|| format!("pixel `{}`, expected 0 to 255", String::from_utf8_lossy(text)))?);
+        buffer.push(
+            value.ok_or_else(|| format!("pixel `{}`, expected 0 to 255", String::from_utf8_lossy(text)))?,
+        );
         found += 1;
     }
     if found != FER2013_PIXELS {
@@ -700,7 +754,10 @@ mod tests {
         fs::create_dir_all(empty.path().join("happy")).unwrap();
         assert!(refused(empty.path()).contains("holds no images in `happy`"));
         let wrapped = refused(tree(&["MMAFEDB/train/happy/a.png"]).path());
-        assert!(wrapped.contains("holds only the folder `MMAFEDB`") && wrapped.contains("Give "), "{wrapped}");
+        assert!(
+            wrapped.contains("holds only the folder `MMAFEDB`") && wrapped.contains("Give "),
+            "{wrapped}"
+        );
         let listed = tempfile::tempdir().unwrap();
         write(listed.path(), "list.csv", "path,label\n");
         assert!(refused(listed.path()).contains("Give the list itself"));
@@ -710,7 +767,14 @@ mod tests {
 
     #[test]
     fn litter_is_passed_over_and_other_files_are_counted() {
-        let root = tree(&["happy/a.png", "sad/b.png", "loose.png", ".cache/c.png", "__MACOSX/happy/._a.png", "happy/.b.png"]);
+        let root = tree(&[
+            "happy/a.png",
+            "sad/b.png",
+            "loose.png",
+            ".cache/c.png",
+            "__MACOSX/happy/._a.png",
+            "happy/.b.png",
+        ]);
         for name in ["ATTRIBUTION.txt", "README.md", ".DS_Store", "happy/Thumbs.db", "happy/.DS_Store"] {
             write(root.path(), name, "x");
         }
@@ -744,7 +808,11 @@ mod tests {
         assert_eq!(scan.unreadable.len(), 1);
         assert_eq!(scan.unreadable[0].name, "sad/broken.png");
         for link in ["happy/circle", "sad/deep/round"] {
-            assert!(scan.warnings.iter().any(|text| text.starts_with(&format!("{link} is a link back"))), "{:?}", scan.warnings);
+            assert!(
+                scan.warnings.iter().any(|text| text.starts_with(&format!("{link} is a link back"))),
+                "{:?}",
+                scan.warnings
+            );
         }
     }
 
@@ -753,7 +821,11 @@ mod tests {
     fn names_that_are_no_text_are_shown_and_opened() {
         use std::os::unix::ffi::OsStrExt;
         let root = tree(&["happy/a.png", "sad/b.png"]);
-        fs::copy(root.path().join("happy/a.png"), root.path().join("happy").join(OsStr::from_bytes(b"z\xff.png"))).unwrap();
+        fs::copy(
+            root.path().join("happy/a.png"),
+            root.path().join("happy").join(OsStr::from_bytes(b"z\xff.png")),
+        )
+        .unwrap();
         let scan = scan(root.path()).unwrap();
         let entry = &scan.entries[1];
         assert_eq!(entry.name, "happy/z\u{fffd}.png");
@@ -780,7 +852,11 @@ mod tests {
     #[test]
     fn a_jsonl_list_is_read_with_the_same_keys() {
         let root = tree(&["a.png", "b.png"]);
-        let text = concat!(r#"{"path":"a.png","label":"happy","group":7,"more":[1]}"#, "\n\n", r#"{"Label":1,"path":"b.png"}"#);
+        let text = concat!(
+            r#"{"path":"a.png","label":"happy","group":7,"more":[1]}"#,
+            "\n\n",
+            r#"{"Label":1,"path":"b.png"}"#
+        );
         write(root.path(), "list.jsonl", text);
         let scan = scan(&root.path().join("list.jsonl")).unwrap();
         assert_eq!(scan.entries[0].group.as_deref(), Some("7"));
@@ -799,7 +875,10 @@ mod tests {
             ("path,label\n,happy\n", "line 2: has no path"),
             ("path,label\na.png,\n", "line 2: has no label"),
             ("path,label,split\na.png,happy,dev\n", "line 2: has the split `dev`"),
-            ("path,label,split\na.png,happy,train\nb.png,sad,\n", "line 3: has no split while line 2 has one"),
+            (
+                "path,label,split\na.png,happy,train\nb.png,sad,\n",
+                "line 3: has no split while line 2 has one",
+            ),
             ("path,label\na.png,happy\na.png,sad\n", "line 3: lists a.png again"),
             ("path,label\n", "holds no images"),
         ] {
@@ -814,7 +893,8 @@ mod tests {
         let root = tree(&["a.png", "folder/b.png"]);
         write(root.path(), "list.csv", "path,label\na.png,happy\ngone.png,sad\nfolder,sad\na.png,happy\n");
         let scan = scan(&root.path().join("list.csv")).unwrap();
-        let reasons: Vec<_> = scan.unreadable.iter().map(|file| (file.name.as_str(), file.reason.as_str())).collect();
+        let reasons: Vec<_> =
+            scan.unreadable.iter().map(|file| (file.name.as_str(), file.reason.as_str())).collect();
         assert_eq!(reasons, [("folder", "is no file"), ("gone.png", "there is no such file")]);
         assert_eq!(scan.left_out, ["1 line repeats an earlier one"]);
     }
@@ -843,7 +923,9 @@ mod tests {
         assert_eq!(labels, ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]);
         assert_eq!(scan.entries[4].split, Some(Split::Valid));
         assert_eq!(scan.entries[4].name, "fer2013.csv:000006");
-        let Origin::Pixels { width: 48, height: 48, buffer, start } = &scan.entries[5].origin else { panic!("pixels in memory") };
+        let Origin::Pixels { width: 48, height: 48, buffer, start } = &scan.entries[5].origin else {
+            panic!("pixels in memory")
+        };
         assert!(buffer[*start..start + FER2013_PIXELS].iter().all(|&pixel| pixel == 50));
         let reasons: Vec<&str> = scan.unreadable.iter().map(|row| row.reason.as_str()).collect();
         assert_eq!(

@@ -8,7 +8,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use regex::Regex;
 
-use super::classes::{self, count, list};
+use super::classes;
 use super::copies::{self, Found, FoundCopy, Sources};
 use super::groups::{self, GroupRule};
 use super::layout;
@@ -17,24 +17,32 @@ use super::store::{self, Budget, Content, ImageStore};
 use super::{DataConfig, Dataset, Leak, Sample, Split, Unreadable};
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
+use crate::text::{count, quoted_list};
 
-/// Finds the data, reads every file once (in parallel: hash and decode), makes groups and splits, and checks that no group crosses a
-/// split. `progress(done, total)` is called from any thread as files are read.
+/// Finds the data, reads every file once (in parallel: hash and decode), makes groups and splits, and checks
+/// that no group crosses a split. `progress(done, total)` is called from any thread as files are read.
 ///
 /// The result depends on the configuration, the seed and the files' names and contents alone.
 ///
 /// # Errors
-/// Nothing usable at a root; unknown or missing classes; more unreadable files than allowed; groups that cross splits (unless
-/// `allow_leakage` or `drop_leaking` is set); copies that belong to nothing; a file that `group_regex` does not match.
-pub fn load(config: &DataConfig, seed: u64, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<(Dataset, ImageStore)> {
+/// Nothing usable at a root; unknown or missing classes; more unreadable files than allowed; groups that
+/// cross splits (unless `allow_leakage` or `drop_leaking` is set); copies that belong to nothing; a file that
+/// `group_regex` does not match.
+pub fn load(
+    config: &DataConfig,
+    seed: u64,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Dataset, ImageStore)> {
     load_for(config, seed, Aim::Train, progress)
 }
 
-/// Loads the images of `root` for an evaluation: with the configuration and the seed of a run, its very splits.
+/// Loads the images of `root` for an evaluation: with the configuration and the seed of a run, its very
+/// splits.
 ///
-/// Other than [`load`] it needs no train images and no validation images, takes a single class, keeps classes of `config.classes`
-/// that have no images, adds neither copies nor synthetic images nor takes a subset, and reports leaks without refusing them. A
-/// flat folder becomes a test set as a whole with `config.split = [0.0, 0.0, 1.0]`.
+/// Other than [`load`] it needs no train images and no validation images, takes a single class, keeps classes
+/// of `config.classes` that have no images, adds neither copies nor synthetic images nor takes a subset, and
+/// reports leaks without refusing them. A flat folder becomes a test set as a whole with `config.split =
+/// [0.0, 0.0, 1.0]`.
 ///
 /// # Errors
 /// As [`load`], as far as it applies.
@@ -112,7 +120,12 @@ fn same_place(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<(Dataset, ImageStore)> {
+fn load_for(
+    config: &DataConfig,
+    seed: u64,
+    aim: Aim,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Dataset, ImageStore)> {
     config.validate()?;
     let regex = config.group_regex()?;
     let roots = Roots::new(config, aim);
@@ -122,21 +135,29 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
     let scan = layout::scan(&config.root)?;
     let layout = scan.layout;
     let at_least = if aim == Aim::Train { 2 } else { 1 };
-    let classes = classes::resolve(&config.root, scan.labels.iter().map(String::as_str), &config.classes, at_least)?;
+    let classes =
+        classes::resolve(&config.root, scan.labels.iter().map(String::as_str), &config.classes, at_least)?;
     let is_synthetic = config.dataset_type.is_synthetic();
     let part_other = |root: &Path, notes: &mut Notes| {
         let scan = layout::scan(root)?;
         let classes = classes::resolve(root, scan.labels.iter().map(String::as_str), &classes.names, 1)?;
         copies::part(root, scan, &classes, is_synthetic, notes)
     };
-    let base = copies::part(&config.root, scan, &classes, is_synthetic && roots.synthetic.is_none(), &mut notes)?;
+    let base =
+        copies::part(&config.root, scan, &classes, is_synthetic && roots.synthetic.is_none(), &mut notes)?;
     let synthetic = roots.synthetic.map(|root| part_other(root, &mut notes)).transpose()?;
-    let outside = roots.augmented.filter(|_| roots.with_copies).map(|root| part_other(root, &mut notes)).transpose()?;
+    let outside =
+        roots.augmented.filter(|_| roots.with_copies).map(|root| part_other(root, &mut notes)).transpose()?;
     let (found, copies) = copies::choose_parts(base, synthetic, outside, &roots, config, &mut notes)?;
 
     // Read every original once.
-    let outside_originals = roots.augmented.map(copies::list_outside_originals).transpose()?.unwrap_or_default();
-    let steps = Steps { done: AtomicUsize::new(0), total: found.len() + outside_originals.len() + copies.len(), progress };
+    let outside_originals =
+        roots.augmented.map(copies::list_outside_originals).transpose()?.unwrap_or_default();
+    let steps = Steps {
+        done: AtomicUsize::new(0),
+        total: found.len() + outside_originals.len() + copies.len(),
+        progress,
+    };
     let budget = Budget::new(config.cache_mb);
     let looked_at = found.len() + notes.unreadable.len();
     let mut images = read_originals(found, &budget, &steps, &mut notes);
@@ -148,7 +169,9 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
     let by_manifest = images.iter().filter(|image| image.rule == GroupRule::Manifest).count();
     if regex.is_some() && by_manifest > 0 {
         let what = count(by_manifest, "image has its group", "images have their groups");
-        notes.warnings.push(format!("{what} from the augmenter's manifest, where data.group_regex does not count"));
+        notes
+            .warnings
+            .push(format!("{what} from the augmenter's manifest, where data.group_regex does not count"));
     }
     split_base(&mut images, classes.names.len(), &roots, config, seed, aim, &mut notes)?;
     if let Some(root) = roots.synthetic {
@@ -156,13 +179,20 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
     }
     let group_names = name_groups(&images);
     let leaks = settle_leaks(&mut images, &group_names, config, aim, &mut notes)?;
-    if aim == Aim::Train && config.drop_leaking && !images.iter().any(|image| image.split == Some(Split::Valid)) {
-        return Err(Error::input("data.drop_leaking", "leaves no valid images: every group of valid is in test too")
-            .expected("images to watch the training by")
-            .hint("Split anew with --resplit"));
+    if aim == Aim::Train
+        && config.drop_leaking
+        && !images.iter().any(|image| image.split == Some(Split::Valid))
+    {
+        return Err(Error::input(
+            "data.drop_leaking",
+            "leaves no valid images: every group of valid is in test too",
+        )
+        .expected("images to watch the training by")
+        .hint("Split anew with --resplit"));
     }
     if let Some(size) = config.debug_subset.filter(|size| *size < classes.names.len()) {
-        return Err(Error::input("data.debug_subset", format!("found {size}")).expected("one image of each class or more"));
+        return Err(Error::input("data.debug_subset", format!("found {size}"))
+            .expected("one image of each class or more"));
     }
 
     // Add the copies of what is trained on.
@@ -198,7 +228,8 @@ fn load_for(config: &DataConfig, seed: u64, aim: Aim, progress: &(dyn Fn(usize, 
         seed,
     };
     check_classes(&mut dataset, aim)?;
-    let images = dataset.samples.iter().zip(contents).map(|(s, content)| (s.name.clone(), s.origin.clone(), content));
+    let images =
+        dataset.samples.iter().zip(contents).map(|(s, content)| (s.name.clone(), s.origin.clone(), content));
     let store = ImageStore::new(images, budget);
     Ok((dataset, store))
 }
@@ -233,7 +264,9 @@ fn read_originals(found: Vec<Found>, budget: &Budget, steps: &Steps, notes: &mut
     let mut images = Vec::with_capacity(read.len());
     for (found, content) in read {
         match content {
-            Ok(content) => images.push(Image { found, content, key: None, rule: GroupRule::Content, split: None }),
+            Ok(content) => {
+                images.push(Image { found, content, key: None, rule: GroupRule::Content, split: None })
+            }
             Err(reason) => notes.unreadable.push(Unreadable { name: found.entry.name, reason }),
         }
     }
@@ -244,19 +277,29 @@ fn check_unreadable(config: &DataConfig, unreadable: &[Unreadable], total: usize
     if unreadable.len() as f64 <= config.max_unreadable * total as f64 {
         return Ok(());
     }
-    let first: Vec<String> = unreadable.iter().take(5).map(|file| format!("{} ({})", file.name, file.reason)).collect();
+    let first: Vec<String> =
+        unreadable.iter().take(5).map(|file| format!("{} ({})", file.name, file.reason)).collect();
     let percent = 100.0 * unreadable.len() as f64 / total as f64;
     let more = if unreadable.len() > first.len() { ", …" } else { "" };
     let files = count(unreadable.len(), "file", "files");
-    Err(Error::at(&config.root, format!("{files} of {total} ({percent:.1} %) cannot be used: {}{more}", first.join(", ")))
-        .expected(format!("at most {} %", 100.0 * config.max_unreadable))
-        .hint("Repair or remove them, or raise data.max_unreadable"))
+    Err(Error::at(
+        &config.root,
+        format!("{files} of {total} ({percent:.1} %) cannot be used: {}{more}", first.join(", ")),
+    )
+    .expected(format!("at most {} %", 100.0 * config.max_unreadable))
+    .hint("Repair or remove them, or raise data.max_unreadable"))
 }
 
 // ----------------------------------------------------------------------------------------------------- groups and splits
 
 /// Gives every image its group key, by the first rule that applies.
-fn set_keys(images: &mut [Image], sources: &Sources, regex: Option<&Regex>, roots: &Roots, config: &DataConfig) -> Result<()> {
+fn set_keys(
+    images: &mut [Image],
+    sources: &Sources,
+    regex: Option<&Regex>,
+    roots: &Roots,
+    config: &DataConfig,
+) -> Result<()> {
     let mut unmatched = Vec::new();
     let total = images.len();
     for (index, image) in images.iter_mut().enumerate() {
@@ -286,7 +329,7 @@ fn set_keys(images: &mut [Image], sources: &Sources, regex: Option<&Regex>, root
         image.key = key;
     }
     if !unmatched.is_empty() {
-        let shown = list(&unmatched[..unmatched.len().min(3)]);
+        let shown = quoted_list(&unmatched[..unmatched.len().min(3)]);
         let what = count(unmatched.len(), "file", "files");
         return Err(Error::input(
             "data.group_regex",
@@ -304,7 +347,8 @@ fn set_keys(images: &mut [Image], sources: &Sources, regex: Option<&Regex>, root
 /// A group number for each of these images.
 fn group(images: &[&Image]) -> Vec<usize> {
     let keys: Vec<Option<&str>> = images.iter().map(|image| image.key.as_deref()).collect();
-    let contents: Vec<_> = images.iter().map(|image| [image.content.hash, image.content.pixel_hash]).collect();
+    let contents: Vec<_> =
+        images.iter().map(|image| [image.content.hash, image.content.pixel_hash]).collect();
     groups::unite(&keys, &contents)
 }
 
@@ -343,9 +387,11 @@ fn split_base(
         }
         let has = |split| base.iter().any(|&index| images[index].split == Some(split));
         let [_, valid, test] = config.split;
-        let missing = [0.0, if has(Split::Valid) { 0.0 } else { valid }, if has(Split::Test) { 0.0 } else { test }];
+        let missing =
+            [0.0, if has(Split::Valid) { 0.0 } else { valid }, if has(Split::Test) { 0.0 } else { test }];
         let taken: f64 = missing.iter().sum();
-        // An evaluation's shares of [0, 0, 1] are for data without any splits: train images never become test images.
+        // An evaluation's shares of [0, 0, 1] are for data without any splits: train images never become test
+        // images.
         if taken > 0.0 && taken < 1.0 && has(Split::Train) {
             let shares: Vec<String> = [Split::Valid, Split::Test]
                 .into_iter()
@@ -354,7 +400,8 @@ fn split_base(
                 .collect();
             let root = config.root.display();
             notes.warnings.push(format!("{root}: comes without; taken by group: {}", shares.join(", ")));
-            let train: Vec<usize> = base.iter().copied().filter(|&index| images[index].split == Some(Split::Train)).collect();
+            let train: Vec<usize> =
+                base.iter().copied().filter(|&index| images[index].split == Some(Split::Train)).collect();
             assign(images, &train, classes, [1.0 - taken, missing[1], missing[2]], seed);
         }
     }
@@ -364,7 +411,9 @@ fn split_base(
             if needed && !base.iter().any(|&index| images[index].split == Some(split)) {
                 return Err(Error::at(&config.root, format!("gives no {split} images"))
                     .expected("images to train on and images to watch the training by")
-                    .hint("Give a root with a train folder, or set data.split, or split anew with data.resplit"));
+                    .hint(
+                        "Give a root with a train folder, or set data.split, or split anew with data.resplit",
+                    ));
             }
         }
     }
@@ -378,7 +427,11 @@ fn split_base(
         }
         if unused > 0 {
             let what = count(unused, "train image", "train images");
-            notes.left_out.push(format!("{}: {what} not used (dataset_type {})", config.root.display(), config.dataset_type));
+            notes.left_out.push(format!(
+                "{}: {what} not used (dataset_type {})",
+                config.root.display(),
+                config.dataset_type
+            ));
         }
     }
     Ok(())
@@ -390,7 +443,8 @@ fn assign(images: &mut [Image], which: &[usize], classes: usize, shares: [f64; 3
     let numbers = group(&chosen);
     let hashes: Vec<[u8; 32]> = chosen.iter().map(|image| image.content.hash).collect();
     let ids = groups::smallest_hashes(&numbers, &hashes);
-    let mut counts: Vec<GroupCounts> = ids.into_iter().map(|id| GroupCounts { id, per_class: vec![0; classes] }).collect();
+    let mut counts: Vec<GroupCounts> =
+        ids.into_iter().map(|id| GroupCounts { id, per_class: vec![0; classes] }).collect();
     for (image, &number) in chosen.iter().zip(&numbers) {
         counts[number].per_class[image.found.class] += 1;
     }
@@ -410,11 +464,16 @@ fn take_synthetic(images: &mut [Image], root: &Path, config: &DataConfig, notes:
     }
     if unused > 0 {
         let what = count(unused, "validation or test image", "validation and test images");
-        notes.left_out.push(format!("{}: {what} not used: those come from {}", root.display(), config.root.display()));
+        notes.left_out.push(format!(
+            "{}: {what} not used: those come from {}",
+            root.display(),
+            config.root.display()
+        ));
     }
 }
 
-/// Finds the groups that cross splits, and refuses them, takes the images out of the lesser split, or lets them be.
+/// Finds the groups that cross splits, and refuses them, takes the images out of the lesser split, or lets
+/// them be.
 fn settle_leaks(
     images: &mut [Image],
     group_names: &[String],
@@ -428,8 +487,10 @@ fn settle_leaks(
     }
     let groups = count(leaks.len(), "group crosses splits", "groups cross splits");
     if config.drop_leaking {
-        let last: HashMap<&str, Split> =
-            leaks.iter().filter_map(|leak| Some((leak.group.as_str(), leak.splits.last().copied()?))).collect();
+        let last: HashMap<&str, Split> = leaks
+            .iter()
+            .filter_map(|leak| Some((leak.group.as_str(), leak.splits.last().copied()?)))
+            .collect();
         let mut dropped = [0; 3];
         for (image, name) in images.iter_mut().zip(group_names) {
             if let (Some(split), Some(&last)) = (image.split, last.get(name.as_str()))
@@ -440,10 +501,14 @@ fn settle_leaks(
             }
         }
         let [train, valid, _] = dropped;
-        notes.left_out.push(format!("{groups}: {train} train and {valid} valid images left out (drop_leaking)"));
+        notes
+            .left_out
+            .push(format!("{groups}: {train} train and {valid} valid images left out (drop_leaking)"));
         leaks.clear();
     } else if config.allow_leakage || aim == Aim::Evaluate {
-        notes.warnings.push(format!("{groups}: accuracy on valid and test is too good, e.g. {}", describe(&leaks[0])));
+        notes
+            .warnings
+            .push(format!("{groups}: accuracy on valid and test is too good, e.g. {}", describe(&leaks[0])));
     } else {
         let first: Vec<String> = leaks.iter().take(3).map(describe).collect();
         return Err(Error::at(&config.root, format!("{groups}: {}", first.join("; ")))
@@ -457,7 +522,8 @@ fn settle_leaks(
 }
 
 fn describe(leak: &Leak) -> String {
-    let places: Vec<String> = leak.splits.iter().zip(&leak.examples).map(|(split, name)| format!("{split} ({name})")).collect();
+    let places: Vec<String> =
+        leak.splits.iter().zip(&leak.examples).map(|(split, name)| format!("{split} ({name})")).collect();
     format!("`{}` is in {}", leak.group, places.join(" and "))
 }
 
@@ -545,7 +611,8 @@ fn assemble(
     used
 }
 
-/// Keeps `size` train images: each class's share as in the whole (largest remainders), at least one of each class if `size` allows.
+/// Keeps `size` train images: each class's share as in the whole (largest remainders), at least one of each
+/// class if `size` allows.
 fn take_subset(
     used: Vec<(Sample, Content)>,
     size: usize,
@@ -554,7 +621,8 @@ fn take_subset(
     budget: &Budget,
     notes: &mut Notes,
 ) -> Vec<(Sample, Content)> {
-    let (mut train, mut kept): (Vec<_>, Vec<_>) = used.into_iter().partition(|(sample, _)| sample.split == Split::Train);
+    let (mut train, mut kept): (Vec<_>, Vec<_>) =
+        used.into_iter().partition(|(sample, _)| sample.split == Split::Train);
     let all = train.len();
     if size >= all {
         kept.extend(train);
@@ -579,21 +647,27 @@ fn take_subset(
     kept
 }
 
-/// `size` shared out in proportion to `totals`; what is not zero gets at least one where `size` is large enough.
+/// `size` shared out in proportion to `totals`; what is not zero gets at least one where `size` is large
+/// enough.
 fn quotas(totals: &[usize], size: usize) -> Vec<usize> {
     let all: usize = totals.iter().sum();
     let mut quotas: Vec<usize> = totals.iter().map(|&total| total * size / all.max(1)).collect();
     for (quota, &total) in quotas.iter_mut().zip(totals) {
         *quota = (*quota).max(usize::from(total > 0));
     }
-    // At most one more than `size` per class was handed out, or less than it: settle it where the error is largest.
-    let error = |quotas: &[usize], class: usize| totals[class] as f64 * size as f64 / all.max(1) as f64 - quotas[class] as f64;
+    // At most one more than `size` per class was handed out, or less than it: settle it where the error is
+    // largest.
+    let error = |quotas: &[usize], class: usize| {
+        totals[class] as f64 * size as f64 / all.max(1) as f64 - quotas[class] as f64
+    };
     while quotas.iter().sum::<usize>() != size {
         let over = quotas.iter().sum::<usize>() > size;
         let classes = 0..totals.len();
         let best = if over {
             let floor = usize::from(quotas.iter().filter(|&&quota| quota > 0).count() <= size);
-            classes.filter(|&class| quotas[class] > floor).min_by(|&a, &b| error(&quotas, a).total_cmp(&error(&quotas, b)))
+            classes
+                .filter(|&class| quotas[class] > floor)
+                .min_by(|&a, &b| error(&quotas, a).total_cmp(&error(&quotas, b)))
         } else {
             classes
                 .filter(|&class| quotas[class] < totals[class])
@@ -619,7 +693,7 @@ fn check_classes(dataset: &mut Dataset, aim: Aim) -> Result<()> {
     if aim == Aim::Train && !missing.is_empty() {
         let (noun, verb) = if missing.len() == 1 { ("class", "has") } else { ("classes", "have") };
         let root = dataset.config.synthetic.as_ref().unwrap_or(&dataset.config.root);
-        return Err(Error::at(root, format!("{noun} {} {verb} no train images", list(&missing)))
+        return Err(Error::at(root, format!("{noun} {} {verb} no train images", quoted_list(&missing)))
             .expected("images of every class to train on")
             .hint("Add some, or take the class's folder away and leave it out of --classes"));
     }
@@ -630,7 +704,7 @@ fn check_classes(dataset: &mut Dataset, aim: Aim) -> Result<()> {
             continue;
         }
         if !missing.is_empty() {
-            dataset.warnings.push(format!("{split} has no images of {}", list(&missing)));
+            dataset.warnings.push(format!("{split} has no images of {}", quoted_list(&missing)));
         }
     }
     Ok(())
@@ -705,7 +779,12 @@ mod tests {
     fn no_group_crosses(dataset: &Dataset) {
         let mut splits: HashMap<&str, Split> = HashMap::new();
         for sample in &dataset.samples {
-            assert_eq!(*splits.entry(&sample.group).or_insert(sample.split), sample.split, "group {}", sample.group);
+            assert_eq!(
+                *splits.entry(&sample.group).or_insert(sample.split),
+                sample.split,
+                "group {}",
+                sample.group
+            );
         }
     }
 
@@ -731,7 +810,8 @@ mod tests {
         }
         let test = |root: &Path| {
             let dataset = loaded(&config(root));
-            let mut hashes: Vec<_> = dataset.indices(Split::Test).iter().map(|&index| dataset.samples[index].hash).collect();
+            let mut hashes: Vec<_> =
+                dataset.indices(Split::Test).iter().map(|&index| dataset.samples[index].hash).collect();
             hashes.sort_unstable();
             hashes
         };
@@ -757,7 +837,11 @@ mod tests {
         let dataset = loaded(&config(split_folders(40, 0, 0).path()));
         assert_eq!(dataset.counts().train, [32, 32]);
         assert_eq!(dataset.counts().valid, [4, 4]);
-        assert!(says(&dataset.warnings, "10 % of train's as valid, 10 % of train's as test"), "{:?}", dataset.warnings);
+        assert!(
+            says(&dataset.warnings, "10 % of train's as valid, 10 % of train's as test"),
+            "{:?}",
+            dataset.warnings
+        );
 
         let dataset = loaded(&config(split_folders(40, 0, 5).path()));
         assert_eq!(dataset.counts().train, [36, 36]);
@@ -800,7 +884,9 @@ mod tests {
         let text = refused(&config(root.path()));
         assert!(text.contains("3 files of 43 (7.0 %) cannot be used"), "{text}");
         assert!(
-            text.contains("sad/cut.png (") && text.contains("sad/text.jpg (") && text.contains("expected at most 1 %"),
+            text.contains("sad/cut.png (")
+                && text.contains("sad/text.jpg (")
+                && text.contains("expected at most 1 %"),
             "{text}"
         );
         let dataset = loaded(&DataConfig { max_unreadable: 0.07, ..config(root.path()) });
@@ -852,7 +938,10 @@ mod tests {
             write_image(root.path(), name, name.as_bytes()[0].into());
         }
         let text = refused(&config);
-        assert!(text.contains("matches nothing in 2 files of 182, e.g. `happy/x.png`, `sad/y.png`"), "{text}");
+        assert!(
+            text.contains("matches nothing in 2 files of 182, e.g. `happy/x.png`, `sad/y.png`"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -880,9 +969,11 @@ mod tests {
         let base = config(root.path());
         let text = refused(&base);
         assert!(text.contains("2 groups cross splits"), "{text}");
-        let named =
-            "`crowd` is in train (train/happy/1Exp0crowd.png) and valid (valid/happy/2Exp0crowd.png) and test (test/sad/3Exp4";
-        assert!(text.contains(named) && text.contains("--allow-leakage") && text.contains("--resplit"), "{text}");
+        let named = "`crowd` is in train (train/happy/1Exp0crowd.png) and valid (valid/happy/2Exp0crowd.png) and test (test/sad/3Exp4";
+        assert!(
+            text.contains(named) && text.contains("--allow-leakage") && text.contains("--resplit"),
+            "{text}"
+        );
 
         let allowed = loaded(&DataConfig { allow_leakage: true, ..base.clone() });
         assert_eq!((allowed.leaks.len(), allowed.samples.len()), (2, 36));
@@ -937,10 +1028,13 @@ mod tests {
 
     /// Copies are in train only, each with its original.
     fn copies_follow(dataset: &Dataset, expected: usize) {
-        let key =
-            |stem: &str, sample: &Sample| (groups::file_name(stem).to_owned(), sample.class, sample.group.clone(), sample.split);
-        let (copies, originals): (Vec<&Sample>, Vec<&Sample>) = dataset.samples.iter().partition(|sample| sample.augmented);
-        let originals: HashSet<_> = originals.iter().map(|s| key(groups::without_extension(&s.name), s)).collect();
+        let key = |stem: &str, sample: &Sample| {
+            (groups::file_name(stem).to_owned(), sample.class, sample.group.clone(), sample.split)
+        };
+        let (copies, originals): (Vec<&Sample>, Vec<&Sample>) =
+            dataset.samples.iter().partition(|sample| sample.augmented);
+        let originals: HashSet<_> =
+            originals.iter().map(|s| key(groups::without_extension(&s.name), s)).collect();
         assert_eq!(copies.len(), expected);
         for copy in copies {
             assert_eq!(copy.split, Split::Train);
@@ -961,7 +1055,11 @@ mod tests {
 
         let both = loaded(&augmented(to.path()));
         copies_follow(&both, 64);
-        assert!(says(&both.left_out, "16 augmented copies of images outside of train not used"), "{:?}", both.left_out);
+        assert!(
+            says(&both.left_out, "16 augmented copies of images outside of train not used"),
+            "{:?}",
+            both.left_out
+        );
         let plain = loaded(&config(from.path()));
         for split in [Split::Valid, Split::Test] {
             assert_eq!(names(&both, split), names(&real, split));
@@ -972,7 +1070,8 @@ mod tests {
 
     #[test]
     fn an_output_apart_is_matched_by_content_wherever_the_augmenter_started() {
-        let (from, whole, part) = (split_folders(8, 2, 2), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (from, whole, part) =
+            (split_folders(8, 2, 2), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         augment(from.path(), whole.path(), true);
         augment(&from.path().join("train"), part.path(), true);
         let real = loaded(&config(from.path()));
@@ -1009,7 +1108,8 @@ mod tests {
                 write_image(to.path(), &copy, 90_000 + number + if class == "sad" { 1000 } else { 0 });
                 for (output, copy) in [(&name, 0), (&copy, 1)] {
                     let group = format!("p{}", number / 4);
-                    let line = serde_json::json!({ "output": output, "source": name, "group": group, "copy": copy });
+                    let line =
+                        serde_json::json!({ "output": output, "source": name, "group": group, "copy": copy });
                     let path = to.path().join(MANIFEST);
                     let before = fs::read_to_string(&path).unwrap_or_default();
                     fs::write(path, format!("{before}{line}\n")).unwrap();
@@ -1034,7 +1134,10 @@ mod tests {
         write_image(to.path(), "happy/stranger.png", 77_777);
         fs::remove_file(to.path().join("sad/004_aug_2.png")).unwrap();
         let dataset = loaded(&augmented(to.path()));
-        assert!(says(&dataset.warnings, "1 image is not in the manifest and is not used, e.g. happy/stranger.png"));
+        assert!(says(
+            &dataset.warnings,
+            "1 image is not in the manifest and is not used, e.g. happy/stranger.png"
+        ));
         assert!(says(&dataset.warnings, "1 file of the manifest is not there, e.g. sad/004_aug_2.png"));
         assert!(!dataset.samples.iter().any(|sample| sample.name.contains("stranger")));
     }
@@ -1052,7 +1155,10 @@ mod tests {
         let apart = loaded(&DataConfig { augmented: Some(to.path().into()), ..augmented(from.path()) });
         copies_follow(&apart, 64);
         fs::remove_file(to.path().join("happy/000.png")).unwrap();
-        assert!(says(&loaded(&augmented(to.path())).left_out, "2 augmented copies whose original is not there"));
+        assert!(says(
+            &loaded(&augmented(to.path())).left_out,
+            "2 augmented copies whose original is not there"
+        ));
         assert!(refused(&augmented(from.path())).contains("holds no augmented copies"));
     }
 
@@ -1071,7 +1177,11 @@ mod tests {
         }
         let dataset = loaded(&DataConfig { augmented: Some(to.path().into()), ..augmented(from.path()) });
         assert_eq!(dataset.summary().augmented, 8);
-        assert!(says(&dataset.left_out, "4 augmented copies of images outside of train"), "{:?}", dataset.left_out);
+        assert!(
+            says(&dataset.left_out, "4 augmented copies of images outside of train"),
+            "{:?}",
+            dataset.left_out
+        );
     }
 
     #[test]
@@ -1089,23 +1199,38 @@ mod tests {
         let (real, made, to) = (folders(20), folders_from(3000, 15), tempfile::tempdir().unwrap());
         augment(made.path(), to.path(), true);
         let plain = loaded(&config(real.path()));
-        let synthetic =
-            DataConfig { dataset_type: DatasetType::Synthetic, synthetic: Some(made.path().into()), ..config(real.path()) };
+        let synthetic = DataConfig {
+            dataset_type: DatasetType::Synthetic,
+            synthetic: Some(made.path().into()),
+            ..config(real.path())
+        };
         let dataset = loaded(&synthetic);
         assert_eq!(dataset.counts().train, [15, 15]);
         assert!(dataset.samples.iter().all(|sample| sample.synthetic == (sample.split == Split::Train)));
-        assert!(says(&dataset.left_out, "32 train images not used (dataset_type synthetic)"), "{:?}", dataset.left_out);
+        assert!(
+            says(&dataset.left_out, "32 train images not used (dataset_type synthetic)"),
+            "{:?}",
+            dataset.left_out
+        );
 
-        let with_copies =
-            DataConfig { dataset_type: DatasetType::SyntheticAugmented, augmented: Some(to.path().into()), ..synthetic.clone() };
+        let with_copies = DataConfig {
+            dataset_type: DatasetType::SyntheticAugmented,
+            augmented: Some(to.path().into()),
+            ..synthetic.clone()
+        };
         let more = loaded(&with_copies);
         assert_eq!(more.counts().train, [45, 45]);
         assert!(more.samples.iter().filter(|sample| sample.augmented).all(|sample| sample.synthetic));
-        let output_itself = loaded(&DataConfig { synthetic: Some(to.path().into()), augmented: None, ..with_copies.clone() });
+        let output_itself =
+            loaded(&DataConfig { synthetic: Some(to.path().into()), augmented: None, ..with_copies.clone() });
         assert_eq!(output_itself.counts().train, [45, 45]);
         for split in [Split::Valid, Split::Test] {
             for other in [&dataset, &more, &output_itself] {
-                assert_eq!(names(&plain, split), names(other, split), "all types measure on one and the same images");
+                assert_eq!(
+                    names(&plain, split),
+                    names(other, split),
+                    "all types measure on one and the same images"
+                );
             }
         }
         assert_eq!(
@@ -1158,7 +1283,9 @@ mod tests {
         assert_eq!(dataset.group_rules, BTreeMap::from([(GroupRule::List, 40)]));
         assert_eq!(dataset.summary().groups.train, 8);
         no_group_crosses(&dataset);
-        let leaky = text.lines().map(|line| format!("{line},{}\n", if line.starts_with("happy/001") { "test" } else { "train" }));
+        let leaky = text
+            .lines()
+            .map(|line| format!("{line},{}\n", if line.starts_with("happy/001") { "test" } else { "train" }));
         let leaky: String = leaky.collect::<String>().replacen("group,train", "group,split", 1);
         write(root.path(), "leaky.csv", leaky);
         assert!(
@@ -1185,7 +1312,10 @@ mod tests {
         assert_eq!(dataset.classes, ["happy", "neutral"]);
         assert_eq!(dataset.counts().train, [2, 2]);
         let image = store.get(1).unwrap();
-        assert_eq!((image.width, image.height, &image.pixels[..6]), (48, 48, &[100, 100, 100, 101, 101, 101][..]));
+        assert_eq!(
+            (image.width, image.height, &image.pixels[..6]),
+            (48, 48, &[100, 100, 100, 101, 101, 101][..])
+        );
         text += &row(3, 0, "PrivateTest");
         write(root.path(), "fer2013.csv", &text);
         let text = refused(&config);
@@ -1201,7 +1331,8 @@ mod tests {
                 assert_eq!(total, 24);
                 seen.fetch_max(done, Ordering::Relaxed);
             };
-            let (dataset, store) = load(&DataConfig { cache_mb, ..config(root.path()) }, SEED, &progress).unwrap();
+            let (dataset, store) =
+                load(&DataConfig { cache_mb, ..config(root.path()) }, SEED, &progress).unwrap();
             assert_eq!(seen.into_inner(), 24);
             assert_eq!((store.len(), store.in_memory()), (24, if cache_mb == 0 { 0 } else { 24 }));
             for (index, sample) in dataset.samples.iter().enumerate() {
@@ -1224,7 +1355,10 @@ mod tests {
         assert_eq!(dataset.counts().valid, whole.counts().valid);
         assert!(says(&dataset.left_out, "debug subset: 20 of 160 train images used"));
         assert_eq!(dataset.fingerprint(), loaded(&subset).fingerprint());
-        assert_eq!(loaded(&DataConfig { debug_subset: Some(500), ..config(root.path()) }).fingerprint(), whole.fingerprint());
+        assert_eq!(
+            loaded(&DataConfig { debug_subset: Some(500), ..config(root.path()) }).fingerprint(),
+            whole.fingerprint()
+        );
     }
 
     #[test]

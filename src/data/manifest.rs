@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 /// The manifest's name in the root of the augmenter's output.
 pub const MANIFEST: &str = "mien-manifest.jsonl";
 
-/// The beginning of the manifest, while the augmenter is at work; its lines also tell of files that could not be used.
+/// The beginning of the manifest, while the augmenter is at work; its lines also tell of files that could not
+/// be used.
 pub const JOURNAL: &str = "mien-manifest.jsonl.part";
 
 /// The augmenter's settings, in the root of its output from the first moment.
@@ -29,15 +30,19 @@ pub struct ManifestLine {
     pub copy: u32,
 }
 
-/// Reads the manifest of `root` by output path, or `None` where there is none. A repeated output counts as its last line says.
+/// Reads the manifest of `root` by output path, or `None` where there is none. A repeated output counts as
+/// its last line says.
 ///
 /// # Errors
-/// The file cannot be read; a line is not what it must be (the line is named); the augmenter did not come to its end.
+/// The file cannot be read; a line is not what it must be (the line is named); the augmenter did not come to
+/// its end.
 pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>>> {
     let path = root.join(MANIFEST);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
             if root.join(JOURNAL).exists() || root.join(SETTINGS).exists() {
                 return Err(Error::at(root, "was not augmented to the end")
                     .hint("Complete it with the same `mien augment` command and --resume"));

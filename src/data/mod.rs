@@ -4,8 +4,9 @@
 //! layout ─► store (read, hash, decode once) ─► groups ─► split ─► leak check ─► copies ─► Dataset + ImageStore
 //! ```
 //!
-//! [`load`] does all of it. A *group* is what no split may cut: one original and its augmented copies, one person, one source photo;
-//! exact duplicates always share one. Whatever cannot be used is counted and named in the [`Dataset`], never dropped in silence.
+//! [`load`] does all of it. A *group* is what no split may cut: one original and its augmented copies, one
+//! person, one source photo; exact duplicates always share one. Whatever cannot be used is counted and named
+//! in the [`Dataset`], never dropped in silence.
 
 pub mod classes;
 pub mod config;
@@ -83,7 +84,8 @@ impl FromStr for Split {
 pub enum Origin {
     /// A file to decode.
     File(PathBuf),
-    /// Grey pixels in memory (a row of `fer2013.csv`): `width * height` bytes of `buffer` from `start`, rows from the top.
+    /// Grey pixels in memory (a row of `fer2013.csv`): `width * height` bytes of `buffer` from `start`, rows
+    /// from the top.
     Pixels {
         /// Pixels per row.
         width: usize,
@@ -128,7 +130,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The data set that the file name tells (`FER2013`, `ExpW`, `drawn`), for accuracy per source. See [`groups::source`].
+    /// The data set that the file name tells (`FER2013`, `ExpW`, `drawn`), for accuracy per source. See
+    /// [`groups::source`].
     pub fn source(&self) -> Option<&'static str> {
         groups::source(&self.name)
     }
@@ -197,11 +200,14 @@ impl Dataset {
         SplitCounts { train, valid, test }
     }
 
-    /// BLAKE3 (hex) over what the data set consists of: the classes and every (split, class, group, name, content), sorted. Two runs
-    /// with one fingerprint used the same images in the same way.
+    /// BLAKE3 (hex) over what the data set consists of: the classes and every (split, class, group, name,
+    /// content), sorted. Two runs with one fingerprint used the same images in the same way.
     pub fn fingerprint(&self) -> String {
-        let mut rows: Vec<_> =
-            self.samples.iter().map(|s| (s.split, s.class, s.group.as_str(), s.name.as_str(), &s.hash, s.synthetic)).collect();
+        let mut rows: Vec<_> = self
+            .samples
+            .iter()
+            .map(|s| (s.split, s.class, s.group.as_str(), s.name.as_str(), &s.hash, s.synthetic))
+            .collect();
         rows.sort_unstable();
         let mut hasher = blake3::Hasher::new();
         // Each text goes in with its length, so that no two lists of texts look alike.
@@ -224,8 +230,12 @@ impl Dataset {
     /// Everything a run folder keeps about its data.
     pub fn summary(&self) -> DataSummary {
         let groups = Split::ALL.map(|split| {
-            let groups: HashSet<&str> =
-                self.samples.iter().filter(|sample| sample.split == split).map(|sample| sample.group.as_str()).collect();
+            let groups: HashSet<&str> = self
+                .samples
+                .iter()
+                .filter(|sample| sample.split == split)
+                .map(|sample| sample.group.as_str())
+                .collect();
             groups.len()
         });
         let count = |test: fn(&Sample) -> bool| self.samples.iter().filter(|sample| test(sample)).count();
@@ -380,8 +390,12 @@ mod tests {
 
     #[test]
     fn splits_are_read_under_their_usual_names() {
-        for (text, split) in [("train", Split::Train), ("VAL", Split::Valid), ("validation", Split::Valid), ("Test", Split::Test)]
-        {
+        for (text, split) in [
+            ("train", Split::Train),
+            ("VAL", Split::Valid),
+            ("validation", Split::Valid),
+            ("Test", Split::Test),
+        ] {
             assert_eq!(text.parse::<Split>().unwrap(), split);
         }
         assert!("dev".parse::<Split>().is_err());

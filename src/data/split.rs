@@ -1,7 +1,7 @@
 //! Splits by group, stratified by class: which group goes to train, validation or test.
 //!
-//! The result depends on the seed and on the groups' contents alone: not on file names, on the names of the groups or on the order in
-//! which a file system lists them.
+//! The result depends on the seed and on the groups' contents alone: not on file names, on the names of the
+//! groups or on the order in which a file system lists them.
 
 use rand::Rng;
 
@@ -17,15 +17,16 @@ pub struct GroupCounts {
     pub per_class: Vec<usize>,
 }
 
-/// Gives every group to one split so that each class's images are shared out as `shares` (train, validation, test; sum 1) says.
+/// Gives every group to one split so that each class's images are shared out as `shares` (train, validation,
+/// test; sum 1) says.
 ///
-/// Groups are placed one by one, larger ones first (by powers of two; in seeded order within a power), each where it lessens
-/// `Σ (placed − wanted)² / wanted` most, summed over its classes, each class weighted by the inverse of its size. With single images
-/// that is the Sainte-Laguë method: no split is off by more than about one image. Since each size is shared out in proportion, test
-/// does not end up with small groups only.
+/// Groups are placed one by one, larger ones first (by powers of two; in seeded order within a power), each
+/// where it lessens `Σ (placed − wanted)² / wanted` most, summed over its classes, each class weighted by the
+/// inverse of its size. With single images that is the Sainte-Laguë method: no split is off by more than
+/// about one image. Since each size is shared out in proportion, test does not end up with small groups only.
 ///
-/// Afterwards a split without a class gets one of its groups, where the class has enough groups for all splits and moving one takes no
-/// class away from the split it leaves.
+/// Afterwards a split without a class gets one of its groups, where the class has enough groups for all
+/// splits and moving one takes no class away from the split it leaves.
 pub fn assign(groups: &[GroupCounts], shares: [f64; 3], seed: u64) -> Vec<Split> {
     let classes = groups.iter().map(|group| group.per_class.len()).max().unwrap_or(0);
     let mut state = State::new(groups, classes, shares);
@@ -43,8 +44,10 @@ pub fn assign(groups: &[GroupCounts], shares: [f64; 3], seed: u64) -> Vec<Split>
     let mut placed = vec![active.first().copied().unwrap_or(0); groups.len()];
     for &(.., index) in &order {
         let counts = &groups[index].per_class;
-        let best =
-            active.iter().copied().min_by(|&a, &b| state.cost_of_adding(a, counts).total_cmp(&state.cost_of_adding(b, counts)));
+        let best = active
+            .iter()
+            .copied()
+            .min_by(|&a, &b| state.cost_of_adding(a, counts).total_cmp(&state.cost_of_adding(b, counts)));
         if let Some(split) = best {
             placed[index] = split;
             state.add(split, counts);
@@ -90,13 +93,19 @@ impl State {
         }
     }
 
-    /// By how much the cost grows when a group joins a split: `Σ g (2 (placed − wanted) + g) / (wanted · total)`.
+    /// By how much the cost grows when a group joins a split: `Σ g (2 (placed − wanted) + g) / (wanted ·
+    /// total)`.
     fn cost_of_adding(&self, split: usize, counts: &[usize]) -> f64 {
         let cost = |class: usize, count: f64| {
             let (placed, wanted) = (self.images[split][class], self.wanted[split][class]);
             count * (2.0 * (placed - wanted) + count) / (wanted * self.totals[class])
         };
-        counts.iter().enumerate().filter(|&(_, &count)| count > 0).map(|(class, &count)| cost(class, count as f64)).sum()
+        counts
+            .iter()
+            .enumerate()
+            .filter(|&(_, &count)| count > 0)
+            .map(|(class, &count)| cost(class, count as f64))
+            .sum()
     }
 
     fn add(&mut self, split: usize, counts: &[usize]) {
@@ -114,8 +123,8 @@ impl State {
     }
 }
 
-/// Moves groups until every split has every class that has groups enough, as far as single moves can. Train comes first and must have
-/// every class. Each move adds a class to a split and takes none away, so it ends.
+/// Moves groups until every split has every class that has groups enough, as far as single moves can. Train
+/// comes first and must have every class. Each move adds a class to a split and takes none away, so it ends.
 fn cover(groups: &[GroupCounts], order: &[usize], active: &[usize], placed: &mut [usize], state: &mut State) {
     for &split in active {
         for class in 0..state.totals.len() {
@@ -125,7 +134,10 @@ fn cover(groups: &[GroupCounts], order: &[usize], active: &[usize], placed: &mut
             }
             let cost = |&index: &usize| {
                 let (counts, from) = (&groups[index].per_class, placed[index]);
-                let spare = counts.iter().enumerate().all(|(other, &count)| count == 0 || state.groups[from][other] > 1);
+                let spare = counts
+                    .iter()
+                    .enumerate()
+                    .all(|(other, &count)| count == 0 || state.groups[from][other] > 1);
                 let movable = from != split && counts.get(class).is_some_and(|&count| count > 0) && spare;
                 movable.then(|| (index, state.cost_of_adding(split, counts)))
             };
@@ -179,7 +191,8 @@ mod tests {
 
     #[test]
     fn single_images_are_shared_out_exactly() {
-        let groups: Vec<_> = (0..1000).map(|n| group(n, if n < 900 { vec![1, 0] } else { vec![0, 1] })).collect();
+        let groups: Vec<_> =
+            (0..1000).map(|n| group(n, if n < 900 { vec![1, 0] } else { vec![0, 1] })).collect();
         let splits = assign(&groups, SHARES, 1);
         assert_eq!(totals(&groups, &splits, 2), [vec![720, 80], vec![90, 10], vec![90, 10]]);
     }
@@ -240,7 +253,12 @@ mod tests {
         let groups: Vec<_> = (0..300).map(|n| group(n, vec![if n < 100 { 16 } else { 1 }])).collect();
         let splits = assign(&groups, SHARES, 3);
         let large = |split| (0..100).filter(|&n| splits[n] == split).count();
-        assert!(large(Split::Valid) >= 5 && large(Split::Test) >= 5, "{} {}", large(Split::Valid), large(Split::Test));
+        assert!(
+            large(Split::Valid) >= 5 && large(Split::Test) >= 5,
+            "{} {}",
+            large(Split::Valid),
+            large(Split::Test)
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The images in memory: decoded bytes at their own size, as long as they fit the budget; the others are decoded at each use.
+//! The images in memory: decoded bytes at their own size, as long as they fit the budget; the others are
+//! decoded at each use.
 
 use std::borrow::Cow;
 use std::fs;
@@ -150,8 +151,8 @@ impl ImageStore {
         Self { slots: images.into_iter().map(slot).collect(), budget }
     }
 
-    /// The image of a sample. A kept colour image is lent; a grey one is expanded to three channels; others are decoded, and kept
-    /// if the budget still allows it.
+    /// The image of a sample. A kept colour image is lent; a grey one is expanded to three channels; others
+    /// are decoded, and kept if the budget still allows it.
     ///
     /// # Errors
     /// The file is gone, cannot be decoded, or is not what it was when the data was loaded.
@@ -163,7 +164,9 @@ impl ImageStore {
         if let Some(stored) = slot.stored.get() {
             return Ok(match stored {
                 Stored::Rgb(image) => Cow::Borrowed(image),
-                Stored::Grey { width, height, pixels } => Cow::Owned(RgbImage::from_grey(*width, *height, pixels)),
+                Stored::Grey { width, height, pixels } => {
+                    Cow::Owned(RgbImage::from_grey(*width, *height, pixels))
+                }
             });
         }
         if let Some(image) = expand(&slot.origin) {
@@ -174,9 +177,8 @@ impl ImageStore {
         };
         let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
         if *blake3::hash(&bytes).as_bytes() != slot.hash {
-            return Err(
-                Error::at(path, "has changed since the data was loaded").hint("Leave the data alone during a run; start again")
-            );
+            return Err(Error::at(path, "has changed since the data was loaded")
+                .hint("Leave the data alone during a run; start again"));
         }
         let image = decode(&bytes).map_err(|error| Error::at(path, error.to_string()))?;
         drop(bytes);
@@ -200,7 +202,8 @@ impl ImageStore {
     }
 
     fn keep(&self, slot: &Slot, image: &RgbImage) {
-        // Asked in this order a full budget costs no look at the pixels, and a colour image that does not fit no copy.
+        // Asked in this order a full budget costs no look at the pixels, and a colour image that does not fit
+        // no copy.
         let grey_bytes = image.pixels.len() / 3 + size_of::<Slot>();
         if self.budget.0.load(Ordering::Relaxed) < grey_bytes {
             return;

@@ -1,5 +1,5 @@
-//! Temperature scaling: one number that makes probabilities honest and leaves every prediction as it is (Guo, Pleiss, Sun, Weinberger,
-//! "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
+//! Temperature scaling: one number that makes probabilities honest and leaves every prediction as it is (Guo,
+//! Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
 
 use crate::error::{Error, Result};
 
@@ -13,11 +13,15 @@ const STEPS: usize = 60;
 /// The loss is convex in 1 / T, so that it has one minimum, and the search finds it.
 ///
 /// # Errors
-/// There are fewer than 10 samples, a logit is not finite, or the loss falls all the way to an end of 0.05 to 20: then the model is always
-/// right (or never better than chance) on these samples, which tell nothing about its confidence.
+/// There are fewer than 10 samples, a logit is not finite, or the loss falls all the way to an end of 0.05 to
+/// 20: then the model is always right (or never better than chance) on these samples, which tell nothing
+/// about its confidence.
 pub fn fit_temperature(logits: &[Vec<f32>], targets: &[usize]) -> Result<f64> {
     if logits.len() < 10 || logits.len() != targets.len() {
-        return Err(Error::Compute(format!("{} samples are too few to calibrate on; expected 10 or more", logits.len())));
+        return Err(Error::Compute(format!(
+            "{} samples are too few to calibrate on; expected 10 or more",
+            logits.len()
+        )));
     }
     if logits.iter().flatten().any(|logit| !logit.is_finite()) {
         return Err(Error::Compute("the model's output on the validation split is not finite".into()));
@@ -70,7 +74,8 @@ mod tests {
     /// Logits, and targets drawn from softmax(logits / temperature).
     fn simulated(temperature: f32, count: usize) -> (Vec<Vec<f32>>, Vec<usize>) {
         let mut random = rng(3, Purpose::Subset, count as u64, 0);
-        let logits: Vec<Vec<f32>> = (0..count).map(|_| (0..7).map(|_| random.random_range(-4.0..4.0)).collect()).collect();
+        let logits: Vec<Vec<f32>> =
+            (0..count).map(|_| (0..7).map(|_| random.random_range(-4.0..4.0)).collect()).collect();
         let targets = logits.iter().map(|row| {
             let mut place = random.random::<f32>();
             let p = softmax(row, temperature);

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 pub struct Ensemble {
     /// `[N, K]`: the mean of the members' probabilities.
     pub mean_probability: Vec<Vec<f32>>,
-    /// `[N]`: the class with the most votes; of several, the one with the larger mean probability, then the lowest index.
+    /// `[N]`: the class with the most votes; of several, the one with the larger mean probability, then the
+    /// lowest index.
     pub votes: Vec<usize>,
     /// `[N, K]`: the share of the members that vote for each class.
     pub vote_shares: Vec<Vec<f32>>,
@@ -20,17 +21,19 @@ pub struct Ensemble {
     pub agreement: f64,
 }
 
-/// Combines the members' probabilities, `[M, N, K]`; each member votes for its likeliest class (ties: the lowest index).
+/// Combines the members' probabilities, `[M, N, K]`; each member votes for its likeliest class (ties: the
+/// lowest index).
 ///
 /// The prediction by mean probability is [`argmax`] of a row of `mean_probability`.
 ///
 /// # Errors
-/// [`Error::Input`] for no members, no samples, members of different shapes and values that are not probabilities;
-/// [`Error::Compute`] for a value that is not finite.
+/// [`Error::Input`] for no members, no samples, members of different shapes and values that are not
+/// probabilities; [`Error::Compute`] for a value that is not finite.
 pub fn ensemble(members: &[Vec<Vec<f32>>]) -> Result<Ensemble> {
     let (n, k) = shape(members)?;
     let m = members.len() as f64;
-    let mut result = Ensemble { mean_probability: vec![], votes: vec![], vote_shares: vec![], agreement: 0.0 };
+    let mut result =
+        Ensemble { mean_probability: vec![], votes: vec![], vote_shares: vec![], agreement: 0.0 };
     let mut agreed = 0usize;
     for sample in 0..n {
         let mut sum = vec![0.0f64; k];
@@ -55,7 +58,8 @@ pub fn ensemble(members: &[Vec<Vec<f32>>]) -> Result<Ensemble> {
 /// The class with the most votes, ties by `mean`, then by index.
 fn winner(votes: &[usize], mean: &[f32]) -> usize {
     let most = votes.iter().max().copied().unwrap_or(0);
-    let tied = votes.iter().zip(mean).map(|(&count, &mean)| if count == most { mean } else { f32::NEG_INFINITY });
+    let tied =
+        votes.iter().zip(mean).map(|(&count, &mean)| if count == most { mean } else { f32::NEG_INFINITY });
     argmax(&tied.collect::<Vec<_>>())
 }
 
@@ -67,13 +71,17 @@ fn shape(members: &[Vec<Vec<f32>>]) -> Result<(usize, usize)> {
     let n = first.len();
     let k = first.first().map_or(0, Vec::len);
     if k == 0 {
-        return Err(Error::input("ensemble", format!("found {n} samples and {k} classes")).expected("at least one of each"));
+        return Err(Error::input("ensemble", format!("found {n} samples and {k} classes"))
+            .expected("at least one of each"));
     }
     for (number, member) in members.iter().enumerate() {
         if member.len() != n {
-            return Err(Error::input(format!("ensemble, member {number}"), format!("found {} samples", member.len()))
-                .expected(format!("{n}, as in member 0"))
-                .hint("Evaluate all members on the same data and split"));
+            return Err(Error::input(
+                format!("ensemble, member {number}"),
+                format!("found {} samples", member.len()),
+            )
+            .expected(format!("{n}, as in member 0"))
+            .hint("Evaluate all members on the same data and split"));
         }
         for (sample, row) in member.iter().enumerate() {
             check_row(&format!("ensemble, member {number}, sample {sample}"), row, k)?;

@@ -27,7 +27,8 @@ pub struct Run {
     pub compute: ComputeType,
 }
 
-/// The raw logits of `samples`, `[N][K]`, in their order. `progress` is called with the number of images done.
+/// The raw logits of `samples`, `[N][K]`, in their order. `progress` is called with the number of images
+/// done.
 ///
 /// # Errors
 /// An image cannot be read any more, or the device fails.
@@ -39,14 +40,16 @@ pub fn logits(
     run: Run,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Vec<f32>>> {
-    each_batch(source, samples, run, progress, |images| batch_logits(model, params, images, source.size, run.compute))
+    each_batch(source, samples, run, progress, |images| {
+        batch_logits(model, params, images, source.size, run.compute)
+    })
 }
 
 /// A row of numbers for each image.
 pub type Rows = Vec<Vec<f32>>;
 
-/// The raw logits of `samples` as [`logits`], and the features of some: those at the positions `kept` within `samples`, averaged over
-/// the map, `[kept][C]`.
+/// The raw logits of `samples` as [`logits`], and the features of some: those at the positions `kept` within
+/// `samples`, averaged over the map, `[kept][C]`.
 ///
 /// # Errors
 /// As for [`logits`].
@@ -59,7 +62,8 @@ pub fn logits_and_embeddings(
     run: Run,
     progress: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(Rows, Rows)> {
-    let (mut embeddings, mut done, mut kept) = (Vec::with_capacity(kept.len()), 0, kept.iter().copied().peekable());
+    let (mut embeddings, mut done, mut kept) =
+        (Vec::with_capacity(kept.len()), 0, kept.iter().copied().peekable());
     let logits = each_batch(source, samples, run, progress, |images| {
         let pass = Pass::eval(params).with_compute(run.compute);
         let features = model.features(input(images, source.size, &params.device()), &pass);

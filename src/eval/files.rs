@@ -1,7 +1,7 @@
 //! The files of an evaluation in a run folder, and its table for the terminal.
 //!
-//! JSON for programs, CSV (RFC 4180: names with commas, quotes and line breaks survive) for people and data frames. Everything
-//! that is shown of a run is made from these files, so that it can be made again later.
+//! JSON for programs, CSV (RFC 4180: names with commas, quotes and line breaks survive) for people and data
+//! frames. Everything that is shown of a run is made from these files, so that it can be made again later.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::metrics::{Metrics, confusions};
 use crate::error::{Error, Result};
 use crate::files::{read_json, write_atomic, write_json};
+use crate::text::{cut_end, cut_front};
 
 /// What a model says about one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,27 +55,37 @@ pub struct Evaluation {
 pub const MOST_CONFUSIONS: usize = 10;
 
 /// Columns of `_predictions.csv` before those of the probabilities, `p_` and the class.
-const PREDICTION_COLUMNS: [&str; 7] = ["path", "group", "split", "truth", "predicted", "correct", "confidence"];
+const PREDICTION_COLUMNS: [&str; 7] =
+    ["path", "group", "split", "truth", "predicted", "correct", "confidence"];
 
 /// The widest line of [`summary_table`] for seven classes; a confusion matrix that needs more is left out.
 const TABLE_WIDTH: usize = 100;
 
 /// Writes an evaluation into `folder`, which is created if need be, each file whole or not at all:
 ///
-/// - `{name}_predictions.csv`: path, group, split, truth, predicted, correct, confidence (the probability of the predicted
-///   class), `p_{class}`…; truth and correct are empty where the truth is not known;
+/// - `{name}_predictions.csv`: path, group, split, truth, predicted, correct, confidence (the probability of
+///   the predicted class), `p_{class}`…; truth and correct are empty where the truth is not known;
 /// - `{name}_per_class.csv`: class, precision, recall, f1, support;
 /// - `{name}_confusion.csv`: counts; a row per true class, a column per predicted one;
-/// - `{name}_confusions.csv`: truth, predicted, count, `share_of_truth`; the [`MOST_CONFUSIONS`] commonest confusions;
+/// - `{name}_confusions.csv`: truth, predicted, count, `share_of_truth`; the [`MOST_CONFUSIONS`] commonest
+///   confusions;
 /// - `{name}.json`: the [`Evaluation`]; written last, so where it is the others are too.
 ///
-/// Returns the paths in this order. Files of the same names are replaced. A probability reads back with the same bits.
+/// Returns the paths in this order. Files of the same names are replaced. A probability reads back with the
+/// same bits.
 ///
 /// # Errors
-/// [`Error::Input`] if the parts do not fit each other (classes, lengths, the number of samples); [`Error::Io`].
-pub fn write_evaluation(folder: &Path, name: &str, evaluation: &Evaluation, predictions: &[Prediction]) -> Result<Vec<PathBuf>> {
+/// [`Error::Input`] if the parts do not fit each other (classes, lengths, the number of samples);
+/// [`Error::Io`].
+pub fn write_evaluation(
+    folder: &Path,
+    name: &str,
+    evaluation: &Evaluation,
+    predictions: &[Prediction],
+) -> Result<Vec<PathBuf>> {
     if name.is_empty() || name.contains(['/', '\\']) {
-        return Err(Error::input("evaluation", format!("found the name \"{name}\"")).expected("a part of a file name"));
+        return Err(Error::input("evaluation", format!("found the name \"{name}\""))
+            .expected("a part of a file name"));
     }
     let place = format!("evaluation {name}");
     check_evaluation(&place, evaluation)?;
@@ -89,8 +100,10 @@ pub fn write_evaluation(folder: &Path, name: &str, evaluation: &Evaluation, pred
 
     fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
     let file = |ending: &str| folder.join(format!("{name}{ending}"));
-    let paths =
-        ["_predictions.csv", "_per_class.csv", "_confusion.csv", "_confusions.csv", ".json"].map(file).into_iter().collect();
+    let paths = ["_predictions.csv", "_per_class.csv", "_confusion.csv", "_confusions.csv", ".json"]
+        .map(file)
+        .into_iter()
+        .collect();
     write_csv(&file("_predictions.csv"), prediction_records(&evaluation.classes, predictions))?;
     write_csv(&file("_per_class.csv"), per_class_records(&evaluation.metrics))?;
     write_csv(&file("_confusion.csv"), confusion_records(evaluation))?;
@@ -99,7 +112,8 @@ pub fn write_evaluation(folder: &Path, name: &str, evaluation: &Evaluation, pred
     Ok(paths)
 }
 
-/// The features of some of an evaluation's images, averaged over the map: what two-dimensional images of a data set are made of.
+/// The features of some of an evaluation's images, averaged over the map: what two-dimensional images of a
+/// data set are made of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
     /// Their rows in the predictions, from 0.
@@ -108,19 +122,23 @@ pub struct Embeddings {
     pub values: Vec<Vec<f32>>,
 }
 
-/// Writes `{name}_features.safetensors` into `folder`: `features` f32 `[n, C]` and `rows` i64 `[n]`. Without rows nothing is written.
+/// Writes `{name}_features.safetensors` into `folder`: `features` f32 `[n, C]` and `rows` i64 `[n]`. Without
+/// rows nothing is written.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write_embeddings(folder: &Path, name: &str, embeddings: &Embeddings) -> Result<Option<PathBuf>> {
     let Some(first) = embeddings.values.first() else { return Ok(None) };
-    let features: Vec<u8> = embeddings.values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+    let features: Vec<u8> =
+        embeddings.values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
     let rows: Vec<u8> = embeddings.rows.iter().flat_map(|row| (*row as i64).to_le_bytes()).collect();
     let view = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes);
     let (n, channels) = (embeddings.values.len(), first.len());
     let path = folder.join(format!("{name}_features.safetensors"));
     let bytes = view(safetensors::Dtype::F32, vec![n, channels], &features)
-        .and_then(|features| Ok([("features", features), ("rows", view(safetensors::Dtype::I64, vec![n], &rows)?)]))
+        .and_then(|features| {
+            Ok([("features", features), ("rows", view(safetensors::Dtype::I64, vec![n], &rows)?)])
+        })
         .and_then(|tensors| safetensors::serialize(tensors, None))
         .map_err(|error| Error::Compute(format!("{}: {error}", path.display())))?;
     write_atomic(&path, |out| out.write_all(&bytes))?;
@@ -130,14 +148,16 @@ pub fn write_embeddings(folder: &Path, name: &str, embeddings: &Embeddings) -> R
 /// Reads what [`write_evaluation`] wrote as `{name}.json`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] with the path if the file is not JSON, lacks a field or does not fit itself.
+/// [`Error::Io`]; [`Error::Input`] with the path if the file is not JSON, lacks a field or does not fit
+/// itself.
 pub fn read_evaluation(path: &Path) -> Result<Evaluation> {
     let evaluation = read_json(path)?;
     check_evaluation(&path.display().to_string(), &evaluation)?;
     Ok(evaluation)
 }
 
-/// Writes predictions alone, as [`write_evaluation`] does in `{name}_predictions.csv`; for images whose truth is not known.
+/// Writes predictions alone, as [`write_evaluation`] does in `{name}_predictions.csv`; for images whose truth
+/// is not known.
 ///
 /// # Errors
 /// [`Error::Input`] for a class that is not in `classes` and a wrong number of probabilities; [`Error::Io`].
@@ -150,11 +170,12 @@ pub fn write_predictions(path: &Path, classes: &[String], predictions: &[Predict
     write_csv(path, prediction_records(classes, predictions))
 }
 
-/// Reads the classes and the predictions of a `{name}_predictions.csv`. The columns `correct` and `confidence` follow from the
-/// others and are not read.
+/// Reads the classes and the predictions of a `{name}_predictions.csv`. The columns `correct` and
+/// `confidence` follow from the others and are not read.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] with the path and the line if the file is not as [`write_evaluation`] writes it.
+/// [`Error::Io`]; [`Error::Input`] with the path and the line if the file is not as [`write_evaluation`]
+/// writes it.
 pub fn read_predictions(path: &Path) -> Result<(Vec<String>, Vec<Prediction>)> {
     let file = File::open(path).map_err(|error| Error::io("read", path, error))?;
     let mut reader = csv::Reader::from_reader(file);
@@ -170,8 +191,8 @@ pub fn read_predictions(path: &Path) -> Result<(Vec<String>, Vec<Prediction>)> {
 
 /// The evaluation as text for a terminal: the numbers per class, those of the whole, the confusion matrix.
 ///
-/// At most 100 columns wide with up to seven classes; a matrix that would be wider is left out. A class without samples shows
-/// an en dash.
+/// At most 100 columns wide with up to seven classes; a matrix that would be wider is left out. A class
+/// without samples shows an en dash.
 pub fn summary_table(evaluation: &Evaluation) -> String {
     let mut lines = heading(evaluation);
     lines.push(String::new());
@@ -193,10 +214,13 @@ fn check_evaluation(place: &str, evaluation: &Evaluation) -> Result<()> {
         return Err(Error::input(place, format!("the classes {classes:?} are not those of the metrics")));
     }
     if metrics.confusion.len() != k || metrics.confusion.iter().any(|row| row.len() != k) {
-        return Err(Error::input(place, "the confusion matrix has another size").expected(format!("{k} x {k}")));
+        return Err(
+            Error::input(place, "the confusion matrix has another size").expected(format!("{k} x {k}"))
+        );
     }
     if !(temperature.is_finite() && *temperature > 0.0) {
-        return Err(Error::input(place, format!("the temperature is {temperature}")).expected("a finite number above 0"));
+        return Err(Error::input(place, format!("the temperature is {temperature}"))
+            .expected("a finite number above 0"));
     }
     Ok(())
 }
@@ -205,16 +229,17 @@ fn check_classes(place: &str, classes: &[String]) -> Result<()> {
     let mut seen = HashSet::new();
     match classes.iter().find(|class| class.is_empty() || !seen.insert(class.as_str())) {
         None => Ok(()),
-        Some(class) => {
-            Err(Error::input(place, format!("found the class {class:?}")).expected("classes with a name, none of them twice"))
-        }
+        Some(class) => Err(Error::input(place, format!("found the class {class:?}"))
+            .expected("classes with a name, none of them twice")),
     }
 }
 
 fn check_prediction(place: &str, classes: &[String], prediction: &Prediction) -> Result<()> {
     let Prediction { truth, predicted, probabilities, .. } = prediction;
     if let Some(class) = truth.iter().chain([predicted]).find(|class| !classes.contains(class)) {
-        return Err(Error::input(place, format!("found the class {class:?}")).expected(format!("one of {classes:?}")));
+        return Err(
+            Error::input(place, format!("found the class {class:?}")).expected(format!("one of {classes:?}"))
+        );
     }
     if probabilities.len() != classes.len() {
         return Err(Error::input(place, format!("found {} probabilities", probabilities.len()))
@@ -222,7 +247,9 @@ fn check_prediction(place: &str, classes: &[String], prediction: &Prediction) ->
     }
     match probabilities.iter().find(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(value) => Err(Error::input(place, format!("found the probability {value}")).expected("a finite number")),
+        Some(value) => {
+            Err(Error::input(place, format!("found the probability {value}")).expected("a finite number"))
+        }
     }
 }
 
@@ -253,24 +280,30 @@ fn prediction_records(classes: &[String], predictions: &[Prediction]) -> impl It
         let confidence = classes.iter().zip(probabilities).find(|(class, _)| *class == predicted);
         let confidence = confidence.map(|(_, value)| exact(*value)).unwrap_or_default();
         let truth = truth.clone().unwrap_or_default();
-        let mut record = vec![path.clone(), group.clone(), split.clone(), truth, predicted.clone(), correct, confidence];
+        let mut record =
+            vec![path.clone(), group.clone(), split.clone(), truth, predicted.clone(), correct, confidence];
         record.extend(probabilities.iter().map(|&value| exact(value)));
         record
     }))
 }
 
 fn per_class_records(metrics: &Metrics) -> impl Iterator<Item = Record> {
-    std::iter::once(strings(["class", "precision", "recall", "f1", "support"])).chain(metrics.per_class.iter().map(|class| {
-        let numbers = [class.precision, class.recall, class.f1].map(|value| value.to_string());
-        [class.class.clone()].into_iter().chain(numbers).chain([class.support.to_string()]).collect()
-    }))
+    std::iter::once(strings(["class", "precision", "recall", "f1", "support"])).chain(
+        metrics.per_class.iter().map(|class| {
+            let numbers = [class.precision, class.recall, class.f1].map(|value| value.to_string());
+            [class.class.clone()].into_iter().chain(numbers).chain([class.support.to_string()]).collect()
+        }),
+    )
 }
 
 fn confusion_records(evaluation: &Evaluation) -> impl Iterator<Item = Record> {
     let header = std::iter::once("truth".to_string()).chain(evaluation.classes.iter().cloned()).collect();
     let rows = evaluation.classes.iter().zip(&evaluation.metrics.confusion);
-    std::iter::once(header)
-        .chain(rows.map(|(class, row)| std::iter::once(class.clone()).chain(row.iter().map(u64::to_string)).collect()))
+    std::iter::once(header).chain(
+        rows.map(|(class, row)| {
+            std::iter::once(class.clone()).chain(row.iter().map(u64::to_string)).collect()
+        }),
+    )
 }
 
 fn confusions_records(metrics: &Metrics) -> impl Iterator<Item = Record> {
@@ -289,12 +322,15 @@ fn exact(value: f32) -> String {
 
 fn classes_of(path: &Path, header: &csv::StringRecord) -> Result<Vec<String>> {
     let expected = || format!("{},p_<class>,…", PREDICTION_COLUMNS.join(","));
-    let wrong = |problem: String| Error::input(format!("{}, line 1", path.display()), problem).expected(expected());
+    let wrong =
+        |problem: String| Error::input(format!("{}, line 1", path.display()), problem).expected(expected());
     let fixed = PREDICTION_COLUMNS.len();
     if !header.iter().take(fixed).eq(PREDICTION_COLUMNS) {
         return Err(wrong(format!("found the columns {:?}", header.iter().take(fixed).collect::<Vec<_>>())));
     }
-    let class = |column: &str| column.strip_prefix("p_").map(String::from).ok_or_else(|| wrong(format!("found {column:?}")));
+    let class = |column: &str| {
+        column.strip_prefix("p_").map(String::from).ok_or_else(|| wrong(format!("found {column:?}")))
+    };
     let classes = header.iter().skip(fixed).map(class).collect::<Result<Vec<_>>>()?;
     check_classes(&path.display().to_string(), &classes)?;
     Ok(classes)
@@ -303,7 +339,8 @@ fn classes_of(path: &Path, header: &csv::StringRecord) -> Result<Vec<String>> {
 fn prediction_of(place: &str, classes: &[String], record: &csv::StringRecord) -> Result<Prediction> {
     let field = |column: usize| record.get(column).unwrap_or_default().to_string();
     let probability = |text: &str| {
-        text.parse().map_err(|_| Error::input(place, format!("found the probability {text:?}")).expected("a number"))
+        text.parse()
+            .map_err(|_| Error::input(place, format!("found the probability {text:?}")).expected("a number"))
     };
     let prediction = Prediction {
         path: field(0),
@@ -311,7 +348,11 @@ fn prediction_of(place: &str, classes: &[String], record: &csv::StringRecord) ->
         split: field(2),
         truth: Some(field(3)).filter(|truth| !truth.is_empty()),
         predicted: field(4),
-        probabilities: record.iter().skip(PREDICTION_COLUMNS.len()).map(probability).collect::<Result<_>>()?,
+        probabilities: record
+            .iter()
+            .skip(PREDICTION_COLUMNS.len())
+            .map(probability)
+            .collect::<Result<_>>()?,
     };
     check_prediction(place, classes, &prediction)?;
     Ok(prediction)
@@ -355,7 +396,10 @@ fn heading(evaluation: &Evaluation) -> Vec<String> {
 
 fn per_class_table(metrics: &Metrics) -> Vec<String> {
     let width = label_width(metrics, 16);
-    let mut lines = vec![format!("{:width$}  {:>9}  {:>9}  {:>9}  {:>9}", "class", "precision", "recall", "F1", "support")];
+    let mut lines = vec![format!(
+        "{:width$}  {:>9}  {:>9}  {:>9}  {:>9}",
+        "class", "precision", "recall", "F1", "support"
+    )];
     for class in &metrics.per_class {
         let [precision, recall, f1] = [class.precision, class.recall, class.f1]
             .map(|value| if class.support == 0 { NO_VALUE.to_string() } else { format!("{value:.3}") });
@@ -377,12 +421,17 @@ fn overall_table(metrics: &Metrics) -> Vec<String> {
     let mut rows = vec![
         (
             "accuracy".to_string(),
-            format!("{}  (95 % interval {low} to {high}; largest class {baseline})", percent(metrics.accuracy)),
+            format!(
+                "{}  (95 % interval {low} to {high}; largest class {baseline})",
+                percent(metrics.accuracy)
+            ),
         ),
         ("macro F1".into(), format!("{:.3}{macro_note}", metrics.macro_f1)),
         ("balanced accuracy".into(), percent(metrics.balanced_accuracy)),
     ];
-    rows.extend(metrics.top_k.iter().filter(|(k, _)| *k == 2).map(|(k, share)| (format!("top-{k}"), percent(*share))));
+    rows.extend(
+        metrics.top_k.iter().filter(|(k, _)| *k == 2).map(|(k, share)| (format!("top-{k}"), percent(*share))),
+    );
     rows.push(("ECE".into(), format!("{:.3}", metrics.ece)));
     rows.push(("loss".into(), format!("{:.3}", metrics.loss)));
     rows.iter().map(|(name, value)| format!("{name:<19}{value}")).collect()
@@ -396,9 +445,13 @@ fn confusion_table(metrics: &Metrics) -> Vec<String> {
     let digits = metrics.confusion.iter().flatten().map(|count| count.to_string().len()).max().unwrap_or(1);
     let column = label_width(metrics, MOST_COLUMN).max(digits);
     if first + metrics.per_class.len() * (column + 2) > TABLE_WIDTH {
-        return vec![format!("confusion matrix: too wide for the terminal ({} classes)", metrics.per_class.len())];
+        return vec![format!(
+            "confusion matrix: too wide for the terminal ({} classes)",
+            metrics.per_class.len()
+        )];
     }
-    let header = metrics.per_class.iter().map(|class| format!("  {:>column$}", shorten(&class.class, column)));
+    let header =
+        metrics.per_class.iter().map(|class| format!("  {:>column$}", shorten(&class.class, column)));
     let mut lines = vec!["confusion matrix: a row per true class, a column per predicted one".to_string()];
     lines.push(format!("{corner:first$}{}", header.collect::<String>()));
     for (class, row) in metrics.per_class.iter().zip(&metrics.confusion) {
@@ -410,29 +463,26 @@ fn confusion_table(metrics: &Metrics) -> Vec<String> {
 
 /// The longest class name, at least as wide as the heading "truth" and at most `most`.
 fn label_width(metrics: &Metrics, most: usize) -> usize {
-    metrics.per_class.iter().map(|class| class.class.chars().count()).max().unwrap_or(0).clamp("truth".len(), most)
+    metrics
+        .per_class
+        .iter()
+        .map(|class| class.class.chars().count())
+        .max()
+        .unwrap_or(0)
+        .clamp("truth".len(), most)
 }
 
-/// `text` in at most `width` characters, its end cut off; line breaks and the like, which would break the table, become `?`.
+/// `text` in at most `width` characters; line breaks and the like, which would break the table, become `?`.
 fn shorten(text: &str, width: usize) -> String {
-    let text = visible(text);
-    if text.len() <= width {
-        return text.into_iter().collect();
-    }
-    text.into_iter().take(width - 1).chain(['…']).collect()
+    cut_end(&visible(text), width)
 }
 
-/// As [`shorten`], but the beginning is cut off: a path says most at its end.
+/// As [`shorten`], but the beginning is cut off.
 fn shorten_front(text: &str, width: usize) -> String {
-    let text = visible(text);
-    if text.len() <= width {
-        return text.into_iter().collect();
-    }
-    let cut = text.len() + 1 - width;
-    ['…'].into_iter().chain(text.into_iter().skip(cut)).collect()
+    cut_front(&visible(text), width)
 }
 
-fn visible(text: &str) -> Vec<char> {
+fn visible(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
@@ -474,14 +524,17 @@ mod tests {
     fn predictions_with_awkward_names_and_bits_survive() {
         let folder = tempfile::tempdir().unwrap();
         let (evaluation, mut predictions) = sample(&AWKWARD);
-        predictions[0].probabilities = vec![f32::from_bits(0x3eaaaaab), f32::from_bits(1), 1.0 - f32::EPSILON / 2.0];
+        predictions[0].probabilities =
+            vec![f32::from_bits(0x3eaaaaab), f32::from_bits(1), 1.0 - f32::EPSILON / 2.0];
         predictions[1].probabilities = vec![1e-7, -0.0, 1.175_494_4e-38];
         let paths = write_evaluation(folder.path(), "test", &evaluation, &predictions).unwrap();
         let (classes, read) = read_predictions(&paths[0]).unwrap();
         assert_eq!(classes, evaluation.classes);
         assert_eq!(read, predictions);
         let bits = |all: &[Prediction]| {
-            all.iter().flat_map(|one| one.probabilities.iter().map(|value| value.to_bits())).collect::<Vec<_>>()
+            all.iter()
+                .flat_map(|one| one.probabilities.iter().map(|value| value.to_bits()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(bits(&read), bits(&predictions));
     }
@@ -493,7 +546,13 @@ mod tests {
         evaluation.temperature = 1.37;
         let paths = write_evaluation(&folder.path().join("eval"), "test", &evaluation, &predictions).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-        let expected = ["test_predictions.csv", "test_per_class.csv", "test_confusion.csv", "test_confusions.csv", "test.json"];
+        let expected = [
+            "test_predictions.csv",
+            "test_per_class.csv",
+            "test_confusion.csv",
+            "test_confusions.csv",
+            "test.json",
+        ];
         assert_eq!(names, expected);
         let mut read = read_evaluation(&paths[4]).unwrap();
         // serde_json without its feature `float_roundtrip` may miss a number's last bit.
@@ -534,7 +593,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (evaluation, predictions) = sample(&["happy", "neutral"]);
         let refused = |name: &str, evaluation: &Evaluation, predictions: &[Prediction], what: &str| {
-            let text = write_evaluation(folder.path(), name, evaluation, predictions).unwrap_err().to_string();
+            let text =
+                write_evaluation(folder.path(), name, evaluation, predictions).unwrap_err().to_string();
             assert!(text.contains(what) && !text.contains('\n'), "{text}");
         };
         refused("../test", &evaluation, &predictions, "a part of a file name");
@@ -545,9 +605,24 @@ mod tests {
             change(&mut all[1]);
             all
         };
-        refused("test", &evaluation, &with(|one| one.predicted = "sad".into()), "test, a.jpg: found the class \"sad\"");
-        refused("test", &evaluation, &with(|one| one.probabilities = vec![1.0]), "found 1 probabilities; expected 2");
-        refused("test", &evaluation, &with(|one| one.probabilities[0] = f32::NAN), "found the probability NaN");
+        refused(
+            "test",
+            &evaluation,
+            &with(|one| one.predicted = "sad".into()),
+            "test, a.jpg: found the class \"sad\"",
+        );
+        refused(
+            "test",
+            &evaluation,
+            &with(|one| one.probabilities = vec![1.0]),
+            "found 1 probabilities; expected 2",
+        );
+        refused(
+            "test",
+            &evaluation,
+            &with(|one| one.probabilities[0] = f32::NAN),
+            "found the probability NaN",
+        );
         let with = |change: fn(&mut Evaluation)| {
             let mut evaluation = evaluation.clone();
             change(&mut evaluation);
@@ -556,8 +631,17 @@ mod tests {
         refused("test", &with(|one| one.temperature = f32::NAN), &predictions, "the temperature is NaN");
         refused("test", &with(|one| one.classes.reverse()), &predictions, "are not those of the metrics");
         refused("test", &with(|one| one.metrics.confusion[1].clear()), &predictions, "expected 2 x 2");
-        refused("test", &with(|one| one.classes = vec!["happy".into(); 2]), &predictions, "none of them twice");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written before all is checked");
+        refused(
+            "test",
+            &with(|one| one.classes = vec!["happy".into(); 2]),
+            &predictions,
+            "none of them twice",
+        );
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "nothing is written before all is checked"
+        );
     }
 
     #[test]
@@ -575,21 +659,31 @@ mod tests {
         refused(&header.replace("p_sad", "sad"), "line 1: found \"sad\"");
         refused(&header.replace("p_sad", "p_happy"), "none of them twice");
         let good = "a,g,test,sad,sad,true,0.6,0.4,0.6\n";
-        refused(&format!("{header}{good}{}", good.replace("0.4", "x")), "line 3: found the probability \"x\"");
+        refused(
+            &format!("{header}{good}{}", good.replace("0.4", "x")),
+            "line 3: found the probability \"x\"",
+        );
         refused(&format!("{header}{}", good.replace("0.4", "inf")), "line 2: found the probability inf");
-        refused(&format!("{header}{}", good.replace("sad,true", "bad,true")), "line 2: found the class \"bad\"");
+        refused(
+            &format!("{header}{}", good.replace("sad,true", "bad,true")),
+            "line 2: found the class \"bad\"",
+        );
         refused(&format!("{header}{good}a,g\n"), "line: 3");
-        assert!(read_predictions(&folder.path().join("none")).unwrap_err().to_string().starts_with("cannot read"));
+        assert!(
+            read_predictions(&folder.path().join("none")).unwrap_err().to_string().starts_with("cannot read")
+        );
         fs::write(&path, "{\"model\": 1}").unwrap();
         assert!(read_evaluation(&path).unwrap_err().to_string().contains("line 1 column"));
     }
 
     #[test]
     fn the_table_is_this_text() {
-        let classes = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"].map(String::from).to_vec();
+        let classes =
+            ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"].map(String::from).to_vec();
         let targets = [0, 0, 1, 3, 3, 3, 4, 4, 5, 6];
         let likely = [0, 1, 1, 3, 3, 2, 4, 0, 5, 6];
-        let rows = likely.map(|likely| [0, 1, 2, 3, 4, 5, 6].map(|class| if class == likely { 0.7f32 } else { 0.05 }));
+        let rows = likely
+            .map(|likely| [0, 1, 2, 3, 4, 5, 6].map(|class| if class == likely { 0.7f32 } else { 0.05 }));
         let evaluation = Evaluation {
             model: "vgg16_cbam".into(),
             data: "faces".into(),

@@ -1,7 +1,8 @@
 //! The numbers of an evaluation, from plain slices.
 //!
-//! Legend: N samples, K classes. Conventions are scikit-learn's with `labels=range(K)` and `zero_division=0`: a quotient
-//! without a denominator is 0, and every class of the model counts in the macro averages, also one that the data lack.
+//! Legend: N samples, K classes. Conventions are scikit-learn's with `labels=range(K)` and `zero_division=0`:
+//! a quotient without a denominator is 0, and every class of the model counts in the macro averages, also one
+//! that the data lack.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,8 @@ use crate::error::{Error, Result};
 pub struct Metrics {
     /// Samples.
     pub n: u64,
-    /// Mean of −ln p(true class), in nats. A p below the smallest normal f32 counts as that, so that the loss stays finite.
+    /// Mean of −ln p(true class), in nats. A p below the smallest normal f32 counts as that, so that the loss
+    /// stays finite.
     pub loss: f64,
     /// Share of samples whose predicted class is the true one.
     pub accuracy: f64,
@@ -34,9 +36,11 @@ pub struct Metrics {
     pub cohen_kappa: f64,
     /// Matthews' correlation coefficient for K classes (Gorodkin 2004); 0 where it is undefined.
     pub mcc: f64,
-    /// Expected calibration error (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3): 15 bins of equal width.
+    /// Expected calibration error (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3): 15
+    /// bins of equal width.
     pub ece: f64,
-    /// Brier score (Brier 1950): mean over samples of Σ over classes (p − \[true class\])², in `0..=2` also for two classes.
+    /// Brier score (Brier 1950): mean over samples of Σ over classes (p − \[true class\])², in `0..=2` also
+    /// for two classes.
     pub brier: f64,
     /// One entry per class, in index order.
     pub per_class: Vec<ClassMetrics>,
@@ -82,21 +86,26 @@ const SUM_TOLERANCE: f64 = 0.01;
 
 /// The metrics of predicting the likeliest class (ties: the lowest index).
 ///
-/// `probabilities` are N rows of K, `targets` N class indices, `classes` K names. From a flat `[N, K]` slice the rows are
-/// `flat.chunks_exact(K).collect::<Vec<_>>()`.
+/// `probabilities` are N rows of K, `targets` N class indices, `classes` K names. From a flat `[N, K]` slice
+/// the rows are `flat.chunks_exact(K).collect::<Vec<_>>()`.
 ///
 /// # Errors
-/// [`Error::Input`] for no samples, lengths that do not match, a target outside of the classes and rows that are not
-/// probabilities (logits, say); [`Error::Compute`] for a value that is not finite.
-pub fn compute<P: AsRef<[f32]>>(probabilities: &[P], targets: &[usize], classes: &[String]) -> Result<Metrics> {
+/// [`Error::Input`] for no samples, lengths that do not match, a target outside of the classes and rows that
+/// are not probabilities (logits, say); [`Error::Compute`] for a value that is not finite.
+pub fn compute<P: AsRef<[f32]>>(
+    probabilities: &[P],
+    targets: &[usize],
+    classes: &[String],
+) -> Result<Metrics> {
     let predicted: Vec<usize> = probabilities.iter().map(|row| argmax(row.as_ref())).collect();
     compute_for(&predicted, probabilities, targets, classes)
 }
 
-/// The metrics of predictions that were made some other way, by vote for instance; `predicted` are N class indices.
+/// The metrics of predictions that were made some other way, by vote for instance; `predicted` are N class
+/// indices.
 ///
-/// The predicted class ranks first in `top_k`, and its probability is the confidence in `ece`. With the likeliest classes as
-/// `predicted` this is [`compute`].
+/// The predicted class ranks first in `top_k`, and its probability is the confidence in `ece`. With the
+/// likeliest classes as `predicted` this is [`compute`].
 ///
 /// # Errors
 /// As [`compute`].
@@ -134,7 +143,10 @@ pub fn compute_for<P: AsRef<[f32]>>(
         loss: loss / n,
         accuracy: correct as f64 / n,
         accuracy_interval: wilson_interval(correct, targets.len() as u64),
-        top_k: (1..=3).filter(|&top| top < k).map(|top| (top, found_at[..top].iter().sum::<u64>() as f64 / n)).collect(),
+        top_k: (1..=3)
+            .filter(|&top| top < k)
+            .map(|top| (top, found_at[..top].iter().sum::<u64>() as f64 / n))
+            .collect(),
         macro_precision: mean(|class| class.precision),
         macro_recall: mean(|class| class.recall),
         macro_f1: mean(|class| class.f1),
@@ -151,7 +163,8 @@ pub fn compute_for<P: AsRef<[f32]>>(
     })
 }
 
-/// The `most` commonest confusions: off-diagonal cells that are not 0, the largest first, equals in the order of the classes.
+/// The `most` commonest confusions: off-diagonal cells that are not 0, the largest first, equals in the order
+/// of the classes.
 pub fn confusions(metrics: &Metrics, most: usize) -> Vec<Confusion> {
     let mut all = Vec::new();
     for (t, (truth, row)) in metrics.per_class.iter().zip(&metrics.confusion).enumerate() {
@@ -171,7 +184,8 @@ pub fn confusions(metrics: &Metrics, most: usize) -> Vec<Confusion> {
     all
 }
 
-/// Wilson's 95 % score interval (Wilson 1927) of a share of `successes` in `n` trials, low and high; `[0, 1]` without trials.
+/// Wilson's 95 % score interval (Wilson 1927) of a share of `successes` in `n` trials, low and high; `[0, 1]`
+/// without trials.
 pub fn wilson_interval(successes: u64, n: u64) -> [f64; 2] {
     const Z: f64 = 1.959_963_984_540_054; // the 97.5 % quantile of the normal distribution
     if n == 0 {
@@ -196,10 +210,12 @@ pub fn argmax(row: &[f32]) -> usize {
     best.0
 }
 
-/// That `row` holds `k` probabilities: finite, in `0..=1`, with the sum 1 (within a hundredth). `place` begins the error.
+/// That `row` holds `k` probabilities: finite, in `0..=1`, with the sum 1 (within a hundredth). `place`
+/// begins the error.
 pub(crate) fn check_row(place: &str, row: &[f32], k: usize) -> Result<()> {
     if row.len() != k {
-        return Err(Error::input(place, format!("found {} probabilities", row.len())).expected(format!("{k}, one per class")));
+        return Err(Error::input(place, format!("found {} probabilities", row.len()))
+            .expected(format!("{k}, one per class")));
     }
     if let Some((class, value)) = row.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(Error::Compute(format!(
@@ -208,21 +224,31 @@ pub(crate) fn check_row(place: &str, row: &[f32], k: usize) -> Result<()> {
     }
     let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
     if row.iter().any(|&value| value < 0.0) || (sum - 1.0).abs() > SUM_TOLERANCE {
-        return Err(Error::input(place, format!("found values with the sum {sum}, the smallest {}", smallest(row)))
-            .expected("probabilities: none below 0, the sum 1")
-            .hint("Apply softmax to logits first"));
+        return Err(Error::input(
+            place,
+            format!("found values with the sum {sum}, the smallest {}", smallest(row)),
+        )
+        .expected("probabilities: none below 0, the sum 1")
+        .hint("Apply softmax to logits first"));
     }
     Ok(())
 }
 
-fn check<P: AsRef<[f32]>>(predicted: &[usize], probabilities: &[P], targets: &[usize], classes: &[String]) -> Result<()> {
+fn check<P: AsRef<[f32]>>(
+    predicted: &[usize],
+    probabilities: &[P],
+    targets: &[usize],
+    classes: &[String],
+) -> Result<()> {
     let (n, k) = (targets.len(), classes.len());
     if n == 0 || k == 0 {
-        return Err(Error::input("metrics", format!("found {n} samples and {k} classes")).expected("at least one of each"));
+        return Err(Error::input("metrics", format!("found {n} samples and {k} classes"))
+            .expected("at least one of each"));
     }
     for (what, found) in [("rows of probabilities", probabilities.len()), ("predictions", predicted.len())] {
         if found != n {
-            return Err(Error::input("metrics", format!("found {found} {what}")).expected(format!("{n}, one per target")));
+            return Err(Error::input("metrics", format!("found {found} {what}"))
+                .expected(format!("{n}, one per target")));
         }
     }
     for (what, indices) in [("target", targets), ("prediction", predicted)] {
@@ -241,7 +267,8 @@ fn smallest(row: &[f32]) -> f32 {
     row.iter().copied().fold(f32::INFINITY, f32::min)
 }
 
-/// How many classes come before the true one: the predicted class first, the others by probability, equals by index.
+/// How many classes come before the true one: the predicted class first, the others by probability, equals by
+/// index.
 fn rank(row: &[f32], target: usize, predicted: usize) -> usize {
     if target == predicted {
         return 0;
@@ -259,7 +286,10 @@ fn bin(confidence: f64) -> usize {
 }
 
 fn squared_distance(row: &[f32], target: usize) -> f64 {
-    row.iter().enumerate().map(|(class, &value)| (f64::from(value) - f64::from(u8::from(class == target))).powi(2)).sum()
+    row.iter()
+        .enumerate()
+        .map(|(class, &value)| (f64::from(value) - f64::from(u8::from(class == target))).powi(2))
+        .sum()
 }
 
 fn per_class(confusion: &[Vec<u64>], classes: &[String]) -> Vec<ClassMetrics> {
@@ -278,8 +308,8 @@ fn per_class(confusion: &[Vec<u64>], classes: &[String]) -> Vec<ClassMetrics> {
     classes.iter().enumerate().map(one).collect()
 }
 
-/// Cohen's kappa and Matthews' correlation. With t and p the row and column sums and c the correct ones, the numerator of both is
-/// N·c − Σ tₖpₖ; kappa divides by N² − Σ tₖpₖ, Matthews by √((N² − Σ tₖ²)(N² − Σ pₖ²)).
+/// Cohen's kappa and Matthews' correlation. With t and p the row and column sums and c the correct ones, the
+/// numerator of both is N·c − Σ tₖpₖ; kappa divides by N² − Σ tₖpₖ, Matthews by √((N² − Σ tₖ²)(N² − Σ pₖ²)).
 fn agreement(confusion: &[Vec<u64>]) -> (f64, f64) {
     let (mut n, mut correct, mut tp, mut tt, mut pp) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for (index, row) in confusion.iter().enumerate() {
@@ -308,7 +338,10 @@ mod tests {
     use std::path::Path;
 
     fn names(k: usize) -> Vec<String> {
-        ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"][..k].iter().map(|name| name.to_string()).collect()
+        ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"][..k]
+            .iter()
+            .map(|name| name.to_string())
+            .collect()
     }
 
     /// Written by scripts/metrics_fixtures.py.
@@ -352,7 +385,11 @@ mod tests {
                 serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             let found = compute(&probabilities, &targets, &classes).unwrap();
             let close = |what: &str, found: f64, expected: f64, tolerance: f64| {
-                assert!((found - expected).abs() <= tolerance, "{}: {what} is {found}, not {expected}", path.display());
+                assert!(
+                    (found - expected).abs() <= tolerance,
+                    "{}: {what} is {found}, not {expected}",
+                    path.display()
+                );
             };
             assert_eq!(found.n as usize, targets.len());
             assert_eq!(found.confusion, expected.confusion, "{}", path.display());
@@ -374,9 +411,11 @@ mod tests {
             ] {
                 close(what, found, expected, 1e-12);
             }
-            for (what, found, expected) in
-                [("loss", found.loss, expected.loss), ("ece", found.ece, expected.ece), ("brier", found.brier, expected.brier)]
-            {
+            for (what, found, expected) in [
+                ("loss", found.loss, expected.loss),
+                ("ece", found.ece, expected.ece),
+                ("brier", found.brier, expected.brier),
+            ] {
                 close(what, found, expected, 1e-9);
             }
             assert_eq!(found.per_class.len(), classes.len());
@@ -411,7 +450,10 @@ mod tests {
         assert!((found.ece - 0.7).abs() < 1e-7);
         let found = compute_for(&[2], &rows, &[1], &names(3)).unwrap();
         assert_eq!(found.top_k, [(1, 0.0), (2, 1.0)]);
-        assert_eq!(compute_for(&[1], &rows, &[1], &names(3)).unwrap(), compute(&rows, &[1], &names(3)).unwrap());
+        assert_eq!(
+            compute_for(&[1], &rows, &[1], &names(3)).unwrap(),
+            compute(&rows, &[1], &names(3)).unwrap()
+        );
     }
 
     #[test]
@@ -423,7 +465,10 @@ mod tests {
         let right = compute(&[[1.0f32 + f32::EPSILON, 0.0]], &[0], &names(2)).unwrap();
         assert!(right.loss == 0.0 && right.ece < 1e-6);
         // One class only: nothing is above chance.
-        assert_eq!((right.cohen_kappa, right.mcc, right.balanced_accuracy, right.majority_baseline), (0.0, 0.0, 1.0, 1.0));
+        assert_eq!(
+            (right.cohen_kappa, right.mcc, right.balanced_accuracy, right.majority_baseline),
+            (0.0, 0.0, 1.0, 1.0)
+        );
     }
 
     #[test]
@@ -434,11 +479,17 @@ mod tests {
     /// Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
     #[test]
     fn wilson_intervals_are_the_published_ones() {
-        for (successes, n, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
+        for (successes, n, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
             let found = wilson_interval(successes, n);
-            assert!((found[0] - low).abs() < 5e-5 && (found[1] - high).abs() < 5e-5, "{successes}/{n}: {found:?}");
+            assert!(
+                (found[0] - low).abs() < 5e-5 && (found[1] - high).abs() < 5e-5,
+                "{successes}/{n}: {found:?}"
+            );
         }
         assert_eq!(wilson_interval(0, 0), [0.0, 1.0]);
         assert_eq!(wilson_interval(7, 7)[1], 1.0);

@@ -25,23 +25,32 @@ use crate::model::params::{Params, host_values};
 pub enum Method {
     /// Channels weighed by their mean gradient (Selvaraju et al., ICCV 2017, arXiv:1610.02391).
     GradCam,
-    /// Positive gradients weighed by a ratio of their powers (Chattopadhay et al., WACV 2018, arXiv:1710.11063, equations 10 and 19).
+    /// Positive gradients weighed by a ratio of their powers (Chattopadhay et al., WACV 2018,
+    /// arXiv:1710.11063, equations 10 and 19).
     #[serde(rename = "grad_cam_plus_plus")]
     GradCamPlusPlus,
     /// Features times gradient at each place, without averaging (Draelos and Carin, 2020, arXiv:2011.08891).
     HiresCam,
     /// Features times positive gradient at each place (Jiang et al., IEEE TIP 2021).
     LayerCam,
-    /// The first principal component of the features, whatever the class (Muhammad and Yeasin, IJCNN 2020, arXiv:2008.00299).
+    /// The first principal component of the features, whatever the class (Muhammad and Yeasin, IJCNN 2020,
+    /// arXiv:2008.00299).
     EigenCam,
-    /// Channels weighed by the logit of the image seen through them; no gradient (Wang et al., CVPRW 2020, arXiv:1910.01279).
+    /// Channels weighed by the logit of the image seen through them; no gradient (Wang et al., CVPRW 2020,
+    /// arXiv:1910.01279).
     ScoreCam,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::GradCam, Self::GradCamPlusPlus, Self::HiresCam, Self::LayerCam, Self::EigenCam, Self::ScoreCam];
+    pub const ALL: [Self; 6] = [
+        Self::GradCam,
+        Self::GradCamPlusPlus,
+        Self::HiresCam,
+        Self::LayerCam,
+        Self::EigenCam,
+        Self::ScoreCam,
+    ];
 
     /// The name in options and files.
     pub fn as_str(self) -> &'static str {
@@ -86,8 +95,11 @@ impl FromStr for Method {
     fn from_str(name: &str) -> Result<Self> {
         let plain = |name: &str| name.to_lowercase().replace("++", "plusplus").replace(['-', '_', ' '], "");
         Self::ALL.into_iter().find(|method| plain(method.as_str()) == plain(name)).ok_or_else(|| {
-            let known = Self::ALL.map(|method| method.as_str().replace('_', "-").replace("-plus-plus", "++")).join(", ");
-            Error::input("--method", format!("there is no method '{name}'")).expected(format!("one of {known}"))
+            let known = Self::ALL
+                .map(|method| method.as_str().replace('_', "-").replace("-plus-plus", "++"))
+                .join(", ");
+            Error::input("--method", format!("there is no method '{name}'"))
+                .expected(format!("one of {known}"))
         })
     }
 }
@@ -156,7 +168,13 @@ impl<'a> Explainer<'a> {
     }
 
     /// Asks a model with these numbers, for input of `size` pixels.
-    pub fn of(model: &'a Model, params: &'a Params, size: usize, compute: ComputeType, batch_size: usize) -> Self {
+    pub fn of(
+        model: &'a Model,
+        params: &'a Params,
+        size: usize,
+        compute: ComputeType,
+        batch_size: usize,
+    ) -> Self {
         let mut graph = params.clone();
         graph.freeze(|_| true);
         Self { model, params, graph: graph.for_training(), size, compute, batch_size: batch_size.max(1) }
@@ -202,8 +220,9 @@ impl<'a> Explainer<'a> {
         // Images do not see each other, so that the gradient of the sum holds that of each.
         let sum = (logits * Tensor::<2>::from_data(TensorData::new(chosen, [batch, count]), &device)).sum();
         let mut gradients = sum.backward();
-        let gradient =
-            features.grad_remove(&mut gradients).ok_or_else(|| Error::Compute("the head does not use the features".into()))?;
+        let gradient = features
+            .grad_remove(&mut gradients)
+            .ok_or_else(|| Error::Compute("the head does not use the features".into()))?;
         host_values(gradient)
     }
 
@@ -235,16 +254,20 @@ impl<'a> Explainer<'a> {
     /// # Errors
     /// The device fails.
     pub fn smooth_maps(&self, method: Method, images: &[f32], classes: &[usize]) -> Result<Vec<Map>> {
-        let mirrored: Vec<f32> = images.chunks_exact(self.size).flat_map(|row| row.iter().rev().copied()).collect();
-        let pairs = self.maps(method, images, classes)?.into_iter().zip(self.maps(method, &mirrored, classes)?);
+        let mirrored: Vec<f32> =
+            images.chunks_exact(self.size).flat_map(|row| row.iter().rev().copied()).collect();
+        let pairs =
+            self.maps(method, images, classes)?.into_iter().zip(self.maps(method, &mirrored, classes)?);
         let mean = |(map, other): (Map, Map)| {
-            let values = map.values.iter().zip(&other.mirrored().values).map(|(a, b)| (a + b) / 2.0).collect();
+            let values =
+                map.values.iter().zip(&other.mirrored().values).map(|(a, b)| (a + b) / 2.0).collect();
             Map { values, ..map }
         };
         Ok(pairs.map(mean).collect())
     }
 
-    /// Where the attention blocks of the model look, from the input on, as far as it has such: `[blocks][B]`, each value 0…1.
+    /// Where the attention blocks of the model look, from the input on, as far as it has such: `[blocks][B]`,
+    /// each value 0…1.
     ///
     /// # Errors
     /// The device fails.
@@ -253,7 +276,10 @@ impl<'a> Explainer<'a> {
         let block = |attention: Tensor<4>| -> Result<Vec<Map>> {
             let [_, _, height, width] = attention.dims();
             let values = host_values(attention)?;
-            Ok(values.chunks_exact(height * width).map(|values| Map { width, height, values: values.to_vec() }).collect())
+            Ok(values
+                .chunks_exact(height * width)
+                .map(|values| Map { width, height, values: values.to_vec() })
+                .collect())
         };
         self.model.attention(self.input(images), &pass).into_iter().map(block).collect()
     }
@@ -267,7 +293,8 @@ impl<'a> Explainer<'a> {
         gradients: &[f32],
     ) -> Result<Vec<Map>> {
         let [batch, channels, height, width] = activations.shape;
-        let (area, per_map, per_image) = (height * width, channels * height * width, 3 * self.size * self.size);
+        let (area, per_map, per_image) =
+            (height * width, channels * height * width, 3 * self.size * self.size);
         let one = |index: usize| -> Result<Map> {
             let features = &activations.features[index * per_map..][..per_map];
             let gradient = gradients.get(index * per_map..(index + 1) * per_map).unwrap_or_default();
@@ -288,13 +315,21 @@ impl<'a> Explainer<'a> {
         (0..batch).map(one).collect()
     }
 
-    /// Score-CAM's weights: the softmax over channels of the class's logit for the image seen through each channel, which is
-    /// enlarged and stretched to 0…1. (The paper takes a baseline's logit off each score; the softmax does not see it.) A channel
-    /// that is the same everywhere shows nothing and weighs nothing.
-    fn scores(&self, image: &[f32], features: &[f32], [height, width]: [usize; 2], class: usize) -> Result<Vec<f64>> {
+    /// Score-CAM's weights: the softmax over channels of the class's logit for the image seen through each
+    /// channel, which is enlarged and stretched to 0…1. (The paper takes a baseline's logit off each score;
+    /// the softmax does not see it.) A channel that is the same everywhere shows nothing and weighs nothing.
+    fn scores(
+        &self,
+        image: &[f32],
+        features: &[f32],
+        [height, width]: [usize; 2],
+        class: usize,
+    ) -> Result<Vec<f64>> {
         let (size, area) = (self.size, height * width);
         let range = |channel: &[f32]| {
-            let (low, high) = channel.iter().fold((f32::MAX, f32::MIN), |(low, high), &value| (low.min(value), high.max(value)));
+            let (low, high) = channel
+                .iter()
+                .fold((f32::MAX, f32::MIN), |(low, high), &value| (low.min(value), high.max(value)));
             (high > low).then_some((low, high))
         };
         let seen: Vec<(usize, &[f32], (f32, f32))> = features
@@ -311,7 +346,9 @@ impl<'a> Explainer<'a> {
                     let mask = stretch(&Map { width, height, values: unit }, size, size);
                     image
                         .chunks_exact(size * size)
-                        .flat_map(move |plane| plane.iter().zip(&mask).map(|(pixel, mask)| pixel * mask).collect::<Vec<f32>>())
+                        .flat_map(move |plane| {
+                            plane.iter().zip(&mask).map(|(pixel, mask)| pixel * mask).collect::<Vec<f32>>()
+                        })
                         .collect::<Vec<f32>>()
                 })
                 .collect();
@@ -350,14 +387,16 @@ fn grad_cam_plus_plus(features: &[f32], gradient: &[f32], area: usize) -> Vec<f3
         let alpha = |g: f64| g * g / (2.0 * g * g + g * g * g * total);
         gradient.iter().map(|g| f64::from(*g)).filter(|g| *g > 0.0).map(|g| alpha(g) * g).sum()
     };
-    let weights: Vec<f64> = features.chunks_exact(area).zip(gradient.chunks_exact(area)).map(weight).collect();
+    let weights: Vec<f64> =
+        features.chunks_exact(area).zip(gradient.chunks_exact(area)).map(weight).collect();
     weighted(features, &weights, area)
 }
 
 /// relu(Σ_k G_k A_k)
 fn hires_cam(features: &[f32], gradient: &[f32], area: usize) -> Vec<f32> {
     let at = |place: usize| {
-        let products = (place..features.len()).step_by(area).map(|i| f64::from(features[i]) * f64::from(gradient[i]));
+        let products =
+            (place..features.len()).step_by(area).map(|i| f64::from(features[i]) * f64::from(gradient[i]));
         products.sum::<f64>().max(0.0) as f32
     };
     (0..area).map(at).collect()
@@ -369,8 +408,8 @@ fn layer_cam(features: &[f32], gradient: &[f32], area: usize) -> Vec<f32> {
     hires_cam(features, &positive, area)
 }
 
-/// A Vᵀ's first component, σ₁ u₁ of A = U Σ Vᵀ with A as `[n, C]`, found by power iteration on A Aᵀ; features after a ReLU have one
-/// whose values are all positive, and that is its sign.
+/// A Vᵀ's first component, σ₁ u₁ of A = U Σ Vᵀ with A as `[n, C]`, found by power iteration on A Aᵀ; features
+/// after a ReLU have one whose values are all positive, and that is its sign.
 fn eigen_cam(features: &[f32], area: usize) -> Vec<f32> {
     let mut gram = vec![0.0f64; area * area];
     for channel in features.chunks_exact(area) {
@@ -440,12 +479,19 @@ mod tests {
         let (x, y) = (3.0, 2.0 + 13f64.sqrt());
         let scale = eigenvalue.sqrt() / (x * x + y * y).sqrt();
         let map = eigen_cam(&FEATURES, 2);
-        assert!((f64::from(map[0]) - x * scale).abs() < 1e-6 && (f64::from(map[1]) - y * scale).abs() < 1e-6, "{map:?}");
+        assert!(
+            (f64::from(map[0]) - x * scale).abs() < 1e-6 && (f64::from(map[1]) - y * scale).abs() < 1e-6,
+            "{map:?}"
+        );
     }
 
     #[test]
     fn features_of_zeros_make_maps_of_zeros() {
-        for map in [grad_cam(&[0.0; 4], &GRADIENT, 2), grad_cam_plus_plus(&[0.0; 4], &GRADIENT, 2), eigen_cam(&[0.0; 4], 2)] {
+        for map in [
+            grad_cam(&[0.0; 4], &GRADIENT, 2),
+            grad_cam_plus_plus(&[0.0; 4], &GRADIENT, 2),
+            eigen_cam(&[0.0; 4], 2),
+        ] {
             assert_eq!(map, [0.0, 0.0]);
         }
         let map = Map { width: 2, height: 1, values: vec![0.0; 2] };

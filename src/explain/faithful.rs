@@ -1,11 +1,14 @@
-//! Whether a map is right: what the model says when the places that it marks are taken away, or are all that is left.
+//! Whether a map is right: what the model says when the places that it marks are taken away, or are all that
+//! is left.
 //!
-//! - Deletion: the pixels of the largest values give way to a blurred image, step by step. A good map makes the probability fall
-//!   early: less area is better (Petsiuk et al., BMVC 2018, arXiv:1806.07421; they delete to grey).
+//! - Deletion: the pixels of the largest values give way to a blurred image, step by step. A good map makes
+//!   the probability fall early: less area is better (Petsiuk et al., BMVC 2018, arXiv:1806.07421; they
+//!   delete to grey).
 //! - Insertion: the other way round, from the blurred image to the whole. More area is better.
-//! - ROAD: pixels are replaced by what their neighbours suggest, so that no new edge tells the model anything (Rong et al., ICML 2022,
-//!   arXiv:2202.00449). The score is how much more the probability falls without the most important pixels than without the least
-//!   important ones, halved, averaged over shares of 20, 40, 60 and 80 %. More is better; 0 is chance.
+//! - ROAD: pixels are replaced by what their neighbours suggest, so that no new edge tells the model anything
+//!   (Rong et al., ICML 2022, arXiv:2202.00449). The score is how much more the probability falls without the
+//!   most important pixels than without the least important ones, halved, averaged over shares of 20, 40, 60
+//!   and 80 %. More is better; 0 is chance.
 //!
 //! A map of random values is judged beside them: what does better than it, does so because of what it knows.
 
@@ -82,11 +85,19 @@ impl<'a> Judge<'a> {
             scores: Vec::new(),
         };
         let sums = (0..=methods.len()).map(|_| empty()).collect();
-        Self { explainer, model: explainer.parts(), temperature, methods: methods.to_vec(), seed, sums, images: 0 }
+        Self {
+            explainer,
+            model: explainer.parts(),
+            temperature,
+            methods: methods.to_vec(),
+            seed,
+            sums,
+            images: 0,
+        }
     }
 
-    /// Judges all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the maps explain; `key` tells
-    /// images apart for what is drawn at random.
+    /// Judges all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the maps
+    /// explain; `key` tells images apart for what is drawn at random.
     ///
     /// # Errors
     /// The device fails.
@@ -95,7 +106,11 @@ impl<'a> Judge<'a> {
         let mut maps: Vec<Map> = maps.into_iter().flatten().collect();
         let Some(&Map { width, height, .. }) = maps.first() else { return Ok(()) };
         let mut random = rng(self.seed, Purpose::Explain, key, 0);
-        maps.push(Map { width, height, values: (0..width * height).map(|_| random.random::<f32>()).collect() });
+        maps.push(Map {
+            width,
+            height,
+            values: (0..width * height).map(|_| random.random::<f32>()).collect(),
+        });
         let size = self.explainer.size;
         let blurred = blur(image, size);
         for (method, map) in maps.iter().enumerate() {
@@ -103,7 +118,8 @@ impl<'a> Judge<'a> {
             let deletion = self.curve(image, &blurred, &order, class)?;
             let insertion = self.curve(&blurred, image, &order, class)?;
             let (most, least) = self.road(image, &order, class, key)?;
-            let score = most.iter().zip(&least).map(|(most, least)| (least - most) / 2.0).sum::<f64>() / SHARES.len() as f64;
+            let score = most.iter().zip(&least).map(|(most, least)| (least - most) / 2.0).sum::<f64>()
+                / SHARES.len() as f64;
             let sums = &mut self.sums[method];
             sums.scores.push([area(&deletion), area(&insertion), score]);
             add(&mut sums.road[1..], &most);
@@ -163,7 +179,8 @@ impl<'a> Judge<'a> {
         self.probabilities(&versions, class)
     }
 
-    /// The class's probability without the most, and without the least important pixels, for each of [`SHARES`].
+    /// The class's probability without the most, and without the least important pixels, for each of
+    /// [`SHARES`].
     fn road(&self, image: &[f32], order: &[usize], class: usize, key: u64) -> Result<(Vec<f64>, Vec<f64>)> {
         let size = self.explainer.size;
         let cases: Vec<(bool, usize)> =
@@ -173,7 +190,8 @@ impl<'a> Judge<'a> {
             .map(|(most, share)| {
                 let count = (SHARES[share] * order.len() as f64).round() as usize;
                 let removed = if most { &order[..count] } else { &order[order.len() - count..] };
-                let mut random = rng(self.seed, Purpose::Explain, key, 1 + share as u64 + if most { 0 } else { 100 });
+                let mut random =
+                    rng(self.seed, Purpose::Explain, key, 1 + share as u64 + if most { 0 } else { 100 });
                 impute(image, size, removed, &mut random)
             })
             .collect();
@@ -186,7 +204,8 @@ impl<'a> Judge<'a> {
         let (model, params) = self.model;
         let mut result = Vec::with_capacity(versions.len());
         for part in versions.chunks(self.explainer.batch_size) {
-            let rows = batch_logits(model, params, part.concat(), self.explainer.size, self.explainer.compute)?;
+            let rows =
+                batch_logits(model, params, part.concat(), self.explainer.size, self.explainer.compute)?;
             result.extend(rows.iter().map(|row| f64::from(softmax(row, self.temperature)[class])));
         }
         Ok(result)
@@ -209,7 +228,8 @@ fn ranking(values: &[f32]) -> Vec<usize> {
     order
 }
 
-/// An image `[3, S, S]` without its details: three box blurs of a 17th of its side, nearly a Gaussian of that deviation.
+/// An image `[3, S, S]` without its details: three box blurs of a 17th of its side, nearly a Gaussian of that
+/// deviation.
 fn blur(image: &[f32], size: usize) -> Vec<f32> {
     let radius = (size / 17).max(1);
     let mut planes = image.to_vec();
@@ -254,7 +274,8 @@ fn neighbours(place: usize, size: usize) -> impl Iterator<Item = (usize, f64)> {
     offsets.filter_map(move |(dy, dx): (isize, isize)| {
         let (y, x) = (y + dy, x + dx);
         let is_inside = (0..size as isize).contains(&y) && (0..size as isize).contains(&x);
-        is_inside.then_some((y as usize * size + x as usize, if dy == 0 || dx == 0 { DIRECT } else { DIAGONAL }))
+        is_inside
+            .then_some((y as usize * size + x as usize, if dy == 0 || dx == 0 { DIRECT } else { DIAGONAL }))
     })
 }
 
@@ -267,8 +288,9 @@ struct Equation {
     fixed: Vec<(usize, f64)>,
 }
 
-/// Replaces the `removed` pixels of `[3, S, S]`: each becomes the weighted mean of its neighbours, all at once, by conjugate gradients
-/// on that system (it is symmetric and positive), and a little noise. With nothing left to go by they become the mean of the image.
+/// Replaces the `removed` pixels of `[3, S, S]`: each becomes the weighted mean of its neighbours, all at
+/// once, by conjugate gradients on that system (it is symmetric and positive), and a little noise. With
+/// nothing left to go by they become the mean of the image.
 fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand::Rng) -> Vec<f32> {
     let area = size * size;
     let normal = Normal::new(0.0, NOISE).expect("a constant above 0");
@@ -291,15 +313,21 @@ fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand:
     let mut out = image.to_vec();
     for plane in out.chunks_exact_mut(area) {
         let start = f64::from(plane.iter().sum::<f32>()) / area as f64;
-        let target: Vec<f64> =
-            rows.iter().map(|row| row.fixed.iter().map(|(place, weight)| weight * f64::from(plane[*place])).sum()).collect();
+        let target: Vec<f64> = rows
+            .iter()
+            .map(|row| row.fixed.iter().map(|(place, weight)| weight * f64::from(plane[*place])).sum())
+            .collect();
         let apply = |x: &[f64]| -> Vec<f64> {
             let row = |(index, Equation { total, free, .. }): (usize, &Equation)| {
                 total * x[index] - free.iter().map(|(other, weight)| weight * x[*other]).sum::<f64>()
             };
             rows.iter().enumerate().map(row).collect()
         };
-        let x = if removed.len() == area { vec![start; area] } else { conjugate_gradients(apply, &target, start) };
+        let x = if removed.len() == area {
+            vec![start; area]
+        } else {
+            conjugate_gradients(apply, &target, start)
+        };
         for (place, value) in removed.iter().zip(x) {
             plane[*place] = (value + normal.sample(random)) as f32;
         }
@@ -344,7 +372,8 @@ mod tests {
     #[test]
     fn a_blur_keeps_the_mean_and_flattens() {
         let size = 34;
-        let image: Vec<f32> = (0..3 * size * size).map(|place| if place % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let image: Vec<f32> =
+            (0..3 * size * size).map(|place| if place % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let flat = blur(&image, size);
         // Stripes of one pixel nearly vanish; at the borders, where the last one goes on, less so.
         let inner = flat.iter().enumerate().filter(|(place, _)| (8..26).contains(&(place % size)));
@@ -355,7 +384,8 @@ mod tests {
 
     #[test]
     fn imputed_pixels_go_on_a_slope() {
-        // A plane is the solution wherever a removed region is enclosed: its neighbours' mean is its own value.
+        // A plane is the solution wherever a removed region is enclosed: its neighbours' mean is its own
+        // value.
         let size = 12;
         let plane = |place: usize| (place % size) as f32 * 0.5 + (place / size) as f32 * 0.25;
         let image: Vec<f32> = (0..3).flat_map(|_| (0..size * size).map(plane)).collect();

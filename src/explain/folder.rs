@@ -1,5 +1,5 @@
-//! Explains many images into a folder: a map each, grids of right and wrong answers, means per class, how right the methods are, and
-//! an index of all of it, `explain.json`.
+//! Explains many images into a folder: a map each, grids of right and wrong answers, means per class, how
+//! right the methods are, and an index of all of it, `explain.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -161,7 +161,12 @@ impl<'a> Writer<'a> {
         split: Option<&str>,
     ) -> Self {
         let methods: Vec<String> = settings.methods.iter().map(ToString::to_string).collect();
-        let index = Index { method: methods[0].clone(), methods, split: split.map(ToOwned::to_owned), ..Index::default() };
+        let index = Index {
+            method: methods[0].clone(),
+            methods,
+            split: split.map(ToOwned::to_owned),
+            ..Index::default()
+        };
         Self {
             explainer,
             card,
@@ -184,7 +189,10 @@ impl<'a> Writer<'a> {
     /// The maps of one image for a class, a method each.
     fn maps(&self, methods: &[Method], input: &[f32], class: usize) -> Result<Vec<Map>> {
         let maps = if self.settings.smooth {
-            methods.iter().map(|method| self.explainer.smooth_maps(*method, input, &[class])).collect::<Result<Vec<_>>>()?
+            methods
+                .iter()
+                .map(|method| self.explainer.smooth_maps(*method, input, &[class]))
+                .collect::<Result<Vec<_>>>()?
         } else {
             self.explainer.all_maps(methods, input, &[class])?
         };
@@ -198,7 +206,8 @@ impl<'a> Writer<'a> {
         Ok(format!("{}/{name}", self.prefix))
     }
 
-    /// Explains images one by one, each into files of its own, and puts all on one sheet, `{grid}.png`. `done` is called after each.
+    /// Explains images one by one, each into files of its own, and puts all on one sheet, `{grid}.png`.
+    /// `done` is called after each.
     ///
     /// # Errors
     /// The device fails, a file cannot be written, or `done` fails.
@@ -250,11 +259,16 @@ impl<'a> Writer<'a> {
             cells.push(shown);
         }
         let attention = self.explainer.attention(&subject.input)?;
-        let attention: Vec<RgbImage> = attention.iter().map(|maps| overlay(&subject.image, &maps[0])).collect();
+        let attention: Vec<RgbImage> =
+            attention.iter().map(|maps| overlay(&subject.image, &maps[0])).collect();
         cells.extend(attention.last().cloned());
-        let last = attention.last().map(|last| self.write_image(&format!("{stem}_attention.png"), last)).transpose()?;
-        let blocks =
-            beside(&attention).map(|strip| self.write_image(&format!("{stem}_attention_blocks.png"), &strip)).transpose()?;
+        let last = attention
+            .last()
+            .map(|last| self.write_image(&format!("{stem}_attention.png"), last))
+            .transpose()?;
+        let blocks = beside(&attention)
+            .map(|strip| self.write_image(&format!("{stem}_attention_blocks.png"), &strip))
+            .transpose()?;
         let name = |class: usize| self.card.classes[class].clone();
         let is_wrong = subject.truth.is_some_and(|truth| truth != predicted);
         let sure = format!("{:.0} %", 100.0 * probabilities[predicted]);
@@ -304,7 +318,11 @@ impl<'a> Writer<'a> {
         }
         if let Some(shown) = mean.overlay() {
             let image = self.write_image(&format!("mean_{class}.png"), &shown)?;
-            self.index.class_means.push(ClassMean { class: self.card.classes[class].clone(), count: mean.count(), image });
+            self.index.class_means.push(ClassMean {
+                class: self.card.classes[class].clone(),
+                count: mean.count(),
+                image,
+            });
         }
         Ok(())
     }
@@ -340,7 +358,10 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Nothing was explained, or the file cannot be written.
     pub fn finish(self) -> Result<Index> {
-        if self.index.maps.is_empty() && self.index.class_means.is_empty() && self.index.faithfulness.is_none() {
+        if self.index.maps.is_empty()
+            && self.index.class_means.is_empty()
+            && self.index.faithfulness.is_none()
+        {
             return Err(Error::at(&self.folder, "there was nothing to explain").expected("one image or more"));
         }
         write_json(&self.folder.join(INDEX), &self.index)?;
@@ -352,16 +373,21 @@ impl<'a> Writer<'a> {
 fn beside(images: &[RgbImage]) -> Option<RgbImage> {
     let first = images.first()?;
     let rows = (0..first.height).flat_map(|y| {
-        images.iter().flat_map(move |image| image.pixels[y * image.width * 3..][..image.width * 3].iter().copied())
+        images
+            .iter()
+            .flat_map(move |image| image.pixels[y * image.width * 3..][..image.width * 3].iter().copied())
     });
     Some(RgbImage::new(first.width * images.len(), first.height, rows.collect()))
 }
 
-/// Which of the wrong answers to show, at most `most`, by index into `answers` (truth, predicted, confidence): of each confused pair, the
-/// commonest first, its surest mistake; then their second ones, and so on.
+/// Which of the wrong answers to show, at most `most`, by index into `answers` (truth, predicted,
+/// confidence): of each confused pair, the commonest first, its surest mistake; then their second ones, and
+/// so on.
 pub fn choose_wrong(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
     let mut pairs: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-    for (index, (truth, predicted, _)) in answers.iter().enumerate().filter(|(_, (truth, predicted, _))| truth != predicted) {
+    for (index, (truth, predicted, _)) in
+        answers.iter().enumerate().filter(|(_, (truth, predicted, _))| truth != predicted)
+    {
         pairs.entry((*truth, *predicted)).or_default().push(index);
     }
     let mut pairs: Vec<Vec<usize>> = pairs.into_values().collect();
@@ -372,7 +398,9 @@ pub fn choose_wrong(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> 
 /// Which of the right answers to show: the surest of each class in turn.
 pub fn choose_right(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
     let mut classes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (index, (truth, ..)) in answers.iter().enumerate().filter(|(_, (truth, predicted, _))| truth == predicted) {
+    for (index, (truth, ..)) in
+        answers.iter().enumerate().filter(|(_, (truth, predicted, _))| truth == predicted)
+    {
         classes.entry(*truth).or_default().push(index);
     }
     in_turn(classes.into_values().collect(), answers, most)
@@ -384,7 +412,10 @@ fn in_turn(mut lists: Vec<Vec<usize>>, answers: &[(usize, usize, f32)], most: us
         list.sort_by(|a, b| answers[*b].2.total_cmp(&answers[*a].2).then(a.cmp(b)));
     }
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
-    (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn).copied())).take(most).collect()
+    (0..longest)
+        .flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn).copied()))
+        .take(most)
+        .collect()
 }
 
 #[cfg(test)]
@@ -393,7 +424,16 @@ mod tests {
 
     #[test]
     fn each_confused_pair_is_shown_before_any_twice() {
-        let answers = [(0, 1, 0.5), (0, 1, 0.9), (0, 0, 1.0), (1, 0, 0.4), (0, 1, 0.7), (2, 2, 0.8), (2, 0, 0.6), (2, 0, 0.3)];
+        let answers = [
+            (0, 1, 0.5),
+            (0, 1, 0.9),
+            (0, 0, 1.0),
+            (1, 0, 0.4),
+            (0, 1, 0.7),
+            (2, 2, 0.8),
+            (2, 0, 0.6),
+            (2, 0, 0.3),
+        ];
         assert_eq!(choose_wrong(&answers, 10), [1, 6, 3, 4, 7, 0]);
         assert_eq!(choose_wrong(&answers, 3), [1, 6, 3]);
         assert_eq!(choose_right(&answers, 10), [2, 5]);

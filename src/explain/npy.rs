@@ -42,7 +42,10 @@ mod tests {
         assert_eq!(bytes.len(), 128 + 12);
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00v\x00");
         let header = std::str::from_utf8(&bytes[10..128]).unwrap();
-        assert!(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3,), }"), "{header}");
+        assert!(
+            header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3,), }"),
+            "{header}"
+        );
         assert!(header.ends_with(" \n"));
         assert_eq!(&bytes[132..136], 2.0f32.to_le_bytes());
     }

@@ -7,13 +7,14 @@ use crate::plot::colormap;
 /// How much of the image the colour covers where the map is at its largest.
 const COVER: f32 = 0.65;
 
-/// The map at `width` × `height`, bilinear with half-pixel centres (torch's `interpolate(mode="bilinear", align_corners=False)`):
-/// `[height, width]`, row-major.
+/// The map at `width` × `height`, bilinear with half-pixel centres (torch's `interpolate(mode="bilinear",
+/// align_corners=False)`): `[height, width]`, row-major.
 pub fn stretch(map: &Map, width: usize, height: usize) -> Vec<f32> {
     let columns = taps(map.width, width);
     let mut out = Vec::with_capacity(width * height);
     for (top, bottom, down) in taps(map.height, height) {
-        let (above, below) = (&map.values[top * map.width..][..map.width], &map.values[bottom * map.width..][..map.width]);
+        let (above, below) =
+            (&map.values[top * map.width..][..map.width], &map.values[bottom * map.width..][..map.width]);
         out.extend(columns.iter().map(|&(left, right, across)| {
             let upper = above[left] + (above[right] - above[left]) * across;
             let lower = below[left] + (below[right] - below[left]) * across;
@@ -33,8 +34,9 @@ fn taps(source: usize, target: usize) -> Vec<(usize, usize, f32)> {
     (0..target).map(tap).collect()
 }
 
-/// Lays a map over an image: the larger a value, the more of its colour covers the image's own. The map's least value leaves the
-/// image as it is and its largest has the last colour, as far apart as they may be; a map without differences leaves all as it is.
+/// Lays a map over an image: the larger a value, the more of its colour covers the image's own. The map's
+/// least value leaves the image as it is and its largest has the last colour, as far apart as they may be; a
+/// map without differences leaves all as it is.
 pub fn overlay(image: &RgbImage, map: &Map) -> RgbImage {
     let values = stretch(&map.unit_range(), image.width, image.height);
     let pixels = image.pixels.chunks_exact(3).zip(&values).flat_map(|(pixel, value)| {
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn stretching_is_torchs_bilinear() {
-        // torch.nn.functional.interpolate(torch.tensor([[[[0., 4.], [8., 12.]]]]), size=(2, 4), mode="bilinear")
+        // torch.nn.functional.interpolate(torch.tensor([[[[0., 4.], [8., 12.]]]]), size=(2, 4),
+        // mode="bilinear")
         let wide = stretch(&map(2, 2, &[0.0, 4.0, 8.0, 12.0]), 4, 2);
         assert_eq!(wide, [0.0, 1.0, 3.0, 4.0, 8.0, 9.0, 11.0, 12.0]);
         assert_eq!(stretch(&map(1, 1, &[5.0]), 2, 3), [5.0; 6]);
@@ -111,7 +114,8 @@ mod tests {
         let image = RgbImage::new(2, 1, vec![10, 20, 30, 10, 20, 30]);
         let shown = overlay(&image, &map(2, 1, &[0.3, 0.7]));
         assert_eq!(shown.pixels[..3], [10, 20, 30]);
-        let expected = [0, 1, 2].map(|c| (0.35 * f32::from(image.pixels[c]) + 0.65 * f32::from(colormap(1.0)[c])).round() as u8);
+        let expected = [0, 1, 2]
+            .map(|c| (0.35 * f32::from(image.pixels[c]) + 0.65 * f32::from(colormap(1.0)[c])).round() as u8);
         assert_eq!(shown.pixels[3..], expected);
         assert_eq!(overlay(&image, &map(1, 1, &[2.0])), image);
     }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::error::Result;
 use crate::image::RgbImage;
 use crate::image::resize::resize;
-use crate::plot::{colormap, escape, pixels};
+use crate::plot::{colormap, pixels};
+use crate::text::{cut_middle, escape};
 
 /// Side of a shown image.
 const CELL: usize = 160;
@@ -34,7 +35,8 @@ pub struct Entry {
     pub is_wrong: bool,
 }
 
-/// Lays entries out in rows under a title and the names of what stands side by side in each (`image`, `Grad-CAM`…).
+/// Lays entries out in rows under a title and the names of what stands side by side in each (`image`,
+/// `Grad-CAM`…).
 ///
 /// # Errors
 /// The text cannot be drawn.
@@ -45,8 +47,9 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
     let rows = entries.len().div_ceil(columns);
     let inner = (columns * (entry_width + GUTTER) - GUTTER).max(3 * BAR[0]);
     let (width, height) = (inner + 2 * MARGIN, HEADER + rows * (CELL + CAPTION) + MARGIN / 2);
-    let place =
-        |index: usize| (MARGIN + (index % columns) * (entry_width + GUTTER), HEADER + (index / columns) * (CELL + CAPTION));
+    let place = |index: usize| {
+        (MARGIN + (index % columns) * (entry_width + GUTTER), HEADER + (index / columns) * (CELL + CAPTION))
+    };
 
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter\" font-size=\"13\">\
@@ -65,7 +68,12 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
         let (left, top) = place(index);
         let color = if entry.is_wrong { "fill=\"#b3261e\"" } else { "fill=\"#1b1f27\"" };
         text(left, top + CELL + 17, color, &shortened(&entry.title, entry_width));
-        text(left, top + CELL + 34, "fill=\"#5d6675\" font-size=\"11\"", &shortened(&entry.about, entry_width * 6 / 5));
+        text(
+            left,
+            top + CELL + 34,
+            "fill=\"#5d6675\" font-size=\"11\"",
+            &shortened(&entry.about, entry_width * 6 / 5),
+        );
     }
     svg.push_str("</svg>");
 
@@ -84,16 +92,10 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
     Ok(sheet)
 }
 
-/// Text that fits into `width` pixels; the middle of a longer one is left out, as file names differ at both ends.
+/// Text that fits into `width` pixels; the middle of a longer one is left out, as file names differ at both
+/// ends.
 fn shortened(text: &str, width: usize) -> String {
-    let most = width * 2 / 15; // a letter takes 7.5 pixels at most on average
-    let letters: Vec<char> = text.chars().collect();
-    if letters.len() <= most {
-        return text.to_owned();
-    }
-    let tail = most / 2;
-    let head = most - tail - 1;
-    letters[..head].iter().chain(['…'].iter()).chain(&letters[letters.len() - tail..]).collect()
+    cut_middle(text, width * 2 / 15) // a letter takes 7.5 pixels at most on average
 }
 
 /// Puts an image into the cell at (left, top), as large as fits, in the middle.

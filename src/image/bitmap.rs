@@ -19,7 +19,11 @@ impl Bitmap {
     /// An image over `pixels`, which must hold `width * height * channels` bytes; `channels` must be 1 or 3.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Self {
         assert!(channels == 1 || channels == 3, "Bitmap: {channels} channels");
-        assert_eq!(pixels.len(), width * height * channels, "Bitmap: {width}x{height} of {channels} channels");
+        assert_eq!(
+            pixels.len(),
+            width * height * channels,
+            "Bitmap: {width}x{height} of {channels} channels"
+        );
         Self { width, height, channels, pixels }
     }
 

@@ -1,7 +1,8 @@
-//! Pixels and codecs: 8-bit images in memory, reading and writing them as files, resizing. Knows of no data set.
+//! Pixels and codecs: 8-bit images in memory, reading and writing them as files, resizing. Knows of no data
+//! set.
 //!
-//! **Invariant:** nothing here uses a module above it but `simd`, `random` and `error`; the same pixels give the same bytes on
-//! every processor.
+//! **Invariant:** nothing here uses a module above it but `simd`, `random` and `error`; the same pixels give
+//! the same bytes on every processor.
 
 pub mod bitmap;
 pub mod decode;

@@ -1,13 +1,14 @@
 //! Resizing as Pillow does it, bit for bit.
 //!
-//! Legend: C channels (1 for a grey image, whose three channels are equal, else 3); w, h the source; n the target's width.
+//! Legend: C channels (1 for a grey image, whose three channels are equal, else 3); w, h the source; n the
+//! target's width.
 
 use super::RgbImage;
 use crate::simd::Level;
 
-/// Resizes to `width` × `height`, bit-exact to Pillow 11's `Image.resize((width, height), Image.Resampling.BILINEAR)` on RGB:
-/// triangle filter, widened when shrinking (antialiased); horizontal pass first; weights and sums in 22-bit fixed point; 8 bits
-/// between the passes (Pillow's `Resample.c`).
+/// Resizes to `width` × `height`, bit-exact to Pillow 11's `Image.resize((width, height),
+/// Image.Resampling.BILINEAR)` on RGB: triangle filter, widened when shrinking (antialiased); horizontal pass
+/// first; weights and sums in 22-bit fixed point; 8 bits between the passes (Pillow's `Resample.c`).
 ///
 /// A source without pixels gives black.
 pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
@@ -38,7 +39,8 @@ struct Taps {
 }
 
 impl Taps {
-    /// Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`; kept from image to image while the sizes stay.
+    /// Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`; kept from image to image while the sizes
+    /// stay.
     fn set(&mut self, from: usize, to: usize) {
         if (self.from, self.to) == (from, to) {
             return;
@@ -52,7 +54,8 @@ impl Taps {
             let center = (position as f64 + 0.5) * scale;
             let first = (center - support + 0.5).max(0.0) as usize;
             let last = ((center + support + 0.5) as usize).min(from);
-            let triangle = |source: usize| (1.0 - ((source as f64 - center + 0.5) * (1.0 / support)).abs()).max(0.0);
+            let triangle =
+                |source: usize| (1.0 - ((source as f64 - center + 0.5) * (1.0 / support)).abs()).max(0.0);
             let total: f64 = (first..last).map(triangle).sum();
             let begin = self.weights.len();
             self.weights.extend((first..last).map(|source| {
@@ -82,7 +85,8 @@ pub(crate) struct Resizer {
 }
 
 impl Resizer {
-    /// Resizes and hands over the target row by row, each as planes `[channels, width]`. With 1 channel only R is read.
+    /// Resizes and hands over the target row by row, each as planes `[channels, width]`. With 1 channel only
+    /// R is read.
     pub(crate) fn rows(
         &mut self,
         level: Level,
@@ -144,7 +148,8 @@ impl Resizer {
 
 #[inline(always)]
 fn to_level(sum: i32) -> u8 {
-    // The weights are not negative and sum to 1 within rounding: only the upper end can be passed, and that by a rounding.
+    // The weights are not negative and sum to 1 within rounding: only the upper end can be passed, and that
+    // by a rounding.
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
@@ -234,7 +239,12 @@ mod tests {
         for case in cases().into_iter().filter(|case| case.only(&["resize"])) {
             for level in Level::available() {
                 let ours = resize_at(level, &case.source, case.result.width, case.result.height);
-                assert!(ours == case.result, "{}: off by {}", case.describe(), largest_difference(&ours, &case.result));
+                assert!(
+                    ours == case.result,
+                    "{}: off by {}",
+                    case.describe(),
+                    largest_difference(&ours, &case.result)
+                );
             }
             count += 1;
         }

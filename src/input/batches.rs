@@ -1,7 +1,8 @@
 //! Batches, made ahead on worker threads.
 //!
-//! Worker w makes the batches w, w + n, w + 2n, … and hands them over one at a time; the trainer takes them in turn. So the order
-//! is fixed, memory is bounded (at most two batches a worker) and the number of workers changes nothing but the speed.
+//! Worker w makes the batches w, w + n, w + 2n, … and hands them over one at a time; the trainer takes them
+//! in turn. So the order is fixed, memory is bounded (at most two batches a worker) and the number of workers
+//! changes nothing but the speed.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -85,8 +86,15 @@ pub enum Balance {
     Sampling,
 }
 
-/// The order of an epoch: a shuffle, or as many draws with equal chances for all classes. Depends on (seed, epoch) alone.
-pub fn epoch_order(samples: &[usize], class_of: impl Fn(usize) -> usize, balance: Balance, seed: u64, epoch: u64) -> Vec<Place> {
+/// The order of an epoch: a shuffle, or as many draws with equal chances for all classes. Depends on (seed,
+/// epoch) alone.
+pub fn epoch_order(
+    samples: &[usize],
+    class_of: impl Fn(usize) -> usize,
+    balance: Balance,
+    seed: u64,
+    epoch: u64,
+) -> Vec<Place> {
     let mut rng = rng(seed, Purpose::Order, epoch, 0);
     if balance != Balance::Sampling {
         let mut order = samples.to_vec();
@@ -127,10 +135,11 @@ fn balanced(classes: &mut [Vec<usize>], count: usize, rng: &mut impl Rng) -> Vec
     order
 }
 
-/// Where the batches of `count` samples begin and end. A last batch of one joins the batch before it: batch norm has no statistics
-/// of a single value.
+/// Where the batches of `count` samples begin and end. A last batch of one joins the batch before it: batch
+/// norm has no statistics of a single value.
 pub fn bounds(count: usize, batch_size: usize) -> Vec<std::ops::Range<usize>> {
-    let mut bounds: Vec<_> = (0..count).step_by(batch_size).map(|start| start..(start + batch_size).min(count)).collect();
+    let mut bounds: Vec<_> =
+        (0..count).step_by(batch_size).map(|start| start..(start + batch_size).min(count)).collect();
     if bounds.len() > 1 && bounds.last().is_some_and(|last| last.len() == 1) {
         bounds.pop();
         bounds.last_mut().expect("there was more than one batch").end = count;
@@ -142,7 +151,13 @@ pub fn bounds(count: usize, batch_size: usize) -> Vec<std::ops::Range<usize>> {
 ///
 /// # Errors
 /// An image cannot be read any more.
-pub fn make(source: &BatchSource, places: &[Place], number: usize, mode: &Mode, scratch: &mut Scratch) -> Result<Batch> {
+pub fn make(
+    source: &BatchSource,
+    places: &[Place],
+    number: usize,
+    mode: &Mode,
+    scratch: &mut Scratch,
+) -> Result<Batch> {
     let size = source.size;
     let shown = if matches!(mode, Mode::Targets) { 0 } else { places.len() };
     let mut images = vec![0.0; shown * 3 * size * size];
@@ -158,7 +173,9 @@ pub fn make(source: &BatchSource, places: &[Place], number: usize, mode: &Mode, 
         }
     }
     let mixed = match mode {
-        Mode::Train { mix: config, seed, epoch, .. } => mix(&mut images, size, config, *seed, *epoch, number as u64),
+        Mode::Train { mix: config, seed, epoch, .. } => {
+            mix(&mut images, size, config, *seed, *epoch, number as u64)
+        }
         Mode::Eval | Mode::Targets => None,
     };
     let targets = places.iter().map(|place| source.dataset.samples[place.sample].class).collect();
@@ -190,11 +207,13 @@ impl Batches {
             .map(|worker| {
                 // One batch waits in the channel while the next is being made.
                 let (sender, receiver) = sync_channel(1);
-                let (source, order, bounds, mode) = (Arc::clone(source), Arc::clone(&order), Arc::clone(&bounds), mode.clone());
+                let (source, order, bounds, mode) =
+                    (Arc::clone(source), Arc::clone(&order), Arc::clone(&bounds), mode.clone());
                 std::thread::spawn(move || {
                     let mut scratch = Scratch::default();
                     for number in (first + worker..bounds.len()).step_by(count) {
-                        let batch = make(&source, &order[bounds[number].clone()], number, &mode, &mut scratch);
+                        let batch =
+                            make(&source, &order[bounds[number].clone()], number, &mode, &mut scratch);
                         if sender.send(batch).is_err() {
                             return; // nobody takes batches any more
                         }
@@ -213,7 +232,11 @@ impl Iterator for Batches {
         self.left = self.left.checked_sub(1)?;
         let worker = &self.workers[self.taken % self.workers.len()];
         self.taken += 1;
-        Some(worker.recv().unwrap_or_else(|_| Err(Error::Compute("a worker thread that makes batches has died".into()))))
+        Some(
+            worker.recv().unwrap_or_else(|_| {
+                Err(Error::Compute("a worker thread that makes batches has died".into()))
+            }),
+        )
     }
 }
 

@@ -1,10 +1,12 @@
-//! Colour jitter: brightness, contrast, saturation and hue, as torchvision's `ColorJitter` does them to Pillow images
-//! (`torchvision/transforms/_functional_pil.py`; Pillow's `ImageEnhance` and `Image.blend`).
+//! Colour jitter: brightness, contrast, saturation and hue, as torchvision's `ColorJitter` does them to
+//! Pillow images (`torchvision/transforms/_functional_pil.py`; Pillow's `ImageEnhance` and `Image.blend`).
 //!
-//! The levels stay f32 in `[0, 255]` between the operations, where Pillow truncates to 8 bits after each; each operation clips as
-//! 8-bit arithmetic would. Hue is computed in f32 too, where Pillow's HSV has 8 bits a channel.
+//! The levels stay f32 in `[0, 255]` between the operations, where Pillow truncates to 8 bits after each;
+//! each operation clips as 8-bit arithmetic would. Hue is computed in f32 too, where Pillow's HSV has 8 bits
+//! a channel.
 //!
-//! A row is `[C, n]`: n pixels, C = 3 planes R G B, or C = 1 for a grey image, whose three channels are equal.
+//! A row is `[C, n]`: n pixels, C = 3 planes R G B, or C = 1 for a grey image, whose three channels are
+//! equal.
 
 use crate::simd::Level;
 
@@ -16,7 +18,8 @@ const LUMA: [f32; 3] = [19595.0 / 65536.0, 38470.0 / 65536.0, 7471.0 / 65536.0];
 pub enum Jitter {
     /// Blends with black: `factor * level`. 1 changes nothing. Factor ≥ 0.
     Brightness(f32),
-    /// Blends with the rounded mean L of the whole image: `mean + factor * (level - mean)`. 1 changes nothing. Factor ≥ 0.
+    /// Blends with the rounded mean L of the whole image: `mean + factor * (level - mean)`. 1 changes
+    /// nothing. Factor ≥ 0.
     Contrast(f32),
     /// Blends with the pixel's own L: `L + factor * (level - L)`. 1 changes nothing. Factor ≥ 0.
     Saturation(f32),
@@ -39,8 +42,8 @@ impl Jitter {
     }
 }
 
-/// Applies one operation to a row `[C, n]`, C = 1 or 3. `mean` is the image's mean L (see [`mean_level`]) before the operation; only
-/// contrast reads it.
+/// Applies one operation to a row `[C, n]`, C = 1 or 3. `mean` is the image's mean L (see [`mean_level`])
+/// before the operation; only contrast reads it.
 pub(crate) fn apply(level: Level, operation: Jitter, mean: f32, row: &mut [f32], channels: usize) {
     match operation {
         Jitter::Brightness(factor) => blend(level, row, factor, 0.0),
@@ -62,10 +65,15 @@ pub(crate) fn apply(level: Level, operation: Jitter, mean: f32, row: &mut [f32],
 pub(crate) fn sum_luma(level: Level, row: &[f32], channels: usize) -> f64 {
     let n = row.len() / channels;
     let (red, rest) = row.split_at(n);
-    f64::from(if channels == 1 { sum(level, red) } else { sum_weighted(level, red, &rest[..n], &rest[n..2 * n]) })
+    f64::from(if channels == 1 {
+        sum(level, red)
+    } else {
+        sum_weighted(level, red, &rest[..n], &rest[n..2 * n])
+    })
 }
 
-/// The level that contrast blends with: the mean of L over the image, rounded as Pillow does (`int(mean + 0.5)`).
+/// The level that contrast blends with: the mean of L over the image, rounded as Pillow does (`int(mean +
+/// 0.5)`).
 pub(crate) fn mean_level(sum: f64, pixels: usize) -> f32 {
     (sum / pixels as f64 + 0.5).floor() as f32
 }
@@ -78,7 +86,8 @@ fn planes(row: &mut [f32]) -> (&mut [f32], &mut [f32], &mut [f32]) {
     (red, green, &mut blue[..n])
 }
 
-// `f32::min` and `f32::max` spend extra instructions on NaN, which cannot occur here; these are one instruction each.
+// `f32::min` and `f32::max` spend extra instructions on NaN, which cannot occur here; these are one
+// instruction each.
 #[inline(always)]
 fn min(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
@@ -120,8 +129,9 @@ vectorized! {
 }
 
 vectorized! {
-    /// RGB → HSV, hue + shift, → RGB, without leaving the scale of the levels. The way back is the form without cases: with the
-    /// hue h in sextants, R = low + chroma * clamp(|h - 3| - 1, 0, 1), G and B with 2 - |h - 2| and 2 - |h - 4|.
+    /// RGB → HSV, hue + shift, → RGB, without leaving the scale of the levels. The way back is the form
+    /// without cases: with the hue h in sextants, R = low + chroma * clamp(|h - 3| - 1, 0, 1), G and B with 2
+    /// - |h - 2| and 2 - |h - 4|.
     fn turn_hue(red: &mut [f32], green: &mut [f32], blue: &mut [f32], shift: f32) {
         let turn = (shift * 6.0 - 1.0).rem_euclid(6.0) + 1.0; // the shift in sextants, 1 to 7
         for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
@@ -136,8 +146,8 @@ vectorized! {
             } else {
                 (r - g, turn + 4.0)
             };
-            // Grey has no hue; any will do, since the chroma of 0 multiplies it away. The sum is -1..1 + 1..7 + 0..4, that is
-            // 0 to 12.
+            // Grey has no hue; any will do, since the chroma of 0 multiplies it away. The sum is -1..1 + 1..7
+            // + 0..4, that is 0 to 12.
             let hue = difference / max(chroma, 1e-6) + start;
             let hue = hue - if hue >= 6.0 { 6.0 } else { 0.0 };
             *red = low + chroma * unit((hue - 3.0).abs() - 1.0);
@@ -152,7 +162,8 @@ fn unit(value: f32) -> f32 {
     min(max(value, 0.0), 1.0)
 }
 
-// A fixed number of partial sums, so that the compiler may use vectors without changing the order of the additions.
+// A fixed number of partial sums, so that the compiler may use vectors without changing the order of the
+// additions.
 const LANES: usize = 16;
 
 vectorized! {
@@ -203,7 +214,8 @@ mod tests {
     /// The fixture's source as planes, and that after its steps.
     fn jittered(case: &Case, level: Level) -> Vec<f32> {
         let n = case.source.pixels.len() / 3;
-        let mut planes: Vec<f32> = (0..3 * n).map(|i| f32::from(case.source.pixels[i % n * 3 + i / n])).collect();
+        let mut planes: Vec<f32> =
+            (0..3 * n).map(|i| f32::from(case.source.pixels[i % n * 3 + i / n])).collect();
         for step in &case.steps {
             let mean = mean_level(sum_luma(level, &planes, 3), n);
             apply(level, operation(step), mean, &mut planes, 3);
@@ -212,7 +224,10 @@ mod tests {
     }
 
     fn jitter_cases() -> Vec<Case> {
-        cases().into_iter().filter(|case| case.only(&["brightness", "contrast", "saturation", "hue"])).collect()
+        cases()
+            .into_iter()
+            .filter(|case| case.only(&["brightness", "contrast", "saturation", "hue"]))
+            .collect()
     }
 
     #[test]
@@ -220,13 +235,16 @@ mod tests {
         for case in jitter_cases() {
             let ours = jittered(&case, Level::detect());
             let n = ours.len() / 3;
-            let differences: Vec<f32> = (0..3 * n).map(|i| ours[i] - f32::from(case.result.pixels[i % n * 3 + i / n])).collect();
+            let differences: Vec<f32> =
+                (0..3 * n).map(|i| ours[i] - f32::from(case.result.pixels[i % n * 3 + i / n])).collect();
             let mean = differences.iter().map(|d| d.abs()).sum::<f32>() / differences.len() as f32;
-            let (low, high) = differences.iter().fold((0.0f32, 0.0f32), |(low, high), &d| (low.min(d), high.max(d)));
+            let (low, high) =
+                differences.iter().fold((0.0f32, 0.0f32), |(low, high), &d| (low.min(d), high.max(d)));
             eprintln!("{}: ours - torchvision: mean size {mean:.2}, {low:.2} to {high:.2}", case.describe());
             let (least, most) = match case.steps.as_slice() {
-                // Pillow truncates the blend, so that ours lies up to 1 above; it rounds L in saturation. Its hue has 8 bits, that
-                // is up to 6 / 255 of the chroma for the hue and again for the shift, both truncated.
+                // Pillow truncates the blend, so that ours lies up to 1 above; it rounds L in saturation. Its
+                // hue has 8 bits, that is up to 6 / 255 of the chroma for the hue and again for the shift,
+                // both truncated.
                 [step] if step.name == "hue" => (-10.0, 10.0),
                 [step] if step.name == "saturation" => (-0.11, 1.11),
                 [_] => (-0.01, 1.01),
@@ -275,15 +293,20 @@ mod tests {
     #[test]
     fn hue_is_the_textbooks() {
         let levels = [0.0, 1.0, 51.0, 127.5, 200.0, 255.0];
-        let pixels: Vec<[f32; 3]> = (0..216).map(|i| [levels[i % 6], levels[i / 6 % 6], levels[i / 36]]).collect();
+        let pixels: Vec<[f32; 3]> =
+            (0..216).map(|i| [levels[i % 6], levels[i / 6 % 6], levels[i / 36]]).collect();
         for shift in [-0.5, -0.1, -0.001, 0.05, 0.1, 1.0 / 6.0, 0.5] {
-            let mut planes: Vec<f32> = (0..3).flat_map(|c| pixels.iter().map(move |pixel| pixel[c])).collect();
+            let mut planes: Vec<f32> =
+                (0..3).flat_map(|c| pixels.iter().map(move |pixel| pixel[c])).collect();
             apply(Level::detect(), Jitter::Hue(shift), 0.0, &mut planes, 3);
             for (i, pixel) in pixels.iter().enumerate() {
                 let expected = turned_by_the_book(pixel.map(f64::from), f64::from(shift));
                 for c in 0..3 {
                     let ours = f64::from(planes[c * pixels.len() + i]);
-                    assert!((ours - expected[c]).abs() < 1e-3, "{pixel:?} by {shift}: {ours} for {expected:?}");
+                    assert!(
+                        (ours - expected[c]).abs() < 1e-3,
+                        "{pixel:?} by {shift}: {ours} for {expected:?}"
+                    );
                 }
             }
         }
@@ -306,7 +329,9 @@ mod tests {
     #[test]
     fn one_plane_gives_what_three_equal_planes_give() {
         let plane: Vec<f32> = (0..50).map(|i| (i * 5) as f32).collect();
-        for operation in [Jitter::Brightness(1.2), Jitter::Contrast(0.8), Jitter::Saturation(1.2), Jitter::Hue(0.1)] {
+        for operation in
+            [Jitter::Brightness(1.2), Jitter::Contrast(0.8), Jitter::Saturation(1.2), Jitter::Hue(0.1)]
+        {
             let (mut one, mut three) = (plane.clone(), plane.repeat(3));
             let mean = |row: &[f32], channels| mean_level(sum_luma(Level::detect(), row, channels), 50);
             let means = [mean(&one, 1), mean(&three, 3)];

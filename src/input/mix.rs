@@ -1,5 +1,5 @@
-//! MixUp (Zhang et al., ICLR 2018, arXiv:1710.09412) and CutMix (Yun et al., ICCV 2019, arXiv:1905.04899): two images of a batch
-//! in one, with both labels. The only augmentation that sees a batch.
+//! MixUp (Zhang et al., ICLR 2018, arXiv:1710.09412) and CutMix (Yun et al., ICCV 2019, arXiv:1905.04899):
+//! two images of a batch in one, with both labels. The only augmentation that sees a batch.
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -37,16 +37,21 @@ impl MixConfig {
     /// # Errors
     /// The first value out of its range.
     pub fn validate(&self) -> Result<()> {
-        for (key, value) in [("mixup", self.mixup), ("cutmix", self.cutmix), ("mixup and cutmix", self.mixup + self.cutmix)] {
+        for (key, value) in
+            [("mixup", self.mixup), ("cutmix", self.cutmix), ("mixup and cutmix", self.mixup + self.cutmix)]
+        {
             if !(0.0..=1.0).contains(&value) {
-                return Err(
-                    Error::input(format!("augment.mix.{key}"), format!("found a probability of {value}")).expected("0 to 1")
-                );
+                return Err(Error::input(
+                    format!("augment.mix.{key}"),
+                    format!("found a probability of {value}"),
+                )
+                .expected("0 to 1"));
             }
         }
         for (key, value) in [("mixup_alpha", self.mixup_alpha), ("cutmix_alpha", self.cutmix_alpha)] {
             if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::input(format!("augment.mix.{key}"), format!("found {value}")).expected("more than 0"));
+                return Err(Error::input(format!("augment.mix.{key}"), format!("found {value}"))
+                    .expected("more than 0"));
             }
         }
         Ok(())
@@ -65,7 +70,14 @@ pub struct Mixed {
 /// Mixes a batch in place, or leaves it plain, as drawn from (seed, epoch, batch).
 ///
 /// `images` is `[B, 3, size, size]`, normalised.
-pub fn mix(images: &mut [f32], size: usize, config: &MixConfig, seed: u64, epoch: u64, batch: u64) -> Option<Mixed> {
+pub fn mix(
+    images: &mut [f32],
+    size: usize,
+    config: &MixConfig,
+    seed: u64,
+    epoch: u64,
+    batch: u64,
+) -> Option<Mixed> {
     let count = images.len() / (3 * size * size);
     if !config.enabled || count < 2 {
         return None;
@@ -91,13 +103,17 @@ pub fn mix(images: &mut [f32], size: usize, config: &MixConfig, seed: u64, epoch
     Some(Mixed { lambda: area.lambda, partner })
 }
 
-/// Blends each image of a batch with its partner's, in place: `lambda` of itself and the rest of the other. Any layout `[B, ...]`.
+/// Blends each image of a batch with its partner's, in place: `lambda` of itself and the rest of the other.
+/// Any layout `[B, ...]`.
 pub fn mixup(images: &mut [f32], lambda: f32, partner: &[usize]) {
     let original = images.to_vec();
     let image = (images.len() / partner.len().max(1)).max(1);
     for (mixed, &other) in images.chunks_exact_mut(image).zip(partner) {
         let other = &original[other * image..][..image];
-        mixed.iter_mut().zip(other).for_each(|(value, other)| *value = *value * lambda + other * (1.0 - lambda));
+        mixed
+            .iter_mut()
+            .zip(other)
+            .for_each(|(value, other)| *value = *value * lambda + other * (1.0 - lambda));
     }
 }
 
@@ -131,7 +147,8 @@ pub struct Cut {
     pub lambda: f32,
 }
 
-/// A box of about `1 - lambda` of the area around (x, y), clipped to the image; lambda is then recomputed from what is left of it.
+/// A box of about `1 - lambda` of the area around (x, y), clipped to the image; lambda is then recomputed
+/// from what is left of it.
 pub fn cut(size: usize, lambda: f64, x: usize, y: usize) -> Cut {
     let side = (size as f64 * (1.0 - lambda).sqrt()) as usize;
     let (left, right) = (x.saturating_sub(side / 2), (x + side / 2).min(size));
@@ -170,8 +187,11 @@ mod tests {
         for epoch in 0..50 {
             let mut images = batch(4);
             let mixed = mix(&mut images, SIZE, &only(0.0, 1.0), 1, epoch, 0).unwrap();
-            for (i, image) in images.chunks_exact(3 * SIZE * SIZE).enumerate().filter(|(i, _)| mixed.partner[*i] != *i) {
-                let own = image.iter().filter(|value| **value == i as f32).count() as f32 / image.len() as f32;
+            for (i, image) in
+                images.chunks_exact(3 * SIZE * SIZE).enumerate().filter(|(i, _)| mixed.partner[*i] != *i)
+            {
+                let own =
+                    image.iter().filter(|value| **value == i as f32).count() as f32 / image.len() as f32;
                 assert!((own - mixed.lambda).abs() < 1e-6, "{own} {}", mixed.lambda);
                 assert!(image.iter().all(|value| *value == i as f32 || *value == mixed.partner[i] as f32));
             }
@@ -181,7 +201,9 @@ mod tests {
     #[test]
     fn the_shares_are_those_asked_for() {
         let config = MixConfig::default();
-        let plain = (0..2000).filter(|batch_number| mix(&mut batch(2), SIZE, &config, 3, 0, *batch_number).is_none()).count();
+        let plain = (0..2000)
+            .filter(|batch_number| mix(&mut batch(2), SIZE, &config, 3, 0, *batch_number).is_none())
+            .count();
         assert!((400..600).contains(&plain), "{plain} of 2000 stay plain; 500 expected");
     }
 

@@ -1,8 +1,8 @@
 //! Flip, rotation and enlargement in one sampling pass.
 //!
-//! Legend: C channels (1 for a grey image, whose three channels are equal, else 3); w, h the source; n the target's width. A
-//! square is the square between the centres of four neighbouring pixels; there are (w + 1) × (h + 1), as the outer ones reach half
-//! a pixel beyond the image.
+//! Legend: C channels (1 for a grey image, whose three channels are equal, else 3); w, h the source; n the
+//! target's width. A square is the square between the centres of four neighbouring pixels; there are (w + 1)
+//! × (h + 1), as the outer ones reach half a pixel beyond the image.
 
 use crate::image::RgbImage;
 use crate::image::resize::Resizer;
@@ -20,12 +20,13 @@ pub(super) struct Source {
     height: usize,
     squares: usize,     // their number without the black one
     rows: [Vec<u8>; 2], // two rows [C, w + 2], with the edge pixels repeated outside
-    quads: Vec<u32>,    // [h + 1, w + 1, C] and a black one; bytes: top left, bottom left, top right, bottom right
+    quads: Vec<u32>, // [h + 1, w + 1, C] and a black one; bytes: top left, bottom left, top right, bottom right
 }
 
 impl Source {
-    /// Takes in an image. One that is larger than `size` in any direction is resized to `size` × `size` first, as sampling it
-    /// directly would skip pixels; any other is taken as it is, so that sampling does the enlargement too.
+    /// Takes in an image. One that is larger than `size` in any direction is resized to `size` × `size`
+    /// first, as sampling it directly would skip pixels; any other is taken as it is, so that sampling does
+    /// the enlargement too.
     pub(super) fn load(&mut self, level: Level, resizer: &mut Resizer, image: &RgbImage, size: usize) {
         self.channels = if image.is_grey() { 1 } else { 3 };
         let shrink = image.width > size || image.height > size || image.width == 0 || image.height == 0;
@@ -66,8 +67,8 @@ impl Source {
     }
 }
 
-/// Words of the black square, which stands for all that lies outside. With four, not C, the last square in colour can be read as
-/// a vector of four words like any other.
+/// Words of the black square, which stands for all that lies outside. With four, not C, the last square in
+/// colour can be read as a vector of four words like any other.
 const BLACK: usize = 4;
 
 vectorized! {
@@ -102,7 +103,8 @@ fn quad(above: &[u8], below: &[u8], x: usize) -> u32 {
 
 /// Where each target pixel lies in the source: flip, rotation and scale in one affine map.
 ///
-/// The map is a sum of a part for the column and a part for the row; both are tables in fixed point, 14 bits after the point.
+/// The map is a sum of a part for the column and a part for the row; both are tables in fixed point, 14 bits
+/// after the point.
 #[derive(Default)]
 pub(super) struct Map {
     column: [Vec<i32>; 2], // source x and y of each target column, less that of the row
@@ -114,8 +116,9 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// The map from a `size` × `size` target to `source`: the image is enlarged to `size` × `size`, mirrored left to right if
-    /// `flip`, then turned about its centre by `angle` degrees, counter-clockwise if positive.
+    /// The map from a `size` × `size` target to `source`: the image is enlarged to `size` × `size`, mirrored
+    /// left to right if `flip`, then turned about its centre by `angle` degrees, counter-clockwise if
+    /// positive.
     pub(super) fn set(&mut self, source: &Source, size: usize, flip: bool, angle: f32) {
         let (sin, cos) = f64::from(angle).to_radians().sin_cos();
         let center = size as f64 / 2.0;
@@ -137,7 +140,8 @@ impl Map {
         self.y.resize(size, 0.0);
         self.quads.resize(source.channels * size, 0);
         if flip {
-            // The mirror comes before the rotation, so that it is the last step on the way back: x becomes w - x.
+            // The mirror comes before the rotation, so that it is the last step on the way back: x becomes w
+            // - x.
             let width = source.width as i32 * ONE;
             self.column[0].iter_mut().for_each(|x| *x = -*x);
             self.row[0].iter_mut().for_each(|x| *x = width - *x);
@@ -145,7 +149,8 @@ impl Map {
     }
 }
 
-/// Samples row y of the target into `row`, `[C, n]` levels, bilinear; black (0) where the map leaves the image.
+/// Samples row y of the target into `row`, `[C, n]` levels, bilinear; black (0) where the map leaves the
+/// image.
 pub(super) fn sample_row(level: Level, source: &Source, map: &mut Map, y: usize, row: &mut [f32]) {
     let Map { column, row: rows, squares, x: across, y: down, quads } = map;
     let n = column[0].len();
@@ -212,7 +217,8 @@ fn fetch_color(source: &[u32], squares: &[u32], quads: &mut [u32]) {
     #[cfg(target_arch = "x86_64")]
     let done = {
         let fours = squares.as_chunks::<4>().0;
-        let planes = red.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0).zip(blue.as_chunks_mut().0);
+        let planes =
+            red.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0).zip(blue.as_chunks_mut().0);
         for (squares, ((red, green), blue)) in fours.iter().zip(planes) {
             fetch_four(source, squares, red, green, blue);
         }
@@ -226,11 +232,17 @@ fn fetch_color(source: &[u32], squares: &[u32], quads: &mut [u32]) {
     }
 }
 
-/// Four squares at once, with SSE2, which every x86-64 processor has. Measured on an Ice Lake server, gather instructions made
-/// flip, rotation and shift together take twice as long.
+/// Four squares at once, with SSE2, which every x86-64 processor has. Measured on an Ice Lake server, gather
+/// instructions made flip, rotation and shift together take twice as long.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fetch_four(source: &[u32], squares: &[u32; 4], red: &mut [u32; 4], green: &mut [u32; 4], blue: &mut [u32; 4]) {
+fn fetch_four(
+    source: &[u32],
+    squares: &[u32; 4],
+    red: &mut [u32; 4],
+    green: &mut [u32; 4],
+    blue: &mut [u32; 4],
+) {
     use std::arch::x86_64::*;
     // Three words and one of the next square: R G B _.
     let load = |square: u32| {
@@ -239,7 +251,8 @@ fn fetch_four(source: &[u32], squares: &[u32; 4], red: &mut [u32; 4], green: &mu
         unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
     };
     let (a, b, c, d) = (load(squares[0]), load(squares[1]), load(squares[2]), load(squares[3]));
-    // SAFETY: SSE2 belongs to x86-64; each target has 4 words of 4 bytes, and the stores ask for no alignment.
+    // SAFETY: SSE2 belongs to x86-64; each target has 4 words of 4 bytes, and the stores ask for no
+    // alignment.
     unsafe {
         let (red_green, red_green_2) = (_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d));
         let (blues, blues_2) = (_mm_unpackhi_epi32(a, b), _mm_unpackhi_epi32(c, d));
@@ -330,13 +343,19 @@ mod tests {
         let mut count = 0;
         for case in cases().into_iter().filter(|case| case.only(&["flip", "rotate"])) {
             let flip = case.steps.iter().any(|step| step.name == "flip");
-            let angle = case.steps.iter().find(|step| step.name == "rotate").map_or(0.0, |step| step.values[0]);
+            let angle =
+                case.steps.iter().find(|step| step.name == "rotate").map_or(0.0, |step| step.values[0]);
             let (_, planes) = sampled(Level::detect(), &case.source, case.result.width, flip, angle);
             let n = planes.len() / 3;
             // Pillow truncates the interpolated level.
             for (i, level) in planes.iter().enumerate() {
                 let difference = level - f32::from(case.result.pixels[i % n * 3 + i / n]);
-                assert!((-0.1..1.1).contains(&difference), "{}: pixel {}: {difference}", case.describe(), i % n);
+                assert!(
+                    (-0.1..1.1).contains(&difference),
+                    "{}: pixel {}: {difference}",
+                    case.describe(),
+                    i % n
+                );
             }
             count += 1;
         }
@@ -365,8 +384,12 @@ mod tests {
 
     #[test]
     fn the_versions_of_the_code_agree_bit_for_bit() {
-        for (width, height, size) in [(48, 48, 256), (31, 57, 64), (64, 64, 64), (100, 70, 32), (48, 48, 61), (5, 5, 512)] {
-            for (grey, flip, angle) in [(false, false, 13.3), (true, true, -15.0), (false, true, 0.0), (false, false, 140.0)] {
+        for (width, height, size) in
+            [(48, 48, 256), (31, 57, 64), (64, 64, 64), (100, 70, 32), (48, 48, 61), (5, 5, 512)]
+        {
+            for (grey, flip, angle) in
+                [(false, false, 13.3), (true, true, -15.0), (false, true, 0.0), (false, false, 140.0)]
+            {
                 let image = noise(width, height, grey);
                 let mut versions = Level::available().map(|level| sampled(level, &image, size, flip, angle));
                 let portable = versions.next().unwrap();

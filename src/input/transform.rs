@@ -1,15 +1,17 @@
-//! The transforms of one image: for training resize, mirror, rotation, colour jitter, shift, normalisation, in this order; for
-//! evaluation resize and normalisation alone.
+//! The transforms of one image: for training resize, mirror, rotation, colour jitter, shift, normalisation,
+//! in this order; for evaluation resize and normalisation alone.
 //!
-//! They follow torchvision's `Resize`, `RandomHorizontalFlip`, `RandomRotation`, `ColorJitter`, `RandomAffine(degrees=0,
-//! translate)` and `Normalize` on Pillow images, except that the rotation interpolates (torchvision's default takes the nearest
-//! pixel), in the same pass as the enlargement, and that the levels stay f32 where Pillow truncates to 8 bits between operations.
-//! What a rotation or a shift uncovers is black; the jitter sees the black that the rotation left, but not that of the shift.
+//! They follow torchvision's `Resize`, `RandomHorizontalFlip`, `RandomRotation`, `ColorJitter`,
+//! `RandomAffine(degrees=0, translate)` and `Normalize` on Pillow images, except that the rotation
+//! interpolates (torchvision's default takes the nearest pixel), in the same pass as the enlargement, and
+//! that the levels stay f32 where Pillow truncates to 8 bits between operations. What a rotation or a shift
+//! uncovers is black; the jitter sees the black that the rotation left, but not that of the shift.
 //!
-//! Measured against torchvision 0.24.1 with a bilinear rotation, all transforms on, synthetic images of 48 to 400 pixels to 256,
-//! 24 draws each: the levels lie 1.3 (grey) to 1.7 (strong colours) of 255 above torchvision's on average, which is its truncation;
-//! 99.9 % of them differ by less than 5 (grey) or 13 (colours; its hue has 8 bits), the largest difference is 19. Evaluation is
-//! equal to a rounding of f32.
+//! Measured against torchvision 0.24.1 with a bilinear rotation, all transforms on, synthetic images of 48 to
+//! 400 pixels to 256, 24 draws each: the levels lie 1.3 (grey) to 1.7 (strong colours) of 255 above
+//! torchvision's on average, which is its truncation;
+//! 99.9 % of them differ by less than 5 (grey) or 13 (colours; its hue has 8 bits), the largest difference is
+//! 19. Evaluation is equal to a rounding of f32.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -44,14 +46,30 @@ pub struct TransformConfig {
 
 impl Default for TransformConfig {
     fn default() -> Self {
-        Self { flip: 0.5, rotation: 15.0, brightness: 0.2, contrast: 0.2, saturation: 0.2, hue: 0.1, translate: 0.1 }
+        Self {
+            flip: 0.5,
+            rotation: 15.0,
+            brightness: 0.2,
+            contrast: 0.2,
+            saturation: 0.2,
+            hue: 0.1,
+            translate: 0.1,
+        }
     }
 }
 
 impl TransformConfig {
     /// Leaves every image as evaluation sees it.
     pub fn none() -> Self {
-        Self { flip: 0.0, rotation: 0.0, brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, translate: 0.0 }
+        Self {
+            flip: 0.0,
+            rotation: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue: 0.0,
+            translate: 0.0,
+        }
     }
 
     /// Checks every value's range.
@@ -104,10 +122,15 @@ impl Normalization {
     /// [`Error::Input`] that names the value.
     pub fn validate(&self) -> Result<()> {
         if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
-            return Err(Error::input("input.normalization.mean", format!("found {mean}")).expected("a finite number"));
+            return Err(
+                Error::input("input.normalization.mean", format!("found {mean}")).expected("a finite number")
+            );
         }
         match self.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
-            Some(std) => Err(Error::input("input.normalization.std", format!("found {std}")).expected("a number above 0")),
+            Some(std) => {
+                Err(Error::input("input.normalization.std", format!("found {std}"))
+                    .expected("a number above 0"))
+            }
             None => Ok(()),
         }
     }
@@ -140,8 +163,8 @@ impl Drawn {
         shift: [0, 0],
     };
 
-    /// Draws the parameters for one image of `size` × `size`. Takes the same number of values from `rng` whatever the
-    /// configuration, so that turning one transform off leaves the others' draws as they were.
+    /// Draws the parameters for one image of `size` × `size`. Takes the same number of values from `rng`
+    /// whatever the configuration, so that turning one transform off leaves the others' draws as they were.
     pub fn draw(config: &TransformConfig, size: usize, rng: &mut impl Rng) -> Self {
         let mut between = |low: f32, high: f32| low + (high - low) * rng.random::<f32>();
         let flip = between(0.0, 1.0) < config.flip;
@@ -176,7 +199,13 @@ pub struct Scratch {
 ///
 /// # Panics
 /// If `out` does not hold `3 * size * size` values.
-pub fn eval_pixels(image: &RgbImage, size: usize, normalization: &Normalization, scratch: &mut Scratch, out: &mut [f32]) {
+pub fn eval_pixels(
+    image: &RgbImage,
+    size: usize,
+    normalization: &Normalization,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
     assert_eq!(out.len(), 3 * size * size, "eval_pixels: out must be [3, {size}, {size}]");
     if size == 0 {
         return;
@@ -192,8 +221,8 @@ pub fn eval_pixels(image: &RgbImage, size: usize, normalization: &Normalization,
     });
 }
 
-/// Resizes an image, applies what was drawn and normalises, into `out`, `[3, size, size]`. The result depends on the image and
-/// `drawn` alone.
+/// Resizes an image, applies what was drawn and normalises, into `out`, `[3, size, size]`. The result depends
+/// on the image and `drawn` alone.
 ///
 /// # Panics
 /// If `out` does not hold `3 * size * size` values, or `size` is above 32768.
@@ -219,11 +248,12 @@ pub fn train_pixels(
 
     let (operations, count) = effective(drawn.jitter, channels);
     let operations = &operations[..count];
-    let next_contrast = |from: usize| (from..count).find(|&i| matches!(operations[i], Jitter::Contrast(_))).unwrap_or(count);
+    let next_contrast =
+        |from: usize| (from..count).find(|&i| matches!(operations[i], Jitter::Contrast(_))).unwrap_or(count);
     let shift = drawn.shift.map(|pixels| (pixels as isize).clamp(-(size as isize), size as isize));
 
-    // Contrast needs the mean over the whole image as the operations before it left it. So it ends a pass over the image and
-    // begins the next: two passes, or one where there is no contrast.
+    // Contrast needs the mean over the whole image as the operations before it left it. So it ends a pass
+    // over the image and begins the next: two passes, or one where there is no contrast.
     let mut begin = 0;
     let mut mean = None;
     loop {
@@ -269,7 +299,8 @@ fn effective(jitter: [Jitter; 4], channels: usize) -> ([Jitter; 4], usize) {
     (kept, count)
 }
 
-/// Writes a row `[C, size]` of levels, normalised and shifted, to its place in `[3, size, size]`; black where the shift uncovers.
+/// Writes a row `[C, size]` of levels, normalised and shifted, to its place in `[3, size, size]`; black where
+/// the shift uncovers.
 fn write_row(
     level: Level,
     row: &[f32],
@@ -326,9 +357,22 @@ mod tests {
     /// Keeps levels as they are (to a rounding).
     const LEVELS: Normalization = Normalization { mean: [0.0; 3], std: [1.0 / 255.0; 3] };
 
-    fn train(level: Level, image: &RgbImage, size: usize, drawn: &Drawn, normalization: &Normalization) -> Vec<f32> {
+    fn train(
+        level: Level,
+        image: &RgbImage,
+        size: usize,
+        drawn: &Drawn,
+        normalization: &Normalization,
+    ) -> Vec<f32> {
         let mut out = vec![f32::NAN; 3 * size * size];
-        train_pixels(image, size, drawn, normalization, &mut Scratch { level, ..Scratch::default() }, &mut out);
+        train_pixels(
+            image,
+            size,
+            drawn,
+            normalization,
+            &mut Scratch { level, ..Scratch::default() },
+            &mut out,
+        );
         out
     }
 
@@ -400,7 +444,9 @@ mod tests {
     #[test]
     fn evaluation_is_the_resize_normalised() {
         let normalization = Normalization::default();
-        for (width, height, grey) in [(48, 48, true), (48, 48, false), (90, 61, false), (64, 64, false), (1, 1, false)] {
+        for (width, height, grey) in
+            [(48, 48, true), (48, 48, false), (90, 61, false), (64, 64, false), (1, 1, false)]
+        {
             let image = noise(width, height, grey);
             let resized = crate::image::resize::resize(&image, 64, 64);
             let out = eval(Level::detect(), &image, 64, &normalization);
@@ -428,10 +474,13 @@ mod tests {
         let normalization = Normalization::default();
         for grey in [false, true] {
             let image = noise(32, 32, grey);
-            let base =
-                Drawn { jitter: [Jitter::Contrast(0.8), Jitter::Hue(0.0), Jitter::Hue(0.0), Jitter::Hue(0.0)], ..drawn(1, 32) };
+            let base = Drawn {
+                jitter: [Jitter::Contrast(0.8), Jitter::Hue(0.0), Jitter::Hue(0.0), Jitter::Hue(0.0)],
+                ..drawn(1, 32)
+            };
             for shift in [[5, 3], [-4, 2], [3, -6], [-1, -1], [32, 0], [0, -32], [1000, -1000]] {
-                let still = train(Level::detect(), &image, 32, &Drawn { shift: [0, 0], ..base }, &normalization);
+                let still =
+                    train(Level::detect(), &image, 32, &Drawn { shift: [0, 0], ..base }, &normalization);
                 let moved = train(Level::detect(), &image, 32, &Drawn { shift, ..base }, &normalization);
                 for c in 0..3 {
                     let black = -normalization.mean[c] / normalization.std[c];
@@ -449,18 +498,24 @@ mod tests {
 
     #[test]
     fn the_versions_of_the_code_agree_bit_for_bit() {
-        for (width, height, size) in [(48, 48, 256), (48, 48, 32), (31, 57, 64), (64, 64, 64), (100, 70, 33), (48, 48, 512)] {
+        for (width, height, size) in
+            [(48, 48, 256), (48, 48, 32), (31, 57, 64), (64, 64, 64), (100, 70, 33), (48, 48, 512)]
+        {
             for grey in [true, false] {
                 let image = noise(width, height, grey);
                 for index in 0..6 {
                     let drawn = drawn(index, size);
-                    let mut versions =
-                        Level::available().map(|level| train(level, &image, size, &drawn, &Normalization::default()));
+                    let mut versions = Level::available()
+                        .map(|level| train(level, &image, size, &drawn, &Normalization::default()));
                     let portable = versions.next().unwrap();
                     assert!(portable.iter().all(|value| value.is_finite()));
-                    assert!(versions.all(|version| version == portable), "{width}x{height} to {size}: {drawn:?}");
+                    assert!(
+                        versions.all(|version| version == portable),
+                        "{width}x{height} to {size}: {drawn:?}"
+                    );
                 }
-                let mut versions = Level::available().map(|level| eval(level, &image, size, &Normalization::default()));
+                let mut versions =
+                    Level::available().map(|level| eval(level, &image, size, &Normalization::default()));
                 let portable = versions.next().unwrap();
                 assert!(versions.all(|version| version == portable), "{width}x{height} to {size}");
             }
@@ -470,7 +525,8 @@ mod tests {
     #[test]
     fn a_sample_does_not_depend_on_what_the_scratch_held() {
         let mut scratch = Scratch::default();
-        let shapes = [(48, 48, false), (48, 48, true), (90, 33, false), (64, 64, true), (7, 80, false), (0, 0, false)];
+        let shapes =
+            [(48, 48, false), (48, 48, true), (90, 33, false), (64, 64, true), (7, 80, false), (0, 0, false)];
         for (index, (size, (width, height, grey))) in
             [64, 32, 40].into_iter().flat_map(|size| shapes.map(|shape| (size, shape))).enumerate()
         {
@@ -494,7 +550,8 @@ mod tests {
         for index in 0..8 {
             let drawn = drawn(index, 64);
             let [a, b] = [&grey, &nearly].map(|image| train(Level::detect(), image, 64, &drawn, &LEVELS));
-            // The one pixel may move the rounded mean of the contrast by 1, of which at most 0.2 is seen, and itself by 1.5.
+            // The one pixel may move the rounded mean of the contrast by 1, of which at most 0.2 is seen, and
+            // itself by 1.5.
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1.5), "{drawn:?}");
         }
     }
@@ -524,10 +581,14 @@ mod tests {
                 *range = (range.0.min(value), range.1.max(value));
             }
         }
-        let expected = [(-15.0, 15.0), (0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), (-26.0, 26.0), (-26.0, 26.0)];
+        let expected =
+            [(-15.0, 15.0), (0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1), (-26.0, 26.0), (-26.0, 26.0)];
         for ((low, high), (least, most)) in ranges.into_iter().zip(expected) {
             let slack = (most - least) * 0.01;
-            assert!((least..least + slack).contains(&low) && (most - slack..=most + 1e-6).contains(&high), "{low} to {high}");
+            assert!(
+                (least..least + slack).contains(&low) && (most - slack..=most + 1e-6).contains(&high),
+                "{low} to {high}"
+            );
         }
         assert!((1850..2150).contains(&flips), "{flips}");
         assert_eq!(orders.len(), 24);

@@ -25,7 +25,10 @@ impl Cbam {
     pub fn new(path: &Path, channels: usize) -> Self {
         let hidden = (channels / REDUCTION).max(1);
         let conv = |path: &Path, input, output, kernel| {
-            Conv2d::new(path, Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false })
+            Conv2d::new(
+                path,
+                Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false },
+            )
         };
         Self {
             squeeze: conv(&(path / "channel_attention" / "fc" / 0), channels, hidden, 1),

@@ -108,11 +108,19 @@ impl Conv2d {
     pub fn new(path: &Path, config: Conv2dConfig) -> Self {
         let Conv2dConfig { input, output, kernel, stride, padding, bias } = config;
         let (fan_in, fan_out) = ((input * kernel * kernel) as f64, (output * kernel * kernel) as f64);
-        // torch.nn.Conv2d's own default: Kaiming uniform with a = sqrt(5), so a bound of 1 / sqrt(fan_in) for both.
+        // torch.nn.Conv2d's own default: Kaiming uniform with a = sqrt(5), so a bound of 1 / sqrt(fan_in) for
+        // both.
         let torch_default = Init::Uniform { bound: 1.0 / fan_in.sqrt() };
         let normal = Init::Normal { std: (2.0 / fan_out).sqrt() };
-        let weight = path.declare_with("weight", &[output, input, kernel, kernel], normal, torch_default, Kind::Weight);
-        let bias = bias.then(|| path.declare_with("bias", &[output], Init::Constant(0.0), torch_default, Kind::Weight));
+        let weight = path.declare_with(
+            "weight",
+            &[output, input, kernel, kernel],
+            normal,
+            torch_default,
+            Kind::Weight,
+        );
+        let bias = bias
+            .then(|| path.declare_with("bias", &[output], Init::Constant(0.0), torch_default, Kind::Weight));
         Self { weight, bias, stride, padding }
     }
 
@@ -155,7 +163,12 @@ impl Conv2d {
         let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
         let packed = pass.params.packed((self.weight, norm.map(|norm| norm.weight)), &shape, || {
             let bias = self.bias.map(|bias| pass.params.get(bias));
-            cpu::Packed::new(&shape, pass.params.get(self.weight), bias, norm.map(|norm| norm.line(pass.params)))
+            cpu::Packed::new(
+                &shape,
+                pass.params.get(self.weight),
+                bias,
+                norm.map(|norm| norm.line(pass.params)),
+            )
         });
         cpu::conv2d_packed(x, packed, residual, shape, with_relu)
     }
@@ -207,9 +220,12 @@ impl BatchNorm2d {
             [self.weight, self.bias, self.running_mean, self.running_var].map(|id| pass.params.get::<1>(id));
         let (y, of_batch) = if pass.is_fast(&x) {
             let device = x.device();
-            let given =
-                fixed.then(|| Statistics { mean: cpu::into_values(mean.clone()), variance: cpu::into_values(var.clone()) });
-            let (y, statistics) = cpu::batch_norm(x, [weight, bias], residual, given, Self::EPSILON, with_relu);
+            let given = fixed.then(|| Statistics {
+                mean: cpu::into_values(mean.clone()),
+                variance: cpu::into_values(var.clone()),
+            });
+            let (y, statistics) =
+                cpu::batch_norm(x, [weight, bias], residual, given, Self::EPSILON, with_relu);
             let of_batch = statistics.get().filter(|_| !fixed);
             (y, of_batch.map(|of| [&of.mean, &of.variance].map(|values| tensor(values.clone(), &device))))
         } else {
@@ -238,11 +254,16 @@ impl BatchNorm2d {
 
     /// In evaluation: y = x · factor + summand, each `[C]`.
     fn line(&self, params: &Params) -> [Vec<f32>; 2] {
-        let [weight, bias, mean, var] =
-            [self.weight, self.bias, self.running_mean, self.running_var].map(|id| cpu::into_values(params.get(id)));
-        let factors = weight.iter().zip(&var).map(|(weight, var)| f64::from(*weight) / (f64::from(*var) + Self::EPSILON).sqrt());
+        let [weight, bias, mean, var] = [self.weight, self.bias, self.running_mean, self.running_var]
+            .map(|id| cpu::into_values(params.get(id)));
+        let factors = weight
+            .iter()
+            .zip(&var)
+            .map(|(weight, var)| f64::from(*weight) / (f64::from(*var) + Self::EPSILON).sqrt());
         let summands = factors.clone().zip(bias.iter().zip(&mean));
-        let summands = summands.map(|(factor, (bias, mean))| (f64::from(*bias) - f64::from(*mean) * factor) as f32).collect();
+        let summands = summands
+            .map(|(factor, (bias, mean))| (f64::from(*bias) - f64::from(*mean) * factor) as f32)
+            .collect();
         [factors.map(|factor| factor as f32).collect(), summands]
     }
 }
@@ -250,7 +271,8 @@ impl BatchNorm2d {
 impl BatchNorm2d {
     /// The same in ONNX, in evaluation mode.
     pub fn onnx(&self, x: &Value, to: &mut Exporter) -> Value {
-        let [weight, bias, mean, var] = [self.weight, self.bias, self.running_mean, self.running_var].map(|id| to.param(id));
+        let [weight, bias, mean, var] =
+            [self.weight, self.bias, self.running_mean, self.running_var].map(|id| to.param(id));
         to.graph.batch_norm(x, &weight, &bias, &mean, &var, Self::EPSILON as f32)
     }
 }
@@ -291,7 +313,9 @@ impl ConvUnit {
             return self.conv.compute_packed(x, self.norm.as_ref(), residual, with_relu, pass);
         }
         let Some(norm) = &self.norm else {
-            let Some((residual, _)) = residual else { return self.conv.compute(x, shortcut, pass, with_relu) };
+            let Some((residual, _)) = residual else {
+                return self.conv.compute(x, shortcut, pass, with_relu);
+            };
             let y = self.conv.compute(x, shortcut, pass, false) + residual;
             return if with_relu { relu(y) } else { y };
         };
@@ -308,9 +332,14 @@ impl ConvUnit {
 /// What is added before ReLU, and who brings its gradient to where it comes from, if it is not the engine.
 type Residual = (Tensor<4>, Option<Shortcut>);
 
-/// A residual block, relu(units(x) + shortcut(x)), each unit but the last with ReLU; without a shortcut of its own x is added as it is:
-/// `[B, I, H, W] -> [B, O, H', W']`
-pub fn residual_block(units: &[ConvUnit], shortcut: Option<&ConvUnit>, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+/// A residual block, relu(units(x) + shortcut(x)), each unit but the last with ReLU; without a shortcut of
+/// its own x is added as it is: `[B, I, H, W] -> [B, O, H', W']`
+pub fn residual_block(
+    units: &[ConvUnit],
+    shortcut: Option<&ConvUnit>,
+    x: Tensor<4>,
+    pass: &Pass,
+) -> Tensor<4> {
     let Some((last, others)) = units.split_last() else { return x };
     // Only norms bring gradients to a shortcut, and only convolutions take them.
     let carrier = (shortcut.is_none() && last.norm.is_some() && !others.is_empty()).then(Shortcut::default);
@@ -366,7 +395,8 @@ impl Linear {
             return cpu::linear(x, weight, bias, with_relu);
         }
         let weight = pass.lower(weight);
-        // W xᵀ and not x Wᵀ: its gradient for W comes out as [O, I] and needs no transposed copy of what may be 400 MB.
+        // W xᵀ and not x Wᵀ: its gradient for W comes out as [O, I] and needs no transposed copy of what may
+        // be 400 MB.
         let y = weight.matmul(pass.lower(x).transpose()).transpose(); // [O, I] x [I, B] -> [B, O]
         let y = pass.raise(y) + bias.unsqueeze::<2>();
         if with_relu { relu(y) } else { y }
@@ -381,14 +411,16 @@ impl Linear {
     }
 }
 
-/// `torch.nn.Dropout`. The mask is drawn on the host from (seed, step, place), so that it is the same on every device and after a restart.
+/// `torch.nn.Dropout`. The mask is drawn on the host from (seed, step, place), so that it is the same on
+/// every device and after a restart.
 pub fn dropout(x: Tensor<2>, probability: f64, pass: &Pass) -> Tensor<2> {
     let Some(train) = pass.train.as_ref().filter(|_| probability > 0.0) else { return x };
     let place = train.dropouts.replace(train.dropouts.get() + 1);
     let mut rng = rng(train.seed, Purpose::Dropout, train.step, place);
     let [rows, columns] = x.dims();
     let kept = (1.0 / (1.0 - probability)) as f32;
-    let mask: Vec<f32> = (0..rows * columns).map(|_| if rng.random::<f64>() < probability { 0.0 } else { kept }).collect();
+    let mask: Vec<f32> =
+        (0..rows * columns).map(|_| if rng.random::<f64>() < probability { 0.0 } else { kept }).collect();
     let mask = Tensor::<2>::from_data(TensorData::new(mask, [rows, columns]), &x.device());
     x * mask
 }
@@ -444,7 +476,8 @@ mod tests {
             let path = Path::root();
             let shapes = [(16, 8, 1), (8, 8, 3), (8, 16, 1)].into_iter().enumerate();
             let unit = |(n, (input, output, kernel))| {
-                let config = Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false };
+                let config =
+                    Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false };
                 let norm = BatchNorm2d::new(&(&path / format!("bn{n}")), output);
                 ConvUnit::new(Conv2d::new(&(&path / format!("conv{n}")), config), Some(norm))
             };
@@ -454,7 +487,12 @@ mod tests {
             Self { units, params: params.for_training() }
         }
 
-        fn gradients(&self, compute: ComputeType, is_x_tracked: bool, is_x_used_elsewhere: bool) -> Vec<Vec<f32>> {
+        fn gradients(
+            &self,
+            compute: ComputeType,
+            is_x_tracked: bool,
+            is_x_used_elsewhere: bool,
+        ) -> Vec<Vec<f32>> {
             let values = |seed: u64, len: usize| -> Vec<f32> {
                 let mut random = rng(seed, Purpose::Sample, 0, 0);
                 (0..len).map(|_| random.random::<f32>() * 2.0 - 1.0).collect()
@@ -474,12 +512,15 @@ mod tests {
                 let loss = (y * Tensor::from_data(data(seed + 10), &device)).sum();
                 let mut gradients = loss.backward();
                 let entries = self.params.iter().map(|entry| entry.value.grad_remove(&mut gradients));
-                let mut all: Vec<Vec<f32>> = entries.flatten().map(|gradient| host_values(gradient).unwrap()).collect();
+                let mut all: Vec<Vec<f32>> =
+                    entries.flatten().map(|gradient| host_values(gradient).unwrap()).collect();
                 all.extend(x.grad_remove(&mut gradients).map(|gradient| host_values(gradient).unwrap()));
                 if sums.is_empty() {
                     sums = all;
                 } else {
-                    sums.iter_mut().zip(all).for_each(|(sum, one)| sum.iter_mut().zip(one).for_each(|(s, v)| *s += v));
+                    sums.iter_mut()
+                        .zip(all)
+                        .for_each(|(sum, one)| sum.iter_mut().zip(one).for_each(|(s, v)| *s += v));
                 }
             }
             sums
@@ -500,11 +541,12 @@ mod tests {
         for (place, (frozen, is_x_tracked, count)) in cases.into_iter().enumerate() {
             let block = Block::new(frozen);
             for elsewhere in [false, true] {
-                let [fast, engine] =
-                    [ComputeType::F32, ComputeType::EngineF32].map(|compute| block.gradients(compute, is_x_tracked, elsewhere));
+                let [fast, engine] = [ComputeType::F32, ComputeType::EngineF32]
+                    .map(|compute| block.gradients(compute, is_x_tracked, elsewhere));
                 assert_eq!((fast.len(), engine.len()), (count, count), "case {place}");
                 for (fast, engine) in fast.iter().zip(&engine) {
-                    let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>();
+                    let squares =
+                        |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>();
                     let difference = squares(&mut fast.iter().zip(engine).map(|(a, b)| a - b));
                     let error = (difference / squares(&mut engine.iter().copied())).sqrt();
                     assert!(error < 1e-4, "case {place}, x elsewhere {elsewhere}: {error:.1e}");

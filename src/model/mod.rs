@@ -1,9 +1,12 @@
-//! The models: what they are and how they compute. Nothing here knows of data, training or (but for [`weights`]) files.
+//! The models: what they are and how they compute. Nothing here knows of data, training or (but for
+//! [`weights`]) files.
 //!
-//! Every model is a [`Backbone`]: `features(images) -> [B, C, h, w]` and `head(features) -> logits [B, K]`. Class activation maps,
-//! embeddings, freezing and transfer are built on these two, so a new backbone is one file and one line in [`ModelName`].
+//! Every model is a [`Backbone`]: `features(images) -> [B, C, h, w]` and `head(features) -> logits [B, K]`.
+//! Class activation maps, embeddings, freezing and transfer are built on these two, so a new backbone is one
+//! file and one line in [`ModelName`].
 //!
-//! Shapes: B batch, C channels, H W height and width, S input size, K classes. Images are f32 and normalised, `[B, 3, S, S]`.
+//! Shapes: B batch, C channels, H W height and width, S input size, K classes. Images are f32 and normalised,
+//! `[B, 3, S, S]`.
 
 pub mod cbam;
 pub mod files;
@@ -30,7 +33,8 @@ pub trait Backbone: Send + Sync + fmt::Debug {
     fn features(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4>;
     /// `[B, C, h, w] -> [B, K]` raw logits.
     fn head(&self, features: Tensor<4>, pass: &Pass) -> Tensor<2>;
-    /// Where each attention block looks, from the input on: `[B, 3, S, S] -> [B, 1, h, w]` each, 0…1; none without such blocks.
+    /// Where each attention block looks, from the input on: `[B, 3, S, S] -> [B, 1, h, w]` each, 0…1; none
+    /// without such blocks.
     fn attention(&self, images: Tensor<4>, pass: &Pass) -> Vec<Tensor<4>> {
         let _ = (images, pass);
         Vec::new()
@@ -42,7 +46,8 @@ pub trait Backbone: Send + Sync + fmt::Debug {
         let _ = (images, to);
         None
     }
-    /// The name of the layer that depends on the number of classes; left out of pretrained weights when that number differs.
+    /// The name of the layer that depends on the number of classes; left out of pretrained weights when that
+    /// number differs.
     fn last_layer(&self) -> &'static str;
 }
 
@@ -71,7 +76,8 @@ pub enum ModelName {
 
 impl ModelName {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] = [Self::Vgg16Cbam, Self::Vgg16, Self::Resnet50, Self::Vgg16Bn, Self::Vgg16BnCbam, Self::Resnet18];
+    pub const ALL: [Self; 6] =
+        [Self::Vgg16Cbam, Self::Vgg16, Self::Resnet50, Self::Vgg16Bn, Self::Vgg16BnCbam, Self::Resnet18];
 
     /// The name as it is written in configurations.
     pub fn as_str(self) -> &'static str {
@@ -101,7 +107,8 @@ impl FromStr for ModelName {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|model| model.as_str() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            Error::input("model.name", format!("there is no model '{name}'")).expected(format!("one of {known}"))
+            Error::input("model.name", format!("there is no model '{name}'"))
+                .expected(format!("one of {known}"))
         })
     }
 }
@@ -144,10 +151,12 @@ impl ModelConfig {
     /// The first value that is out of its range.
     pub fn validate(&self) -> Result<()> {
         if !(self.width > 0.0 && self.width <= 8.0) {
-            return Err(Error::input("model.width", format!("found {}", self.width)).expected("more than 0, at most 8"));
+            return Err(Error::input("model.width", format!("found {}", self.width))
+                .expected("more than 0, at most 8"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::input("model.dropout", format!("found {}", self.dropout)).expected("0 or more, less than 1"));
+            return Err(Error::input("model.dropout", format!("found {}", self.dropout))
+                .expected("0 or more, less than 1"));
         }
         if self.head == Head::Gap && !self.name.is_vgg() {
             return Err(Error::input("model.head", format!("{} has one head only", self.name))
@@ -185,7 +194,8 @@ impl Model {
         let vgg = |batch_norm, cbam| -> Arc<dyn Backbone> {
             Arc::new(vgg::Vgg::new(&path, vgg::Variant { batch_norm, cbam }, config, classes, input_size))
         };
-        let resnet = |depth| -> Arc<dyn Backbone> { Arc::new(resnet::ResNet::new(&path, depth, config, classes)) };
+        let resnet =
+            |depth| -> Arc<dyn Backbone> { Arc::new(resnet::ResNet::new(&path, depth, config, classes)) };
         let backbone = match config.name {
             ModelName::Vgg16 => vgg(false, false),
             ModelName::Vgg16Cbam => vgg(false, true),
@@ -265,8 +275,9 @@ mod tests {
 
     #[test]
     fn parameter_counts_are_those_of_the_published_models() {
-        // vgg16, vgg16_cbam and resnet50: counted in PyTorch by the authors of the specification; vgg16_bn and resnet18: torchvision's
-        // counts for 1000 classes (138,365,992 and 11,689,512) less what 993 outputs fewer take from the last layer.
+        // vgg16, vgg16_cbam and resnet50: counted in PyTorch by the authors of the specification; vgg16_bn
+        // and resnet18: torchvision's counts for 1000 classes (138,365,992 and 11,689,512) less what 993
+        // outputs fewer take from the last layer.
         assert_eq!(parameters(ModelName::Vgg16, Head::Fc, 1.0), 134_289_223);
         assert_eq!(parameters(ModelName::Vgg16Cbam, Head::Fc, 1.0), 165_823_281);
         assert_eq!(parameters(ModelName::Resnet50, Head::Fc, 1.0), 23_522_375);
@@ -294,7 +305,13 @@ mod tests {
             assert!(bn.iter().any(|n| n == name), "{name}");
         }
         let resnet = names(ModelName::Resnet50);
-        for name in ["conv1.weight", "bn1.running_var", "layer1.0.downsample.1.weight", "layer4.2.conv3.weight", "fc.bias"] {
+        for name in [
+            "conv1.weight",
+            "bn1.running_var",
+            "layer1.0.downsample.1.weight",
+            "layer4.2.conv3.weight",
+            "fc.bias",
+        ] {
             assert!(resnet.iter().any(|n| n == name), "{name}");
         }
     }
@@ -303,7 +320,8 @@ mod tests {
     fn a_narrow_model_keeps_one_hidden_channel_in_its_attention() {
         let config = ModelConfig { width: 0.02, head: Head::Gap, ..ModelConfig::default() };
         let model = Model::new(&config, 7, 32).unwrap();
-        let squeeze = model.specs().iter().find(|spec| spec.name == "cbam.0.channel_attention.fc.0.weight").unwrap();
+        let squeeze =
+            model.specs().iter().find(|spec| spec.name == "cbam.0.channel_attention.fc.0.weight").unwrap();
         assert_eq!(squeeze.shape, [1, 1, 1, 1]);
     }
 

@@ -1,8 +1,9 @@
 //! Parameters as a plain, ordered table of named tensors.
 //!
-//! A model is a description that holds [`ParamId`]s; the numbers live here. So the averaged weights of an EMA are simply a second
-//! table for the same model, freezing is a flag, and optimizers, checkpoints and weight files walk one list. The names are
-//! torchvision's, built where a layer is declared: `path / "features" / 0` declares `features.0.weight` and `features.0.bias`.
+//! A model is a description that holds [`ParamId`]s; the numbers live here. So the averaged weights of an EMA
+//! are simply a second table for the same model, freezing is a flag, and optimizers, checkpoints and weight
+//! files walk one list. The names are torchvision's, built where a layer is declared: `path / "features" / 0`
+//! declares `features.0.weight` and `features.0.bias`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -84,9 +85,22 @@ impl Path {
     }
 
     /// Declares `name` under this path.
-    pub fn declare_with(&self, name: &str, shape: &[usize], init: Init, init_on_pretrained: Init, kind: Kind) -> ParamId {
+    pub fn declare_with(
+        &self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        init_on_pretrained: Init,
+        kind: Kind,
+    ) -> ParamId {
         let mut specs = self.specs.borrow_mut();
-        specs.push(Spec { name: (self / name).prefix, shape: shape.to_vec(), init, init_on_pretrained, kind });
+        specs.push(Spec {
+            name: (self / name).prefix,
+            shape: shape.to_vec(),
+            init,
+            init_on_pretrained,
+            kind,
+        });
         ParamId(specs.len() - 1)
     }
 
@@ -99,7 +113,8 @@ impl Path {
 impl<T: std::fmt::Display> Div<T> for &Path {
     type Output = Path;
     fn div(self, name: T) -> Path {
-        let prefix = if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) };
+        let prefix =
+            if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) };
         Path { prefix, specs: Rc::clone(&self.specs) }
     }
 }
@@ -120,7 +135,8 @@ pub struct Param {
     pub shape: Vec<usize>,
     /// Weight or buffer.
     pub kind: Kind,
-    /// A frozen weight gets no gradient; batch norm with frozen weights uses and keeps its running statistics.
+    /// A frozen weight gets no gradient; batch norm with frozen weights uses and keeps its running
+    /// statistics.
     pub frozen: bool,
     /// `[shape.product()]`, f32.
     pub value: Tensor<1>,
@@ -139,7 +155,8 @@ pub type Fused = (ParamId, Option<ParamId>);
 /// A model's numbers: an ordered table of named tensors on one device.
 pub struct Params {
     entries: Vec<Param>,
-    /// Weights of convolutions packed for the CPU's kernels, alone or with a batch norm; forgotten as soon as anything may change.
+    /// Weights of convolutions packed for the CPU's kernels, alone or with a batch norm; forgotten as soon as
+    /// anything may change.
     packed: Mutex<HashMap<Fused, Arc<Packed>>>,
 }
 
@@ -210,7 +227,8 @@ impl Params {
     /// The tensor of one entry in its own shape; `D` must be its rank.
     pub fn get<const D: usize>(&self, id: ParamId) -> Tensor<D> {
         let entry = &self.entries[id.0];
-        let shape: [usize; D] = entry.shape.as_slice().try_into().expect("a layer reads its tensor with the rank it declared");
+        let shape: [usize; D] =
+            entry.shape.as_slice().try_into().expect("a layer reads its tensor with the rank it declared");
         entry.value.clone().reshape(shape)
     }
 
@@ -220,7 +238,8 @@ impl Params {
         self.entries[id.0].value = value;
     }
 
-    /// How many numbers are learned (buffers do not count), as torch's `sum(p.numel() for p in model.parameters())`.
+    /// How many numbers are learned (buffers do not count), as torch's `sum(p.numel() for p in
+    /// model.parameters())`.
     pub fn count(&self) -> usize {
         count(self.entries.iter().filter(|entry| entry.kind == Kind::Weight))
     }
@@ -237,13 +256,19 @@ impl Params {
 
     /// The same table with gradients on for every trained weight.
     pub fn for_training(self) -> Self {
-        let entries = self.entries.into_iter().map(|entry| Param { value: leaf(entry.value, entry.kind, entry.frozen), ..entry });
+        let entries = self
+            .entries
+            .into_iter()
+            .map(|entry| Param { value: leaf(entry.value, entry.kind, entry.frozen), ..entry });
         Self::of(entries.collect())
     }
 
     /// A copy of the table without gradients: cheap, the numbers are shared.
     pub fn for_inference(&self) -> Self {
-        let entries = self.entries.iter().map(|entry| Param { value: entry.value.clone().without_autodiff(), ..entry.clone() });
+        let entries = self
+            .entries
+            .iter()
+            .map(|entry| Param { value: entry.value.clone().without_autodiff(), ..entry.clone() });
         Self::of(entries.collect())
     }
 
@@ -292,12 +317,15 @@ fn count<'a>(entries: impl Iterator<Item = &'a Param>) -> usize {
 /// Draws `count` start values. Blocks of a fixed size have a stream each, so that threads change nothing.
 fn start_values(init: Init, count: usize, seed: u64, name: &str) -> Vec<f32> {
     const BLOCK: usize = 1 << 16;
-    let key = u64::from_le_bytes(*blake3::hash(name.as_bytes()).as_bytes().first_chunk().expect("a hash has 32 bytes"));
+    let key = u64::from_le_bytes(
+        *blake3::hash(name.as_bytes()).as_bytes().first_chunk().expect("a hash has 32 bytes"),
+    );
     let mut values = vec![0.0; count];
     match init {
         Init::Constant(value) => values.fill(value),
         Init::Normal { std } => {
-            let normal = Normal::new(0.0, std).expect("standard deviations come from layer sizes and are finite");
+            let normal =
+                Normal::new(0.0, std).expect("standard deviations come from layer sizes and are finite");
             values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
                 let mut rng = rng(seed, Purpose::Weights, key, block as u64);
                 values.iter_mut().for_each(|value| *value = normal.sample(&mut rng) as f32);

@@ -1,9 +1,11 @@
-//! ResNet-18 and ResNet-50 (He, Zhang, Ren, Sun; CVPR 2016, arXiv:1512.03385) as torchvision has them: v1.5, the stride of a
-//! bottleneck sits in its 3×3 convolution.
+//! ResNet-18 and ResNet-50 (He, Zhang, Ren, Sun; CVPR 2016, arXiv:1512.03385) as torchvision has them: v1.5,
+//! the stride of a bottleneck sits in its 3×3 convolution.
 
 use burn::tensor::Tensor;
 
-use super::layers::{BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool, max_pool2d, residual_block};
+use super::layers::{
+    BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, global_avg_pool, max_pool2d, residual_block,
+};
 use super::onnx::{Exporter, Value};
 use super::params::Path;
 use super::{Backbone, ModelConfig};
@@ -51,7 +53,9 @@ impl ResNet {
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
                 let shapes = match depth {
                     Depth::Eighteen => vec![(input, inner, 3, stride), (inner, inner, 3, 1)],
-                    Depth::Fifty => vec![(input, inner, 1, 1), (inner, inner, 3, stride), (inner, output, 1, 1)],
+                    Depth::Fifty => {
+                        vec![(input, inner, 1, 1), (inner, inner, 3, stride), (inner, output, 1, 1)]
+                    }
                 };
                 let convolutions = shapes
                     .into_iter()
@@ -61,8 +65,9 @@ impl ResNet {
                         unit(&conv, &norm, input, output, kernel, stride)
                     })
                     .collect();
-                let downsample = (stride != 1 || input != output)
-                    .then(|| unit(&(&path / "downsample" / 0), &(&path / "downsample" / 1), input, output, 1, stride));
+                let downsample = (stride != 1 || input != output).then(|| {
+                    unit(&(&path / "downsample" / 0), &(&path / "downsample" / 1), input, output, 1, stride)
+                });
                 blocks.push(Block { convolutions, downsample });
                 input = output;
             }

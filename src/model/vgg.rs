@@ -1,11 +1,12 @@
-//! VGG-16 (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556) as torchvision has it, plain or with batch norm, and with a CBAM
-//! after each max-pool on request.
+//! VGG-16 (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556) as torchvision has it, plain or with batch
+//! norm, and with a CBAM after each max-pool on request.
 
 use burn::tensor::Tensor;
 
 use super::cbam::Cbam;
 use super::layers::{
-    BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool, max_pool2d,
+    BatchNorm2d, Conv2d, Conv2dConfig, ConvUnit, Linear, Pass, adaptive_avg_pool2d, dropout, global_avg_pool,
+    max_pool2d,
 };
 use super::onnx::{Exporter, Value};
 use super::params::Path;
@@ -51,7 +52,13 @@ enum Classifier {
 
 impl Vgg {
     /// Declares the model for square images of `input_size` pixels.
-    pub fn new(path: &Path, variant: Variant, config: &ModelConfig, classes: usize, input_size: usize) -> Self {
+    pub fn new(
+        path: &Path,
+        variant: Variant,
+        config: &ModelConfig,
+        classes: usize,
+        input_size: usize,
+    ) -> Self {
         let scaled = |channels: usize| ((channels as f64 * config.width).round() as usize).max(1);
         // The position in torchvision's `features`, which counts ReLUs and pools too.
         let mut position = 0;
@@ -63,7 +70,9 @@ impl Vgg {
                 let output = scaled(output);
                 let conv = Conv2dConfig { input, output, kernel: 3, stride: 1, padding: 1, bias: true };
                 let convolution = Conv2d::new(&(path / "features" / position), conv);
-                let norm = variant.batch_norm.then(|| BatchNorm2d::new(&(path / "features" / (position + 1)), output));
+                let norm = variant
+                    .batch_norm
+                    .then(|| BatchNorm2d::new(&(path / "features" / (position + 1)), output));
                 position += if variant.batch_norm { 3 } else { 2 };
                 convolutions.push(ConvUnit::new(convolution, norm));
                 input = output;

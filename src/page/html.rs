@@ -3,33 +3,16 @@
 use std::fmt::Write;
 
 use crate::plot::{Figure, PAGE_CSS, font_css};
-
-/// Escapes a text for HTML, between tags as well as within a quoted attribute. Control characters, which would be invisible, and those that
-/// turn the direction of writing, which can make a name look like another, become the replacement character.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(' '),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.push('\u{fffd}'),
-            letter if letter.is_control() => escaped.push('\u{fffd}'),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
-}
+pub(crate) use crate::text::{count, duration, escape, list, thousands};
 
 /// A relative path as a link: every byte that is not plain is written as `%XX`.
 pub(crate) fn link(path: &str) -> String {
     let mut url = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => url.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                url.push(char::from(byte))
+            }
             _ => {
                 let _ = write!(url, "%{byte:02X}"); // writing to a String cannot fail
             }
@@ -77,43 +60,6 @@ pub(crate) fn significant(value: f64) -> String {
             let places = (2 - size.log10().floor() as i64).clamp(0, 5) as usize;
             decimals(value, places)
         }
-    }
-}
-
-/// 1234567 -> "1,234,567".
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// "1 image", "1,200 images".
-pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(number), if number == 1 { one } else { many })
-}
-
-/// 5025.3 -> "1 h 24 min".
-pub(crate) fn duration(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    match (whole / 3600, whole / 60 % 60, whole % 60) {
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
-}
-
-/// "a", "a and b", "a, b and c".
-pub(crate) fn list(texts: &[String]) -> String {
-    match texts {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
@@ -190,7 +136,10 @@ impl Table {
         );
         let numeric = |column: usize| {
             !self.rows.is_empty()
-                && self.rows.iter().all(|row| row.get(column).is_none_or(|cell| cell.number || cell.html.is_empty()))
+                && self
+                    .rows
+                    .iter()
+                    .all(|row| row.get(column).is_none_or(|cell| cell.number || cell.html.is_empty()))
         };
         for (column, title) in self.header.iter().enumerate() {
             let class = if numeric(column) { " class=\"n\"" } else { "" };
@@ -240,7 +189,11 @@ pub(crate) fn figure(figure: &Figure) -> String {
 /// The same where the SVG is drawn already.
 pub(crate) fn figure_of(figure: &Figure, svg: &str) -> String {
     let name = link(&figure.name);
-    let table = if figure.csv.is_some() { format!(" <a href=\"tables/{name}.csv\" download>CSV</a>") } else { String::new() };
+    let table = if figure.csv.is_some() {
+        format!(" <a href=\"tables/{name}.csv\" download>CSV</a>")
+    } else {
+        String::new()
+    };
     format!(
         "<figure class=\"plot\">{svg}<figcaption><b>{}</b> {}<span class=\"files\"><a href=\"plots/{name}.svg\" download>SVG</a> <a \
          href=\"plots/{name}.png\" download>PNG</a>{table}</span></figcaption></figure>",
@@ -268,7 +221,8 @@ pub(crate) fn details(summary: &str, body: &str) -> String {
 
 /// The whole document. `head` is HTML that comes before the sections.
 pub(crate) fn document(title: &str, head: &str, sections: &[Section], foot: &str) -> String {
-    let links: String = sections.iter().map(|s| format!("<a href=\"#{}\">{}</a>", s.id, escape(s.title))).collect();
+    let links: String =
+        sections.iter().map(|s| format!("<a href=\"#{}\">{}</a>", s.id, escape(s.title))).collect();
     let sections: String = sections
         .iter()
         .map(|s| {
@@ -310,7 +264,11 @@ mod tests {
         assert_eq!(link("plots/ä \"x\".svg"), "plots/%C3%A4%20%22x%22.svg");
         let mut table = Table::new("t", "<caption>", &["<a>", "b"]);
         table.push(vec![text("x\",<i>\n"), whole(1200)]);
-        assert!(!table.html().contains("<i>") && !table.html().contains("<a>") && !table.html().contains("><caption><caption>"));
+        assert!(
+            !table.html().contains("<i>")
+                && !table.html().contains("<a>")
+                && !table.html().contains("><caption><caption>")
+        );
         assert_eq!(table.csv(), "<a>,b\n\"x\"\",<i>\n\",1200\n");
     }
 
@@ -318,8 +276,11 @@ mod tests {
     fn numbers_are_written_for_people() {
         assert_eq!(percent(0.95238), "95.2\u{a0}%");
         assert_eq!([percent(f64::NAN), decimals(f64::INFINITY, 2), significant(f64::NAN)], [NO_VALUE; 3]);
-        assert_eq!([0.0, 0.5, 12.345, 1234.5, 0.00012].map(significant), ["0", "0.500", "12.3", "1234", "1.20e\u{2212}4"]);
-        assert_eq!([5.0, 65.0, 5025.0].map(duration), ["5 s", "1 min 5 s", "1 h 23 min"]);
+        assert_eq!(
+            [0.0, 0.5, 12.345, 1234.5, 0.00012].map(significant),
+            ["0", "0.500", "12.3", "1234", "1.20e\u{2212}4"]
+        );
+        assert_eq!([5.0, 65.0, 5025.0].map(duration), ["5.0 s", "1 min 5 s", "1 h 23 min"]);
         assert_eq!(count(1, "image", "images") + &count(12_000, "image", "images"), "1 image12,000 images");
         assert_eq!(list(&["a", "b", "c"].map(String::from)), "a, b and c");
     }

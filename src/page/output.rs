@@ -94,7 +94,13 @@ impl Output {
         }
         let path = folder.join(page);
         put(&path, html.as_bytes())?;
-        Ok(Written { page: path, bytes: html.len(), figures: self.figures.len(), tables: self.tables.len(), warnings })
+        Ok(Written {
+            page: path,
+            bytes: html.len(),
+            figures: self.figures.len(),
+            tables: self.tables.len(),
+            warnings,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Thumbnails: made from the data while they are there, and kept in the run folder so that the page can be made again without them.
+//! Thumbnails: made from the data while they are there, and kept in the run folder so that the page can be
+//! made again without them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,6 +16,7 @@ use crate::image::decode::decode;
 use crate::image::encode::{Encoder, Subsampling};
 use crate::image::resize::resize;
 use crate::run_folder::read::inside;
+use crate::text::base64;
 
 /// Where thumbnails are kept within a run folder.
 const KEPT: &str = "report/thumbnails";
@@ -57,7 +59,8 @@ impl Thumbnail {
 pub(crate) fn shrink(path: &Path, side: usize) -> Result<Thumbnail> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
     let image = decode(&bytes).map_err(|error| Error::at(path, error.to_string()))?;
-    Thumbnail::of(&image, side, &mut Encoder::default()).ok_or_else(|| Error::at(path, "the image has no pixels"))
+    Thumbnail::of(&image, side, &mut Encoder::default())
+        .ok_or_else(|| Error::at(path, "the image has no pixels"))
 }
 
 /// The images of a data set, found by their names.
@@ -99,11 +102,17 @@ impl Thumbnails {
         !matches!(self.place, Place::Gone)
     }
 
-    /// Thumbnails of the images with these names, in their order; `None` where there is neither the image nor a kept thumbnail.
+    /// Thumbnails of the images with these names, in their order; `None` where there is neither the image nor
+    /// a kept thumbnail.
     ///
     /// # Errors
     /// A thumbnail cannot be kept.
-    pub(crate) fn thumbnails(&self, names: &[&str], side: usize, progress: &Stage) -> Result<Vec<Option<Thumbnail>>> {
+    pub(crate) fn thumbnails(
+        &self,
+        names: &[&str],
+        side: usize,
+        progress: &Stage,
+    ) -> Result<Vec<Option<Thumbnail>>> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -169,8 +178,8 @@ fn jpeg_size(jpeg: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Written beside its place and renamed. Not synced to the disk: there are thousands, a torn one is found when it is read, and it can be
-/// made again.
+/// Written beside its place and renamed. Not synced to the disk: there are thousands, a torn one is found
+/// when it is read, and it can be made again.
 fn keep(path: &Path, jpeg: &[u8]) -> Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     fs::write(&temporary, jpeg).and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
@@ -179,41 +188,10 @@ fn keep(path: &Path, jpeg: &[u8]) -> Result<()> {
     })
 }
 
-/// RFC 4648, with padding.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::testing::{image, write_image};
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, expected) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), expected);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xbf]), "+/+/");
-    }
 
     #[test]
     fn thumbnails_stay_when_the_data_go() {
@@ -231,7 +209,10 @@ mod tests {
         assert_eq!(gone.thumbnails(&names, 96, &Stage::silent()).unwrap(), made);
         assert!(gone.thumbnails(&["a/2.png"], 96, &Stage::silent()).unwrap()[0].is_none());
         // Another data set's images of the same names are others.
-        assert!(Thumbnails::of(&root, "other", &run).thumbnails(&names, 96, &Stage::silent()).unwrap()[0].is_none());
+        assert!(
+            Thumbnails::of(&root, "other", &run).thumbnails(&names, 96, &Stage::silent()).unwrap()[0]
+                .is_none()
+        );
         // A torn one counts as none.
         for entry in fs::read_dir(run.join(KEPT)).unwrap() {
             let path = entry.unwrap().path();

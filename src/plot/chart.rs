@@ -89,7 +89,10 @@ impl Panel {
                 // A label at the very end must not leave the panel's own place.
                 let half = width(&tick.label, look.small, false) / 2.0;
                 let x = x.clamp(left + half, (left + w - half).max(left + half));
-                d.text(Text::new(x, panel.y1 + look.small + 6.0, tick.label, look.small, Paint::Muted).anchor(Anchor::Middle));
+                d.text(
+                    Text::new(x, panel.y1 + look.small + 6.0, tick.label, look.small, Paint::Muted)
+                        .anchor(Anchor::Middle),
+                );
             }
         }
         if !spec.x_title.is_empty() {
@@ -159,7 +162,8 @@ impl<'a> Curve<'a> {
     }
 }
 
-/// Draws a line with gaps where a value cannot be drawn; a value between two gaps becomes a dot. Thinned to what can be seen.
+/// Draws a line with gaps where a value cannot be drawn; a value between two gaps becomes a dot. Thinned to
+/// what can be seen.
 pub(crate) fn draw_curve(d: &mut Drawing, panel: &Panel, curve: Curve) {
     let pixels: Vec<(f64, f64)> = curve
         .points
@@ -213,7 +217,8 @@ impl Legend {
     }
 }
 
-/// Draws a legend in rows from (`x`, `y`) that are at most `room` wide; gives its height. Many entries stand in columns.
+/// Draws a legend in rows from (`x`, `y`) that are at most `room` wide; gives its height. Many entries stand
+/// in columns.
 pub(crate) fn legend(d: &mut Drawing, look: Look, x: f64, y: f64, room: f64, entries: &[Legend]) -> f64 {
     const SIGN: f64 = 26.0;
     const GAP: f64 = 18.0;
@@ -230,8 +235,14 @@ pub(crate) fn legend(d: &mut Drawing, look: Look, x: f64, y: f64, room: f64, ent
             top = y + (index / columns) as f64 * line;
         }
         draw_swatch(d, entry, left, top + line / 2.0);
-        let text = Text::new(left + SIGN, top + line / 2.0 + 0.36 * look.small, &entry.label, look.small, Paint::Text)
-            .fit(column.unwrap_or(room) - SIGN);
+        let text = Text::new(
+            left + SIGN,
+            top + line / 2.0 + 0.36 * look.small,
+            &entry.label,
+            look.small,
+            Paint::Text,
+        )
+        .fit(column.unwrap_or(room) - SIGN);
         left += SIGN + text.width() + GAP;
         d.text(text);
     }
@@ -240,8 +251,17 @@ pub(crate) fn legend(d: &mut Drawing, look: Look, x: f64, y: f64, room: f64, ent
 
 fn draw_swatch(d: &mut Drawing, entry: &Legend, x: f64, y: f64) {
     let paint = entry.paint;
-    let point =
-        |shape, ring| Item::Symbol { shape, x: x + 9.0, y, r: 4.5, paint, opacity: 1.0, ring, tip: String::new(), row: None };
+    let point = |shape, ring| Item::Symbol {
+        shape,
+        x: x + 9.0,
+        y,
+        r: 4.5,
+        paint,
+        opacity: 1.0,
+        ring,
+        tip: String::new(),
+        row: None,
+    };
     match entry.swatch {
         Swatch::Line(dash) => d.rule((x, y), (x + 18.0, y), paint, 2.5, dash),
         Swatch::Thin => {
@@ -272,13 +292,18 @@ fn draw_swatch(d: &mut Drawing, entry: &Legend, x: f64, y: f64) {
 
 /// A small triangle that points down at (`x`, `y`).
 pub(crate) fn marker(d: &mut Drawing, x: f64, y: f64, paint: Paint, tip: String) {
-    d.items.push(Item::Area { outline: vec![(x - 4.0, y - 6.5), (x + 4.0, y - 6.5), (x, y)], paint, opacity: 1.0 });
+    d.items.push(Item::Area {
+        outline: vec![(x - 4.0, y - 6.5), (x + 4.0, y - 6.5), (x, y)],
+        paint,
+        opacity: 1.0,
+    });
     if !tip.is_empty() {
         d.hover(x - 5.0, y - 8.0, 10.0, 10.0, tip);
     }
 }
 
-/// Writes notes about places on the x axis above the plot, the first ones first; a note without room is left out.
+/// Writes notes about places on the x axis above the plot, the first ones first; a note without room is left
+/// out.
 pub(crate) fn strip(d: &mut Drawing, look: Look, panel: &Panel, notes: &[(f64, String, Paint)]) {
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for (x, note, paint) in notes {
@@ -295,10 +320,12 @@ pub(crate) fn strip(d: &mut Drawing, look: Look, panel: &Panel, notes: &[(f64, S
     }
 }
 
-/// Room on the right for labels at the ends of lines, or `None` if a legend is better: a narrow page, too many or too long labels.
+/// Room on the right for labels at the ends of lines, or `None` if a legend is better: a narrow page, too
+/// many or too long labels.
 pub(crate) fn end_labels_fit(look: Look, labels: &[String], height: f64) -> Option<f64> {
     let widest = labels.iter().map(|label| width(label, look.small, true)).fold(0.0, f64::max);
-    let fits = !look.narrow && widest <= 0.24 * look.width && labels.len() as f64 * look.small * 1.5 <= 0.7 * height;
+    let fits =
+        !look.narrow && widest <= 0.24 * look.width && labels.len() as f64 * look.small * 1.5 <= 0.7 * height;
     fits.then_some(widest + 24.0)
 }
 
@@ -315,8 +342,8 @@ pub(crate) fn end_labels(d: &mut Drawing, look: Look, panel: &Panel, labels: &[(
     }
 }
 
-/// Moves ascending positions apart to at least `gap`, as near to where they were as the order from the top allows, inside
-/// `lo..=hi` if they have room there.
+/// Moves ascending positions apart to at least `gap`, as near to where they were as the order from the top
+/// allows, inside `lo..=hi` if they have room there.
 pub(crate) fn spread(ascending: &[f64], gap: f64, lo: f64, hi: f64) -> Vec<f64> {
     let mut places: Vec<f64> = ascending.to_vec();
     // Blocks that touch take the mean of their wishes (pool adjacent violators).
@@ -355,7 +382,11 @@ pub(crate) fn no_data(look: Look, why: &str) -> Drawing {
         tip: String::new(),
     });
     d.text(Text::new(look.width / 2.0, 66.0, "no data", 16.0, Paint::Muted).bold().anchor(Anchor::Middle));
-    d.text(Text::new(look.width / 2.0, 88.0, why, look.small, Paint::Muted).anchor(Anchor::Middle).fit(look.width - 40.0));
+    d.text(
+        Text::new(look.width / 2.0, 88.0, why, look.small, Paint::Muted)
+            .anchor(Anchor::Middle)
+            .fit(look.width - 40.0),
+    );
     d
 }
 
@@ -368,7 +399,8 @@ mod tests {
         assert_eq!(spread(&[10.0, 50.0], 12.0, 0.0, 100.0), [10.0, 50.0]);
         assert_eq!(spread(&[50.0, 50.0], 12.0, 0.0, 100.0), [44.0, 56.0]);
         for seed in 0..500u64 {
-            let mut wishes: Vec<f64> = (0..seed % 7 + 1).map(|k| ((seed * 7919 + k * 104_729) % 1000) as f64 / 10.0).collect();
+            let mut wishes: Vec<f64> =
+                (0..seed % 7 + 1).map(|k| ((seed * 7919 + k * 104_729) % 1000) as f64 / 10.0).collect();
             wishes.sort_by(f64::total_cmp);
             let places = spread(&wishes, 14.0, 0.0, 100.0);
             assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 14.0 - 1e-9), "{wishes:?} {places:?}");

@@ -5,8 +5,9 @@ pub(crate) const SERIES: usize = 8;
 
 /// Categorical colours on white.
 ///
-/// Hues follow Okabe and Ito, "Color Universal Design" (2008). Their lightness was moved until each has a contrast of 3:1 with the
-/// surface (WCAG 2.2, 1.4.11) and the pairs stay apart for protan and deutan eyes in the model of Machado et al. (2009).
+/// Hues follow Okabe and Ito, "Color Universal Design" (2008). Their lightness was moved until each has a
+/// contrast of 3:1 with the surface (WCAG 2.2, 1.4.11) and the pairs stay apart for protan and deutan eyes in
+/// the model of Machado et al. (2009).
 pub(crate) const LIGHT: [[u8; 3]; SERIES] = [
     [0x10, 0x59, 0x9c],
     [0xb8, 0x3a, 0x1b],
@@ -31,7 +32,8 @@ pub(crate) const DARK: [[u8; 3]; SERIES] = [
     [0xe4, 0xe4, 0xe4],
 ];
 
-/// 33 equally spaced colours of viridis by Nathaniel Smith and Stéfan van der Walt (2015), released under CC0:
+/// 33 equally spaced colours of viridis by Nathaniel Smith and Stéfan van der Walt (2015), released under
+/// CC0:
 /// <https://github.com/BIDS/colormap>.
 const VIRIDIS: [[u8; 3]; 33] = [
     [68, 1, 84],
@@ -69,8 +71,8 @@ const VIRIDIS: [[u8; 3]; 33] = [
     [253, 231, 37],
 ];
 
-/// A perceptually uniform map from 0..=1 to sRGB: viridis, interpolated between 33 control points. Values outside are clamped, NaN
-/// counts as 0.
+/// A perceptually uniform map from 0..=1 to sRGB: viridis, interpolated between 33 control points. Values
+/// outside are clamped, NaN counts as 0.
 pub fn colormap(t: f32) -> [u8; 3] {
     let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) };
     let position = t * (VIRIDIS.len() - 1) as f32;
@@ -82,7 +84,8 @@ pub fn colormap(t: f32) -> [u8; 3] {
     })
 }
 
-/// Black or white, whichever has the greater contrast with `background` (WCAG 2.2). One of them always reaches 4.5:1.
+/// Black or white, whichever has the greater contrast with `background` (WCAG 2.2). One of them always
+/// reaches 4.5:1.
 pub fn text_on(background: [u8; 3]) -> [u8; 3] {
     let (black, white) = ([0x11; 3], [0xff; 3]);
     if contrast(black, background) > contrast(white, background) { black } else { white }
@@ -91,8 +94,9 @@ pub fn text_on(background: [u8; 3]) -> [u8; 3] {
 /// The ramp of a heat map has this many steps from few to many.
 pub(crate) const RAMP: usize = 33;
 
-/// The ramp on a light surface: blue from pale to deep, linear in OKLab (Ottosson, 2020) between #e3eef8, #5f9fd0 and #0c2f63. Unlike
-/// a map of many hues it leaves few beside the surface, and the eye goes to the many.
+/// The ramp on a light surface: blue from pale to deep, linear in OKLab (Ottosson, 2020) between #e3eef8,
+/// #5f9fd0 and #0c2f63. Unlike a map of many hues it leaves few beside the surface, and the eye goes to the
+/// many.
 pub(crate) const RAMP_LIGHT: [[u8; 3]; RAMP] = [
     [227, 238, 248],
     [219, 233, 246],
@@ -192,7 +196,8 @@ fn linear(channel: u8) -> f64 {
 mod tests {
     use super::*;
 
-    /// Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency" (2009), severity 1.
+    /// Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision
+    /// Deficiency" (2009), severity 1.
     const PROTAN: [[f64; 3]; 3] =
         [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]];
     const DEUTAN: [[f64; 3]; 3] =
@@ -204,7 +209,11 @@ mod tests {
     }
 
     fn lab(color: [u8; 3], eyes: &[[f64; 3]; 3]) -> [f64; 3] {
-        let to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]];
+        let to_xyz = [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ];
         let seen = times(eyes, color.map(linear)).map(|v| v.clamp(0.0, 1.0));
         let [x, y, z] = times(&to_xyz, seen);
         let f = |v: f64| if v > 0.008856 { v.cbrt() } else { 7.787 * v + 16.0 / 116.0 };
@@ -235,9 +244,13 @@ mod tests {
     fn the_colour_map_grows_lighter_in_nearly_equal_steps() {
         assert_eq!(colormap(0.0), [68, 1, 84]);
         assert_eq!(colormap(1.0), [253, 231, 37]);
-        assert_eq!((colormap(f32::NAN), colormap(-3.0), colormap(f32::INFINITY)), (colormap(0.0), colormap(0.0), colormap(1.0)));
+        assert_eq!(
+            (colormap(f32::NAN), colormap(-3.0), colormap(f32::INFINITY)),
+            (colormap(0.0), colormap(0.0), colormap(1.0))
+        );
         let colors: Vec<_> = (0..=32).map(|k| lab(colormap(k as f32 / 32.0), &NORMAL)).collect();
-        let (span, total) = (colors[32][0] - colors[0][0], colors.windows(2).map(|w| distance(w[0], w[1])).sum::<f64>());
+        let (span, total) =
+            (colors[32][0] - colors[0][0], colors.windows(2).map(|w| distance(w[0], w[1])).sum::<f64>());
         for pair in colors.windows(2) {
             assert!(pair[1][0] > pair[0][0], "lightness falls");
             assert!((pair[1][0] - pair[0][0] - span / 32.0).abs() < 0.03 * span);

@@ -1,9 +1,11 @@
-//! A drawing: marks with colours by meaning, written as SVG for the page (colours are CSS variables) or for a file (fixed colours).
+//! A drawing: marks with colours by meaning, written as SVG for the page (colours are CSS variables) or for a
+//! file (fixed colours).
 
 use std::fmt::Write;
 
 use super::color::{self, LIGHT, RAMP, RAMP_LIGHT, SERIES, hex, text_on};
-use super::text::{coordinate, escape, width};
+use super::text::{coordinate, width};
+use crate::text::escape;
 
 /// A colour by what it is for, so that the page can choose another one in the dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,8 @@ impl Paint {
     }
 }
 
-/// The colour of class or run number `index` as CSS: `var(--plot-1)` to `var(--plot-8)`, then again from the first.
+/// The colour of class or run number `index` as CSS: `var(--plot-1)` to `var(--plot-8)`, then again from the
+/// first.
 pub fn series_color(index: usize) -> String {
     format!("var(--plot-{})", index % color::SERIES + 1)
 }
@@ -156,7 +159,17 @@ pub(crate) struct Text {
 
 impl Text {
     pub fn new(x: f64, y: f64, text: impl Into<String>, size: f64, paint: Paint) -> Self {
-        Self { x, y, text: text.into(), size, paint, bold: false, anchor: Anchor::Start, angle: 0.0, tip: String::new() }
+        Self {
+            x,
+            y,
+            text: text.into(),
+            size,
+            paint,
+            bold: false,
+            anchor: Anchor::Start,
+            angle: 0.0,
+            tip: String::new(),
+        }
     }
 
     pub fn anchor(self, anchor: Anchor) -> Self {
@@ -217,7 +230,14 @@ impl Drawing {
 
     /// A thin straight line.
     pub fn rule(&mut self, from: (f64, f64), to: (f64, f64), paint: Paint, width: f64, dash: Dash) {
-        self.items.push(Item::Line { runs: vec![vec![from, to]], paint, width, dash, opacity: 1.0, tip: String::new() });
+        self.items.push(Item::Line {
+            runs: vec![vec![from, to]],
+            paint,
+            width,
+            dash,
+            opacity: 1.0,
+            tip: String::new(),
+        });
     }
 
     pub fn rect(&mut self, x: f64, y: f64, w: f64, h: f64, paint: Paint) {
@@ -358,9 +378,13 @@ fn write_item(out: &mut String, item: &Item, color: &dyn Fn(Paint) -> String) {
                     "circle"
                 }
                 // Equal areas for the eye: a square is smaller than the circle around it, a triangle greater.
-                Shape::Square => corners(out, *x, *y, &[(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)], *r),
+                Shape::Square => {
+                    corners(out, *x, *y, &[(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)], *r)
+                }
                 Shape::Triangle => corners(out, *x, *y, &[(0.0, -1.3), (1.2, 0.8), (-1.2, 0.8)], *r),
-                Shape::Diamond => corners(out, *x, *y, &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)], *r),
+                Shape::Diamond => {
+                    corners(out, *x, *y, &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)], *r)
+                }
             };
             let _ = write!(out, " fill=\"{}\"", color(*paint));
             if *opacity < 1.0 {
@@ -376,7 +400,8 @@ fn write_item(out: &mut String, item: &Item, color: &dyn Fn(Paint) -> String) {
             close(out, name, tip);
         }
         Item::Text(text) => {
-            let _ = write!(out, "<text x=\"{}\" y=\"{}\" font-size=\"{}\"", n(text.x), n(text.y), n(text.size));
+            let _ =
+                write!(out, "<text x=\"{}\" y=\"{}\" font-size=\"{}\"", n(text.x), n(text.y), n(text.size));
             if text.bold {
                 out.push_str(" font-weight=\"600\"");
             }
@@ -407,7 +432,8 @@ fn corners(out: &mut String, x: f64, y: f64, offsets: &[(f64, f64)], r: f64) -> 
 fn path(points: &[(f64, f64)]) -> String {
     let mut out = String::with_capacity(points.len() * 10);
     for (index, (x, y)) in points.iter().enumerate() {
-        let _ = write!(out, "{}{} {}", if index == 0 { "M" } else { "L" }, coordinate(*x, 1), coordinate(*y, 1));
+        let _ =
+            write!(out, "{}{} {}", if index == 0 { "M" } else { "L" }, coordinate(*x, 1), coordinate(*y, 1));
     }
     out
 }
@@ -418,16 +444,30 @@ fn path(points: &[(f64, f64)]) -> String {
 /// Says which texts are in the way.
 #[cfg(test)]
 pub(crate) fn no_text_overlaps(drawing: &Drawing) -> Result<(), String> {
-    let texts: Vec<&Text> =
-        drawing.items.iter().filter_map(|item| if let Item::Text(text) = item { Some(text) } else { None }).collect();
+    let texts: Vec<&Text> = drawing
+        .items
+        .iter()
+        .filter_map(|item| if let Item::Text(text) = item { Some(text) } else { None })
+        .collect();
     for (index, text) in texts.iter().enumerate() {
         let box_ = text.corners();
-        if box_.iter().any(|&(x, y)| x < -1.0 || y < -1.0 || x > drawing.width + 1.0 || y > drawing.height + 1.0) {
-            return Err(format!("{:?} leaves the canvas of {} × {}: {box_:?}", text.text, drawing.width, drawing.height));
+        if box_
+            .iter()
+            .any(|&(x, y)| x < -1.0 || y < -1.0 || x > drawing.width + 1.0 || y > drawing.height + 1.0)
+        {
+            return Err(format!(
+                "{:?} leaves the canvas of {} × {}: {box_:?}",
+                text.text, drawing.width, drawing.height
+            ));
         }
         for other in &texts[..index] {
             if overlap(&box_, &other.corners()) {
-                return Err(format!("{:?} touches {:?}: {box_:?} {:?}", text.text, other.text, other.corners()));
+                return Err(format!(
+                    "{:?} touches {:?}: {box_:?} {:?}",
+                    text.text,
+                    other.text,
+                    other.corners()
+                ));
             }
         }
     }
@@ -437,9 +477,13 @@ pub(crate) fn no_text_overlaps(drawing: &Drawing) -> Result<(), String> {
 /// Separating axes of two rectangles.
 #[cfg(test)]
 fn overlap(a: &[(f64, f64); 4], b: &[(f64, f64); 4]) -> bool {
-    let axes = [a, b].into_iter().flat_map(|r| [(r[1].0 - r[0].0, r[1].1 - r[0].1), (r[3].0 - r[0].0, r[3].1 - r[0].1)]);
+    let axes = [a, b]
+        .into_iter()
+        .flat_map(|r| [(r[1].0 - r[0].0, r[1].1 - r[0].1), (r[3].0 - r[0].0, r[3].1 - r[0].1)]);
     for (dx, dy) in axes {
-        let span = |r: &[(f64, f64); 4]| super::scale::bounds(r.iter().map(|p| p.0 * dx + p.1 * dy)).unwrap_or((0.0, 0.0));
+        let span = |r: &[(f64, f64); 4]| {
+            super::scale::bounds(r.iter().map(|p| p.0 * dx + p.1 * dy)).unwrap_or((0.0, 0.0))
+        };
         let (a, b) = (span(a), span(b));
         if a.1 <= b.0 + 1e-9 || b.1 <= a.0 + 1e-9 {
             return false;
@@ -471,8 +515,16 @@ mod tests {
         d.text(Text::new(0.0, 20.0, "<script>", 12.0, Paint::Text));
         d.dot(50.0, 20.0, 3.0, Paint::Series(9), "a & b");
         let page = page_svg(&d, "wide", "\"title\"", "<caption>");
-        assert!(page.contains("&lt;script&gt;") && page.contains("<title>a &amp; b</title>") && page.contains("var(--plot-2)"));
-        assert!(page.contains("aria-label=\"&quot;title&quot;\"") && !page.contains("<script>") && !page.contains("<caption>"));
+        assert!(
+            page.contains("&lt;script&gt;")
+                && page.contains("<title>a &amp; b</title>")
+                && page.contains("var(--plot-2)")
+        );
+        assert!(
+            page.contains("aria-label=\"&quot;title&quot;\"")
+                && !page.contains("<script>")
+                && !page.contains("<caption>")
+        );
         assert!(file_svg(&d, "t", "c").contains(&hex(LIGHT[1])));
     }
 }

@@ -1,7 +1,8 @@
 //! Charts without a plotting library: a small set of marks with colours by meaning, written as SVG and PNG.
 //!
-//! A [`Figure`] is laid out twice, for a wide and for a narrow page. In the page its colours are CSS variables ([`PAGE_CSS`]), so
-//! that it follows light and dark; in files they are fixed, light, on white. The same figure gives the same bytes everywhere.
+//! A [`Figure`] is laid out twice, for a wide and for a narrow page. In the page its colours are CSS
+//! variables ([`PAGE_CSS`]), so that it follows light and dark; in files they are fixed, light, on white. The
+//! same figure gives the same bytes everywhere.
 
 mod chart;
 mod color;
@@ -17,24 +18,26 @@ pub use raster::font_css;
 pub(crate) use raster::pixels;
 
 pub(crate) use chart::{
-    Curve, Legend, Look, Panel, Spec, Swatch, draw_curve, end_labels, end_labels_fit, legend, marker, no_data, strip,
+    Curve, Legend, Look, Panel, Spec, Swatch, draw_curve, end_labels, end_labels_fit, legend, marker,
+    no_data, strip,
 };
 #[cfg(test)]
 pub(crate) use draw::no_text_overlaps;
 pub(crate) use draw::{Anchor, Dash, Drawing, Item, Paint, Shape, Text};
 pub(crate) use scale::{Format, Scale, bounds, drawable, write_value};
-pub(crate) use text::{count, csv_line, escape, number, percent, width};
+pub(crate) use text::{count, csv_line, number, percent, width};
 pub(crate) use thin::envelope;
 
 use crate::error::Result;
 
 /// The style sheet that [`Figure::page_svg`] needs; put it once into the page's `<style>`.
 ///
-/// It sets variables on `:root`, for light, for dark (`prefers-color-scheme: dark`, unless `<html data-theme="light">`; or
-/// `<html data-theme="dark">`), and light again in print:
-/// `--plot-surface` (ground of a figure), `--plot-text`, `--plot-muted`, `--plot-grid`, `--plot-axis`, `--plot-band` (faint fill),
-/// `--plot-good`, `--plot-bad`, `--plot-neutral`, `--plot-1` … `--plot-8` (categories), `--plot-ramp-0` … `--plot-ramp-32` (heat
-/// map, few to many) and `--plot-on-0` … `--plot-on-32` (text on it). `.figure.wide` gives way to `.figure.narrow` below 640 px.
+/// It sets variables on `:root`, for light, for dark (`prefers-color-scheme: dark`, unless `<html
+/// data-theme="light">`; or `<html data-theme="dark">`), and light again in print: `--plot-surface` (ground
+/// of a figure), `--plot-text`, `--plot-muted`, `--plot-grid`, `--plot-axis`, `--plot-band` (faint fill),
+/// `--plot-good`, `--plot-bad`, `--plot-neutral`, `--plot-1` … `--plot-8` (categories), `--plot-ramp-0` …
+/// `--plot-ramp-32` (heat map, few to many) and `--plot-on-0` … `--plot-on-32` (text on it). `.figure.wide`
+/// gives way to `.figure.narrow` below 640 px.
 pub const PAGE_CSS: &str = include_str!("page.css");
 
 /// A chart with its title and caption.
@@ -71,8 +74,9 @@ impl Figure {
         }
     }
 
-    /// Two inline `<svg>` elements, one for wide and one for narrow pages; [`PAGE_CSS`] shows one of them. Title and caption are not
-    /// drawn (they are the accessible name and description) and there are no ids, so figures cannot clash.
+    /// Two inline `<svg>` elements, one for wide and one for narrow pages; [`PAGE_CSS`] shows one of them.
+    /// Title and caption are not drawn (they are the accessible name and description) and there are no ids,
+    /// so figures cannot clash.
     pub fn page_svg(&self) -> String {
         draw::page_svg(&self.wide, "wide", &self.title, &self.caption)
             + &draw::page_svg(&self.narrow, "narrow", &self.title, &self.caption)

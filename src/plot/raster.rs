@@ -1,4 +1,5 @@
-//! SVG to PNG with the embedded font; nothing on the machine (fonts, libraries) has an influence on the image.
+//! SVG to PNG with the embedded font; nothing on the machine (fonts, libraries) has an influence on the
+//! image.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,8 +7,10 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
 use crate::error::{Error, Result};
+use crate::text::base64;
 
-/// Inter 4 by The Inter Project Authors, SIL Open Font License 1.1 (assets/fonts/OFL.txt): Latin, Greek, Cyrillic and signs.
+/// Inter 4 by The Inter Project Authors, SIL Open Font License 1.1 (assets/fonts/OFL.txt): Latin, Greek,
+/// Cyrillic and signs.
 pub(crate) const REGULAR: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.ttf");
 pub(crate) const SEMIBOLD: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.ttf");
 const REGULAR_WOFF2: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.woff2");
@@ -16,33 +19,37 @@ const SEMIBOLD_WOFF2: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.
 /// Pixels per unit of the SVG.
 const SCALE: f32 = 2.0;
 
-/// Draws a whole SVG file as a PNG, two pixels to the unit. Letters that the embedded font does not have become boxes.
+/// Draws a whole SVG file as a PNG, two pixels to the unit. Letters that the embedded font does not have
+/// become boxes.
 ///
 /// # Errors
 /// The SVG is not one (a defect of the caller) or the image is too large for the memory.
 pub(crate) fn png(svg: &str) -> Result<Vec<u8>> {
     let (width, height, rgb) = pixels(svg, SCALE)?;
-    encode(width, height, &rgb).map_err(|error| Error::Compute(format!("figure: the PNG cannot be written: {error}")))
+    encode(width, height, &rgb)
+        .map_err(|error| Error::Compute(format!("figure: the PNG cannot be written: {error}")))
 }
 
-/// Draws a whole SVG file with an opaque ground, `scale` pixels to the unit: width, height, `[height, width, 3]`.
+/// Draws a whole SVG file with an opaque ground, `scale` pixels to the unit: width, height, `[height, width,
+/// 3]`.
 ///
 /// # Errors
 /// As for [`png`].
 pub(crate) fn pixels(svg: &str, scale: f32) -> Result<(u32, u32, Vec<u8>)> {
-    let tree =
-        Tree::from_str(svg, options()).map_err(|error| Error::Compute(format!("figure: the SVG cannot be read: {error}")))?;
+    let tree = Tree::from_str(svg, options())
+        .map_err(|error| Error::Compute(format!("figure: the SVG cannot be read: {error}")))?;
     let size = tree.size();
     let (width, height) = ((size.width() * scale).ceil() as u32, (size.height() * scale).ceil() as u32);
-    let mut pixels = Pixmap::new(width, height)
-        .ok_or_else(|| Error::Compute(format!("figure: an image of {width} × {height} pixels does not fit into the memory")))?;
+    let mut pixels = Pixmap::new(width, height).ok_or_else(|| {
+        Error::Compute(format!("figure: an image of {width} × {height} pixels does not fit into the memory"))
+    })?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
     let rgb = pixels.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     Ok((width, height, rgb))
 }
 
-/// The embedded fonts as two `@font-face` rules (67 KB of base64) for a page that shall look the same everywhere: family `Inter`,
-/// weights 400 and 600.
+/// The embedded fonts as two `@font-face` rules (67 KB of base64) for a page that shall look the same
+/// everywhere: family `Inter`, weights 400 and 600.
 pub fn font_css() -> &'static str {
     static CSS: OnceLock<String> = OnceLock::new();
     CSS.get_or_init(|| {
@@ -79,35 +86,17 @@ fn encode(width: u32, height: u32, rgb: &[u8]) -> Result<Vec<u8>, png::EncodingE
     Ok(out)
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = group.iter().enumerate().fold(0u32, |word, (index, &byte)| word | u32::from(byte) << (16 - 8 * index));
-        for digit in 0..4 {
-            out.push(if digit <= group.len() { char::from(DIGITS[(word >> (18 - 6 * digit)) as usize & 63]) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_rfc_4648() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-        assert!(font_css().contains("font-weight:600"));
-    }
-
-    #[test]
     fn estimated_widths_are_those_of_the_font() {
-        for (text, bold) in
-            [("The quick brown fox, 0123456789%", false), ("Validation accuracy", true), ("Überraschung Ärger", false)]
-        {
+        for (text, bold) in [
+            ("The quick brown fox, 0123456789%", false),
+            ("Validation accuracy", true),
+            ("Überraschung Ärger", false),
+        ] {
             let weight = if bold { 600 } else { 400 };
             let svg = format!(
                 "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='90'><text x='9' y='50' font-family='Inter' \

@@ -26,7 +26,8 @@ pub(crate) struct Tick {
     pub label: String,
 }
 
-/// Whether a value can be drawn. Beyond 1e15 a span would lose its digits; such a value is as good as infinite.
+/// Whether a value can be drawn. Beyond 1e15 a span would lose its digits; such a value is as good as
+/// infinite.
 pub(crate) fn drawable(value: f64) -> bool {
     value.is_finite() && value.abs() < 1e15
 }
@@ -36,14 +37,23 @@ impl Scale {
     pub fn linear(lo: f64, hi: f64) -> Self {
         let (lo, hi) = if lo <= hi { (lo, hi) } else { (hi, lo) };
         let least = 1e-9 * lo.abs().max(hi.abs()).max(1e-6);
-        if hi - lo > least { Self { lo, hi, log: false } } else { Self { lo: lo - 0.5, hi: hi + 0.5, log: false } }
+        if hi - lo > least {
+            Self { lo, hi, log: false }
+        } else {
+            Self { lo: lo - 0.5, hi: hi + 0.5, log: false }
+        }
     }
 
     /// Around all drawable values, widened to whole ticks; `None` if there are none.
     ///
-    /// With `zero` the axis begins at 0 where no value is negative; `most` is a value that the axis does not exceed if the data
-    /// do not.
-    pub fn around(values: impl IntoIterator<Item = f64>, zero: bool, most: Option<f64>, ticks: usize) -> Option<Self> {
+    /// With `zero` the axis begins at 0 where no value is negative; `most` is a value that the axis does not
+    /// exceed if the data do not.
+    pub fn around(
+        values: impl IntoIterator<Item = f64>,
+        zero: bool,
+        most: Option<f64>,
+        ticks: usize,
+    ) -> Option<Self> {
         let (mut lo, mut hi) = bounds(values)?;
         if zero && lo >= 0.0 {
             lo = 0.0;
@@ -63,7 +73,8 @@ impl Scale {
         Some(Self::linear(below, above))
     }
 
-    /// Logarithmic around all positive drawable values, widened to 1, 2 or 5 times a power of ten; `None` if there are none.
+    /// Logarithmic around all positive drawable values, widened to 1, 2 or 5 times a power of ten; `None` if
+    /// there are none.
     pub fn log_around(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let (lo, hi) = bounds(values.into_iter().filter(|&value| value > 1e-30))?;
         let (mut below, mut above) = (nice_below(lo), nice_above(hi));
@@ -96,7 +107,8 @@ impl Scale {
             step = step.max(1.0);
         }
         loop {
-            let (first, last) = ((self.lo / step - 1e-6).ceil() as i64, (self.hi / step + 1e-6).floor() as i64);
+            let (first, last) =
+                ((self.lo / step - 1e-6).ceil() as i64, (self.hi / step + 1e-6).floor() as i64);
             if last - first < most as i64 || step > (self.hi - self.lo) * 2.0 {
                 return (first..=last)
                     .take(most)
@@ -122,7 +134,8 @@ impl Scale {
                 return values.into_iter().map(log_tick).collect();
             }
         }
-        let decades: Vec<f64> = (first..=last).map(|power| 10f64.powi(power)).filter(|&value| inside(value)).collect();
+        let decades: Vec<f64> =
+            (first..=last).map(|power| 10f64.powi(power)).filter(|&value| inside(value)).collect();
         if decades.is_empty() {
             return vec![log_tick(self.lo)];
         }
@@ -133,10 +146,9 @@ impl Scale {
 
 /// Smallest and greatest of the values that can be drawn.
 pub(crate) fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
-    values
-        .into_iter()
-        .filter(|&value| drawable(value))
-        .fold(None, |range, value| Some(range.map_or((value, value), |(lo, hi): (f64, f64)| (lo.min(value), hi.max(value)))))
+    values.into_iter().filter(|&value| drawable(value)).fold(None, |range, value| {
+        Some(range.map_or((value, value), |(lo, hi): (f64, f64)| (lo.min(value), hi.max(value))))
+    })
 }
 
 /// The least of 1, 2, 5 times a power of ten that is not below `step`.
@@ -146,12 +158,20 @@ pub(crate) fn nice_step(step: f64) -> f64 {
 
 fn nice_above(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|&nice| nice >= value * (1.0 - 1e-9)).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0]
+        .into_iter()
+        .map(|factor| factor * power)
+        .find(|&nice| nice >= value * (1.0 - 1e-9))
+        .unwrap_or(10.0 * power)
 }
 
 fn nice_below(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
-    [5.0, 2.0].into_iter().map(|factor| factor * power).find(|&nice| nice <= value * (1.0 + 1e-9)).unwrap_or(power)
+    [5.0, 2.0]
+        .into_iter()
+        .map(|factor| factor * power)
+        .find(|&nice| nice <= value * (1.0 + 1e-9))
+        .unwrap_or(power)
 }
 
 fn label(value: f64, step: f64, most: f64, format: Format) -> String {
@@ -167,8 +187,11 @@ fn label(value: f64, step: f64, most: f64, format: Format) -> String {
 }
 
 fn log_tick(value: f64) -> Tick {
-    let label =
-        if (1e-4..1e6).contains(&(value * 1.000_001)) { thousands(&coordinate(value, 6)) } else { format!("{value:.0e}") };
+    let label = if (1e-4..1e6).contains(&(value * 1.000_001)) {
+        thousands(&coordinate(value, 6))
+    } else {
+        format!("{value:.0e}")
+    };
     Tick { value, label }
 }
 
@@ -191,13 +214,25 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        assert_eq!(labels(Scale::linear(0.0, 1.0), Format::Percent, 6), ["0%", "20%", "40%", "60%", "80%", "100%"]);
+        assert_eq!(
+            labels(Scale::linear(0.0, 1.0), Format::Percent, 6),
+            ["0%", "20%", "40%", "60%", "80%", "100%"]
+        );
         assert_eq!(labels(Scale::linear(0.0, 1.0), Format::Percent, 5), ["0%", "50%", "100%"]);
         assert_eq!(labels(Scale::linear(0.99, 1.0), Format::Percent, 3), ["99.0%", "99.5%", "100.0%"]);
-        assert_eq!(labels(Scale::linear(1.0, 8.0), Format::Integer, 8), ["1", "2", "3", "4", "5", "6", "7", "8"]);
-        assert_eq!(labels(Scale::linear(1.0, 500.0), Format::Integer, 6), ["100", "200", "300", "400", "500"]);
+        assert_eq!(
+            labels(Scale::linear(1.0, 8.0), Format::Integer, 8),
+            ["1", "2", "3", "4", "5", "6", "7", "8"]
+        );
+        assert_eq!(
+            labels(Scale::linear(1.0, 500.0), Format::Integer, 6),
+            ["100", "200", "300", "400", "500"]
+        );
         assert_eq!(labels(Scale::linear(0.5, 1.5), Format::Integer, 6), ["1"]);
-        assert_eq!(labels(Scale::linear(-0.2, 0.2), Format::Number, 5), ["−0.2", "−0.1", "0.0", "0.1", "0.2"]);
+        assert_eq!(
+            labels(Scale::linear(-0.2, 0.2), Format::Number, 5),
+            ["−0.2", "−0.1", "0.0", "0.1", "0.2"]
+        );
         assert_eq!(labels(Scale::linear(0.0, 20000.0), Format::Number, 3), ["0", "10,000", "20,000"]);
         for seed in 0..2000u32 {
             let lo = f64::from(seed.wrapping_mul(2654435761)) / 1e5 - 2e4;
@@ -205,7 +240,10 @@ mod tests {
             for most in 1..12 {
                 let ticks = Scale::linear(lo, hi).ticks(Format::Number, most);
                 assert!(ticks.len() <= most, "{lo} {hi} {most}: {ticks:?}");
-                assert!(ticks.windows(2).all(|pair| pair[0].label != pair[1].label || hi - lo < 1e-4), "{ticks:?}");
+                assert!(
+                    ticks.windows(2).all(|pair| pair[0].label != pair[1].label || hi - lo < 1e-4),
+                    "{ticks:?}"
+                );
             }
         }
     }

@@ -9,8 +9,8 @@ const ADVANCES: [u16; 95] = [
     591, 600, 612, 612, 376, 528, 327, 591, 562, 818, 546, 562, 552, 426, 333, 426, 662,
 ];
 
-/// About how wide `text` is, in the unit of `size`. Exact within kerning for ASCII in the embedded font, on the generous side else,
-/// so that boxes made from it hold the text in the usual fallback fonts, too.
+/// About how wide `text` is, in the unit of `size`. Exact within kerning for ASCII in the embedded font, on
+/// the generous side else, so that boxes made from it hold the text in the usual fallback fonts, too.
 pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     let thousandths: u32 = text
         .chars()
@@ -59,24 +59,6 @@ pub(crate) fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> 
     lines
 }
 
-/// XML text or attribute: the five special characters become entities, characters that XML 1.0 forbids become U+FFFD.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' | '\r' => out.push(' '),
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            _ => out.push(character),
-        }
-    }
-    out
-}
-
 /// A coordinate with at most `decimals` decimals and no trailing zeros.
 pub(crate) fn coordinate(value: f64, decimals: usize) -> String {
     let text = format!("{:.*}", decimals, if value.is_finite() { value } else { 0.0 });
@@ -114,7 +96,8 @@ pub(crate) fn count(value: u64) -> String {
 /// Thousands separators in a plain decimal number.
 pub(crate) fn thousands(text: &str) -> String {
     let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (whole, fraction) =
+        rest.split_once('.').map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
     let mut grouped = String::new();
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % 3 == 0 {
@@ -135,13 +118,16 @@ pub(crate) fn minus(text: &str) -> String {
 
 /// One line of a CSV file; fields are quoted where they must be (RFC 4180, but with a bare newline).
 pub(crate) fn csv_line(fields: &[String]) -> String {
-    let quoted: Vec<String> =
-        fields
-            .iter()
-            .map(|field| {
-                if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.clone() }
-            })
-            .collect();
+    let quoted: Vec<String> = fields
+        .iter()
+        .map(|field| {
+            if field.contains([',', '"', '\n', '\r']) {
+                format!("\"{}\"", field.replace('"', "\"\""))
+            } else {
+                field.clone()
+            }
+        })
+        .collect();
     quoted.join(",") + "\n"
 }
 
@@ -164,7 +150,10 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
-        assert_eq!((percent(0.95238), percent(1.0), percent(f64::INFINITY)), ("95.2%".into(), "100%".into(), "–".into()));
+        assert_eq!(
+            (percent(0.95238), percent(1.0), percent(f64::INFINITY)),
+            ("95.2%".into(), "100%".into(), "–".into())
+        );
         assert_eq!((count(1234567), count(999)), ("1,234,567".into(), "999".into()));
         assert_eq!(
             (coordinate(1.204, 2), coordinate(-0.001, 2), coordinate(f64::NAN, 2)),
@@ -185,7 +174,6 @@ mod tests {
 
     #[test]
     fn xml_and_csv_are_escaped() {
-        assert_eq!(escape("<a b=\"c\">&'\u{1}"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39;\u{fffd}");
         assert_eq!(csv_line(&["a,b".into(), "c\"d".into(), "e".into()]), "\"a,b\",\"c\"\"d\",e\n");
     }
 }

@@ -1,7 +1,7 @@
 //! Fewer points for the same image.
 
-/// At most four points per pixel column (first, lowest, highest, last, in their order): the polyline through them covers the same
-/// pixels. `points` are in pixels with x not decreasing.
+/// At most four points per pixel column (first, lowest, highest, last, in their order): the polyline through
+/// them covers the same pixels. `points` are in pixels with x not decreasing.
 pub(crate) fn by_column(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut kept = Vec::new();
     for column in points.chunk_by(|a, b| a.0.floor() == b.0.floor()) {
@@ -47,14 +47,15 @@ pub(crate) fn simplify(points: &[(f64, f64)], tolerance: f64) -> Vec<(f64, f64)>
     points.iter().zip(keep).filter(|(_, keep)| *keep).map(|(point, _)| *point).collect()
 }
 
-/// The lowest and highest value and the mean of each of `columns` equal parts: (position of the part's middle in `values`, lowest,
-/// mean, highest). Parts without a finite value are left out.
+/// The lowest and highest value and the mean of each of `columns` equal parts: (position of the part's middle
+/// in `values`, lowest, mean, highest). Parts without a finite value are left out.
 pub(crate) fn envelope(values: &[f64], columns: usize) -> Vec<(f64, f64, f64, f64)> {
     let columns = columns.clamp(1, values.len().max(1));
     (0..columns)
         .filter_map(|column| {
             let (from, to) = (column * values.len() / columns, (column + 1) * values.len() / columns);
-            let part: Vec<f64> = values[from..to].iter().copied().filter(|&value| super::scale::drawable(value)).collect();
+            let part: Vec<f64> =
+                values[from..to].iter().copied().filter(|&value| super::scale::drawable(value)).collect();
             let (low, high) = super::scale::bounds(part.iter().copied())?;
             Some(((from + to - 1) as f64 / 2.0, low, part.iter().sum::<f64>() / part.len() as f64, high))
         })
@@ -65,7 +66,11 @@ pub(crate) fn envelope(values: &[f64], columns: usize) -> Vec<(f64, f64, f64, f6
 fn distance(point: (f64, f64), a: (f64, f64), b: (f64, f64)) -> f64 {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let length = dx * dx + dy * dy;
-    let along = if length > 0.0 { (((point.0 - a.0) * dx + (point.1 - a.1) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
+    let along = if length > 0.0 {
+        (((point.0 - a.0) * dx + (point.1 - a.1) * dy) / length).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     ((point.0 - a.0 - along * dx).powi(2) + (point.1 - a.1 - along * dy).powi(2)).sqrt()
 }
 
@@ -75,7 +80,8 @@ mod tests {
 
     #[test]
     fn columns_keep_extremes_and_ends() {
-        let points: Vec<_> = (0..50_000).map(|k| (f64::from(k) / 100.0, (f64::from(k) * 0.37).sin() * 50.0)).collect();
+        let points: Vec<_> =
+            (0..50_000).map(|k| (f64::from(k) / 100.0, (f64::from(k) * 0.37).sin() * 50.0)).collect();
         let mut spiky = points.clone();
         spiky[12_345].1 = 1000.0;
         let kept = by_column(&spiky);
@@ -83,7 +89,9 @@ mod tests {
         assert!(kept.contains(&spiky[12_345]) && kept[0] == spiky[0] && kept.last() == spiky.last());
         for column in 0..500 {
             let of = |points: &[(f64, f64)]| {
-                super::super::scale::bounds(points.iter().filter(|p| p.0.floor() == f64::from(column)).map(|p| p.1))
+                super::super::scale::bounds(
+                    points.iter().filter(|p| p.0.floor() == f64::from(column)).map(|p| p.1),
+                )
             };
             assert_eq!(of(&kept), of(&spiky), "{column}");
         }
@@ -91,11 +99,13 @@ mod tests {
 
     #[test]
     fn simplifying_stays_within_the_tolerance() {
-        let staircase: Vec<_> = (0..20_000).map(|k| (f64::from(k / 2) * 0.03, f64::from((k + 1) / 2) * 0.02)).collect();
+        let staircase: Vec<_> =
+            (0..20_000).map(|k| (f64::from(k / 2) * 0.03, f64::from((k + 1) / 2) * 0.02)).collect();
         let kept = simplify(&staircase, 0.2);
         assert!(kept.len() < 300, "{}", kept.len());
         for point in &staircase {
-            let near = kept.windows(2).map(|pair| distance(*point, pair[0], pair[1])).fold(f64::INFINITY, f64::min);
+            let near =
+                kept.windows(2).map(|pair| distance(*point, pair[0], pair[1])).fold(f64::INFINITY, f64::min);
             assert!(near <= 0.2 + 1e-9);
         }
         assert_eq!(simplify(&[(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)], 0.1), [(0.0, 0.0), (2.0, 2.0)]);

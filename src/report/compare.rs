@@ -13,8 +13,8 @@ use super::sections::{epoch_points, images_of, warning_list};
 use super::warnings::{FEW_GROUPS, Warning};
 use crate::error::{Error, Result};
 use crate::page::html::{
-    Section, Table, count, decimals, details, document, escape, html, list, number, percent, percent_interval, share,
-    significant, text, thousands, whole,
+    Section, Table, count, decimals, details, document, escape, html, list, number, percent,
+    percent_interval, share, significant, text, thousands, whole,
 };
 use crate::page::output::{Output, Stage, Written};
 use crate::page::thumbnails::{Thumbnail, Thumbnails};
@@ -44,21 +44,24 @@ struct Side<'a> {
     trained: Option<Trained>,
 }
 
-/// Writes a page that compares `runs` into the folder `out`, which is made if it is not there: `compare.html`, with `plots/` and `tables/` beside it.
+/// Writes a page that compares `runs` into the folder `out`, which is made if it is not there:
+/// `compare.html`, with `plots/` and `tables/` beside it.
 ///
-/// What is compared is the test split where all runs have it evaluated, else the validation split where all have that. Differences are paired
-/// over the images that both runs were evaluated on: those of one name in the same data (the same fingerprint, or the same root), with the
-/// same true class.
+/// What is compared is the test split where all runs have it evaluated, else the validation split where all
+/// have that. Differences are paired over the images that both runs were evaluated on: those of one name in
+/// the same data (the same fingerprint, or the same root), with the same true class.
 ///
 /// # Errors
 /// There are fewer than two runs; one is no run folder or is named twice; a file cannot be written.
 pub fn compare(runs: &[PathBuf], out: &Path, options: &Options) -> Result<Written> {
     if runs.len() < 2 {
-        return Err(Error::input("runs to compare", format!("found {}", runs.len())).expected("two or more run folders"));
+        return Err(Error::input("runs to compare", format!("found {}", runs.len()))
+            .expected("two or more run folders"));
     }
     for (index, run) in runs.iter().enumerate() {
-        let same =
-            |other: &PathBuf| other == run || matches!((other.canonicalize(), run.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        let same = |other: &PathBuf| {
+            other == run || matches!((other.canonicalize(), run.canonicalize()), (Ok(a), Ok(b)) if a == b)
+        };
         if runs[..index].iter().any(same) {
             return Err(Error::at(run, "is named twice").expected("different runs"));
         }
@@ -95,7 +98,8 @@ fn document_of(files: &[RunFiles], options: &Options, output: &mut Output) -> Re
 
 /// The runs with the evaluation of each that is compared, and its split if it is one and the same.
 fn sides<'a>(files: &'a [RunFiles], options: &Options) -> Result<(Vec<Side<'a>>, Option<&'static str>)> {
-    let split = ["test", "valid"].into_iter().find(|split| files.iter().all(|run| run.evaluation(split).is_some()));
+    let split =
+        ["test", "valid"].into_iter().find(|split| files.iter().all(|run| run.evaluation(split).is_some()));
     let mut found = Vec::new();
     for (index, run) in files.iter().enumerate() {
         // Two folders of one name are told apart by their paths.
@@ -104,7 +108,9 @@ fn sides<'a>(files: &'a [RunFiles], options: &Options) -> Result<(Vec<Side<'a>>,
         let evaluated = split.map_or_else(|| run.primary(), |split| run.evaluation(split));
         let rows = evaluated.and_then(Rows::of);
         let intervals = match (&rows, evaluated) {
-            (Some(rows), Some(evaluated)) => Some(rows.intervals(evaluated.evaluation.classes.len(), options.replicates)?),
+            (Some(rows), Some(evaluated)) => {
+                Some(rows.intervals(evaluated.evaluation.classes.len(), options.replicates)?)
+            }
             _ => None,
         };
         found.push(Side { index, name, files: run, evaluated, rows, intervals, trained: run.trained()? });
@@ -164,7 +170,8 @@ fn pair(first: &Side, second: &Side, (a, b): (usize, usize), options: &Options) 
     if !same_data(first, second) || ex.evaluation.classes != ey.evaluation.classes {
         return Ok(None);
     }
-    let places: HashMap<&str, usize> = y.predictions.iter().enumerate().map(|(at, row)| (row.path.as_str(), at)).collect();
+    let places: HashMap<&str, usize> =
+        y.predictions.iter().enumerate().map(|(at, row)| (row.path.as_str(), at)).collect();
     let common: Vec<(usize, usize)> = (0..x.rows.len())
         .filter_map(|at| Some((at, *places.get(x.predictions[at].path.as_str())?)))
         .filter(|&(at, other)| x.truth[at] == y.truth[other])
@@ -184,7 +191,15 @@ fn pair(first: &Side, second: &Side, (a, b): (usize, usize), options: &Options) 
     let agree = said_a.iter().zip(&said_b).filter(|(a, b)| a == b).count() as u64;
     let settings = Settings { replicates: options.replicates, ..Settings::default() };
     let classes = ex.evaluation.classes.len();
-    let difference = bootstrap::paired_difference(&groups, &truth, &[said_a], &[said_b], classes, Metric::Accuracy, &settings)?;
+    let difference = bootstrap::paired_difference(
+        &groups,
+        &truth,
+        &[said_a],
+        &[said_b],
+        classes,
+        Metric::Accuracy,
+        &settings,
+    )?;
     let [both_wrong, only_b, only_a, both_right] = cells;
     let partial = common.len() < x.rows.len() || common.len() < y.rows.len();
     Ok(Some(Pair {
@@ -207,15 +222,22 @@ fn pair(first: &Side, second: &Side, (a, b): (usize, usize), options: &Options) 
 
 fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<Warning>> {
     let mut found = Vec::new();
-    let mut warn = |grave: bool, title: &str, text: String| found.push(Warning { grave, title: title.into(), text });
+    let mut warn =
+        |grave: bool, title: &str, text: String| found.push(Warning { grave, title: title.into(), text });
     for side in sides {
         match side.evaluated {
             None => warn(true, "Nothing is evaluated", format!("{} has no evaluation.", side.name)),
-            Some(evaluated) if evaluated.evaluation.leakage || side.files.data.as_ref().is_some_and(|data| data.leakage) => {
+            Some(evaluated)
+                if evaluated.evaluation.leakage
+                    || side.files.data.as_ref().is_some_and(|data| data.leakage) =>
+            {
                 warn(
                     true,
                     "Leakage",
-                    format!("{} has seen images or groups of its evaluation in training: its numbers are too good.", side.name),
+                    format!(
+                        "{} has seen images or groups of its evaluation in training: its numbers are too good.",
+                        side.name
+                    ),
                 );
             }
             Some(_) => {}
@@ -236,8 +258,10 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
     }
     let groups = sides.iter().filter_map(|side| side.rows.as_ref()).map(Rows::group_count).min();
     if let Some(groups) = groups.filter(|groups| *groups < FEW_GROUPS) {
-        let text =
-            format!("There are {} of images (persons, photos): the intervals are rough.", count(groups, "group", "groups"));
+        let text = format!(
+            "There are {} of images (persons, photos): the intervals are rough.",
+            count(groups, "group", "groups")
+        );
         warn(false, "Few groups", text);
     }
     for (a, first) in sides.iter().enumerate() {
@@ -297,8 +321,8 @@ fn warnings(sides: &[Side], split: Option<&str>, pairs: &[Pair]) -> Result<Vec<W
     Ok(found)
 }
 
-/// How many images that `other` was evaluated on `side` has seen in training: the same group in the same data, else the same content. `None`
-/// where nothing is known.
+/// How many images that `other` was evaluated on `side` has seen in training: the same group in the same
+/// data, else the same content. `None` where nothing is known.
 fn trained_on(side: &Side, other: &Side) -> Option<usize> {
     let (trained, rows) = (side.trained.as_ref()?, other.rows.as_ref()?);
     // Groups are named within a data set.
@@ -308,14 +332,22 @@ fn trained_on(side: &Side, other: &Side) -> Option<usize> {
     }
     let images = images_of(other.files, other.evaluated);
     let seen = |row: &&&crate::eval::files::Prediction| {
-        images.bytes(&row.path).is_some_and(|bytes| trained.hashes.contains(blake3::hash(&bytes).to_hex().as_str()))
+        images
+            .bytes(&row.path)
+            .is_some_and(|bytes| trained.hashes.contains(blake3::hash(&bytes).to_hex().as_str()))
     };
     images.are_there().then(|| rows.predictions.par_iter().filter(seen).count())
 }
 
 // ---- numbers ----
 
-fn numbers(sides: &[Side], pairs: &[Pair], split: Option<&str>, warnings: &[Warning], output: &mut Output) -> Section {
+fn numbers(
+    sides: &[Side],
+    pairs: &[Pair],
+    split: Option<&str>,
+    warnings: &[Warning],
+    output: &mut Output,
+) -> Section {
     let mut table = Table::new(
         "compared",
         "Metrics of each run",
@@ -340,8 +372,10 @@ fn numbers(sides: &[Side], pairs: &[Pair], split: Option<&str>, warnings: &[Warn
             continue;
         };
         let metrics = &evaluated.evaluation.metrics;
-        let interval =
-            side.intervals.as_ref().map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
+        let interval = side
+            .intervals
+            .as_ref()
+            .map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
         let between = |interval: Option<&Interval>| {
             interval.map_or_else(
                 || text(""),
@@ -385,12 +419,21 @@ fn run_metrics(side: &Side) -> Option<RunMetrics> {
     let metrics = &side.evaluated?.evaluation.metrics;
     let [low, high] = metrics.accuracy_interval;
     let known = side.intervals.as_ref();
-    let with = |value: f64, found: Option<&Interval>| found.map_or_else(|| super::numbers::bare(value), estimate);
+    let with =
+        |value: f64, found: Option<&Interval>| found.map_or_else(|| super::numbers::bare(value), estimate);
     Some(RunMetrics {
         run: side.name.clone(),
         metrics: vec![
-            ("accuracy".into(), known.map_or(Estimate { value: metrics.accuracy, low, high }, |found| estimate(&found.accuracy))),
-            ("balanced accuracy".into(), with(metrics.balanced_accuracy, known.map(|found| &found.balanced_accuracy))),
+            (
+                "accuracy".into(),
+                known.map_or(Estimate { value: metrics.accuracy, low, high }, |found| {
+                    estimate(&found.accuracy)
+                }),
+            ),
+            (
+                "balanced accuracy".into(),
+                with(metrics.balanced_accuracy, known.map(|found| &found.balanced_accuracy)),
+            ),
             ("macro F1".into(), with(metrics.macro_f1, known.map(|found| &found.macro_f1))),
         ],
     })
@@ -401,17 +444,26 @@ fn numbers_lead(sides: &[Side], pairs: &[Pair], split: Option<&str>) -> String {
     let mut order: Vec<(usize, f64)> =
         sides.iter().enumerate().filter_map(|(index, side)| Some((index, accuracy(side)?))).collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let [(first, best), (second, next), ..] = order.as_slice() else { return "There is nothing to compare.".into() };
+    let [(first, best), (second, next), ..] = order.as_slice() else {
+        return "There is nothing to compare.".into();
+    };
     let on = split.map_or_else(|| "its own split".to_owned(), |split| format!("the {split} split"));
-    let mut lead =
-        format!("<strong>{}</strong> has the highest accuracy on {on}, {}", escape(&sides[*first].name), percent(*best));
+    let mut lead = format!(
+        "<strong>{}</strong> has the highest accuracy on {on}, {}",
+        escape(&sides[*first].name),
+        percent(*best)
+    );
     let _ = write!(lead, "; next is {} with {}", escape(&sides[*second].name), percent(*next));
     let pair = pairs.iter().find(|pair| [(pair.a, pair.b), (pair.b, pair.a)].contains(&(*first, *second)));
     match pair.and_then(|pair| pair.difference.as_ref()) {
         Some(difference) if difference.difference.low > 0.0 || difference.difference.high < 0.0 => {
-            lead.push_str(". The difference is larger than chance explains (its 95&nbsp;% interval does not hold 0).");
+            lead.push_str(
+                ". The difference is larger than chance explains (its 95&nbsp;% interval does not hold 0).",
+            );
         }
-        Some(_) => lead.push_str(". <strong>The difference may be chance</strong> (its 95&nbsp;% interval holds 0)."),
+        Some(_) => {
+            lead.push_str(". <strong>The difference may be chance</strong> (its 95&nbsp;% interval holds 0).")
+        }
         None => lead.push_str(". They cannot be paired image by image, so that the difference says little."),
     }
     lead
@@ -453,7 +505,11 @@ fn differences(sides: &[Side], pairs: &[Pair], output: &mut Output) -> Option<Se
         );
         let of = |cell: u64| {
             html(
-                format!("{} <small>{}</small>", thousands(cell as usize), percent(cell as f64 / pair.common as f64)),
+                format!(
+                    "{} <small>{}</small>",
+                    thousands(cell as usize),
+                    percent(cell as f64 / pair.common as f64)
+                ),
                 cell.to_string(),
             )
         };
@@ -469,7 +525,11 @@ fn differences(sides: &[Side], pairs: &[Pair], output: &mut Output) -> Option<Se
     }
     let clear = pairs
         .iter()
-        .filter(|pair| pair.difference.as_ref().is_some_and(|found| found.difference.low > 0.0 || found.difference.high < 0.0))
+        .filter(|pair| {
+            pair.difference
+                .as_ref()
+                .is_some_and(|found| found.difference.low > 0.0 || found.difference.high < 0.0)
+        })
         .count();
     let lead = format!(
         "Of {}, {clear} {} clear: the 95&nbsp;% interval of the difference does not hold 0.",
@@ -499,12 +559,28 @@ fn curves(sides: &[Side], output: &mut Output) -> Option<Section> {
     let lowest = sides
         .iter()
         .filter_map(|side| {
-            Some((side, side.files.epochs.iter().map(|epoch| (epoch.val_loss, epoch.epoch)).min_by(|a, b| a.0.total_cmp(&b.0))?))
+            Some((
+                side,
+                side.files
+                    .epochs
+                    .iter()
+                    .map(|epoch| (epoch.val_loss, epoch.epoch))
+                    .min_by(|a, b| a.0.total_cmp(&b.0))?,
+            ))
         })
         .min_by(|a, b| a.1.0.total_cmp(&b.1.0))?;
     let (side, (loss, epoch)) = lowest;
-    let lead = format!("The lowest validation loss of all is {}, of {} in epoch {epoch}.", significant(loss), escape(&side.name));
-    Some(Section { id: "curves", title: "Curves", lead, body: output.figure(figures::curves_overlaid(&runs)) })
+    let lead = format!(
+        "The lowest validation loss of all is {}, of {} in epoch {epoch}.",
+        significant(loss),
+        escape(&side.name)
+    );
+    Some(Section {
+        id: "curves",
+        title: "Curves",
+        lead,
+        body: output.figure(figures::curves_overlaid(&runs)),
+    })
 }
 
 // ---- disagreements ----
@@ -540,8 +616,10 @@ fn disagreements(sides: &[Side], options: &Options, output: &mut Output) -> Resu
     if sides.len() < 2 {
         return Ok(None);
     }
-    let places: Vec<HashMap<&str, usize>> =
-        rows.iter().map(|rows| rows.predictions.iter().enumerate().map(|(at, row)| (row.path.as_str(), at)).collect()).collect();
+    let places: Vec<HashMap<&str, usize>> = rows
+        .iter()
+        .map(|rows| rows.predictions.iter().enumerate().map(|(at, row)| (row.path.as_str(), at)).collect())
+        .collect();
     let answers = |at: usize| {
         let (path, truth) = (rows[0].predictions[at].path.as_str(), rows[0].truth[at]);
         let said = |(rows, places): (&&Rows, &HashMap<&str, usize>)| {
@@ -555,7 +633,8 @@ fn disagreements(sides: &[Side], options: &Options, output: &mut Output) -> Resu
     if all.is_empty() {
         return Ok(None);
     }
-    let differing: Vec<&Answers> = all.iter().filter(|one| one.said.iter().any(|(class, _)| *class != one.said[0].0)).collect();
+    let differing: Vec<&Answers> =
+        all.iter().filter(|one| one.said.iter().any(|(class, _)| *class != one.said[0].0)).collect();
     let nobody = all.iter().filter(|one| one.pattern().iter().all(|right| !right)).count();
     let lead = format!(
         "{} give different answers to {} of {} images; {} {} recognised by none of them.",
@@ -588,7 +667,8 @@ fn disagreements(sides: &[Side], options: &Options, output: &mut Output) -> Resu
     Ok(Some(Section { id: "disagreements", title: "Disagreements", lead, body }))
 }
 
-/// At most `budget`, in turn from each pattern of who is right; within a pattern, those first where the runs are surest.
+/// At most `budget`, in turn from each pattern of who is right; within a pattern, those first where the runs
+/// are surest.
 fn in_turn<'a>(all: &[&'a Answers<'a>], budget: usize) -> Vec<&'a Answers<'a>> {
     let mut patterns: BTreeMap<Vec<bool>, Vec<&Answers>> = BTreeMap::new();
     for one in all {
@@ -599,7 +679,10 @@ fn in_turn<'a>(all: &[&'a Answers<'a>], budget: usize) -> Vec<&'a Answers<'a>> {
         list.sort_by(|a, b| sure(b).total_cmp(&sure(a)).then_with(|| a.path.cmp(b.path)));
     }
     let rounds = patterns.values().map(Vec::len).max().unwrap_or(0);
-    (0..rounds).flat_map(|round| patterns.values().filter_map(move |list| list.get(round).copied())).take(budget).collect()
+    (0..rounds)
+        .flat_map(|round| patterns.values().filter_map(move |list| list.get(round).copied()))
+        .take(budget)
+        .collect()
 }
 
 fn write_answers(sides: &[&Side], classes: &[String], differing: &[&Answers], output: &mut Output) {
@@ -609,8 +692,11 @@ fn write_answers(sides: &[&Side], classes: &[String], differing: &[&Answers], ou
         file.column(&format!("confidence of {}", side.name));
     }
     for one in differing {
-        let said = one.said.iter().flat_map(|(class, confidence)| [text(&classes[*class]), number("", *confidence)]);
-        file.push([text(one.path), text(one.group), text(&classes[one.truth])].into_iter().chain(said).collect());
+        let said =
+            one.said.iter().flat_map(|(class, confidence)| [text(&classes[*class]), number("", *confidence)]);
+        file.push(
+            [text(one.path), text(one.group), text(&classes[one.truth])].into_iter().chain(said).collect(),
+        );
     }
     output.hidden_table(&file);
 }
@@ -631,7 +717,8 @@ fn thumbnails(sides: &[&Side], names: &[&str], options: &Options) -> Result<Vec<
 }
 
 fn who(sides: &[&Side], pattern: &[bool]) -> String {
-    let right: Vec<String> = sides.iter().zip(pattern).filter(|(_, right)| **right).map(|(side, _)| side.name.clone()).collect();
+    let right: Vec<String> =
+        sides.iter().zip(pattern).filter(|(_, right)| **right).map(|(side, _)| side.name.clone()).collect();
     match right.len() {
         0 => "none".into(),
         n if n == sides.len() => "all".into(),
@@ -654,7 +741,12 @@ fn patterns(sides: &[&Side], all: &[Answers], output: &mut Output) -> String {
     output.table(&table)
 }
 
-fn answer_table(sides: &[&Side], classes: &[String], chosen: &[&Answers], thumbnails: &[Option<Thumbnail>]) -> String {
+fn answer_table(
+    sides: &[&Side],
+    classes: &[String],
+    chosen: &[&Answers],
+    thumbnails: &[Option<Thumbnail>],
+) -> String {
     let mut options: BTreeMap<String, usize> = BTreeMap::new();
     chosen.iter().for_each(|one| *options.entry(who(sides, &one.pattern())).or_default() += 1);
     let truths: String = classes
@@ -710,8 +802,10 @@ fn answer_table(sides: &[&Side], classes: &[String], chosen: &[&Answers], thumbn
 // ---- configurations ----
 
 fn configurations(sides: &[Side], output: &mut Output) -> Section {
-    let settings: Vec<BTreeMap<String, String>> =
-        sides.iter().map(|side| side.files.settings().into_iter().map(|(key, value, _)| (key, value)).collect()).collect();
+    let settings: Vec<BTreeMap<String, String>> = sides
+        .iter()
+        .map(|side| side.files.settings().into_iter().map(|(key, value, _)| (key, value)).collect())
+        .collect();
     let mut keys: Vec<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
     keys.sort();
     keys.dedup();
@@ -731,7 +825,10 @@ fn configurations(sides: &[Side], output: &mut Output) -> Section {
     let lead = if differing.is_empty() {
         "All runs have the same settings.".to_owned()
     } else {
-        let differ = keys.iter().filter(|key| settings.iter().any(|one| one.get(**key) != settings[0].get(**key))).count();
+        let differ = keys
+            .iter()
+            .filter(|key| settings.iter().any(|one| one.get(**key) != settings[0].get(**key)))
+            .count();
         format!("{} differ.", count(differ, "setting", "settings").replace("1 setting", "One setting"))
     };
     let lead = lead.replace("One setting differ.", "One setting differs.");

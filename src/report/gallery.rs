@@ -19,8 +19,9 @@ pub(crate) struct Mistake {
     pub(crate) confidence: f64,
 }
 
-/// At most `budget` of the mistakes, fairly: the surest one of each confused pair first, the commonest pairs before the others; then the next
-/// of each pair, and so on. So each pair is there as long as there are no more pairs than places.
+/// At most `budget` of the mistakes, fairly: the surest one of each confused pair first, the commonest pairs
+/// before the others; then the next of each pair, and so on. So each pair is there as long as there are no
+/// more pairs than places.
 pub(crate) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
     let mut pairs: BTreeMap<(usize, usize), Vec<&Mistake>> = BTreeMap::new();
     for mistake in mistakes {
@@ -117,13 +118,20 @@ mod tests {
     #[test]
     fn each_confused_pair_is_there_and_first() {
         // 1,000 of one pair, and one each of 30 others.
-        let mut mistakes: Vec<Mistake> = (0..1000).map(|row| mistake(row, 0, 1, 0.3 + row as f64 / 2000.0)).collect();
+        let mut mistakes: Vec<Mistake> =
+            (0..1000).map(|row| mistake(row, 0, 1, 0.3 + row as f64 / 2000.0)).collect();
         let others = (0..7).flat_map(|truth| (0..7).map(move |predicted| (truth, predicted)));
-        let others = others.filter(|(truth, predicted)| truth != predicted && (*truth, *predicted) != (0, 1)).take(30);
-        mistakes.extend(others.enumerate().map(|(index, (truth, predicted))| mistake(1000 + index, truth, predicted, 0.4)));
+        let others =
+            others.filter(|(truth, predicted)| truth != predicted && (*truth, *predicted) != (0, 1)).take(30);
+        mistakes.extend(
+            others
+                .enumerate()
+                .map(|(index, (truth, predicted))| mistake(1000 + index, truth, predicted, 0.4)),
+        );
         let chosen = choose(&mistakes, 40);
         assert_eq!(chosen.len(), 40);
-        let pairs: HashSet<_> = chosen[..31].iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
+        let pairs: HashSet<_> =
+            chosen[..31].iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
         assert_eq!(pairs.len(), 31, "one of each pair comes before a second of any");
         assert_eq!(chosen[0].row, 999, "the surest of the commonest pair comes first");
         assert_eq!(choose(&mistakes, 5000).len(), 1030, "all of them where there is room");
@@ -140,7 +148,11 @@ mod tests {
 
     #[test]
     fn a_path_cannot_break_the_page() {
-        let bad = Mistake { path: "x/\"><script>alert(1)</script>.png".into(), group: "'><b>".into(), ..mistake(0, 0, 1, 0.5) };
+        let bad = Mistake {
+            path: "x/\"><script>alert(1)</script>.png".into(),
+            group: "'><b>".into(),
+            ..mistake(0, 0, 1, 0.5)
+        };
         let page = html(&[(&bad, None)], &["<i>".into(), "b".into()]);
         assert!(!page.contains("<script") && !page.contains("<i>") && page.contains("&lt;i&gt;"), "{page}");
         let long = "ä".repeat(300) + ".png";

@@ -1,5 +1,5 @@
-//! A run, or several, as one HTML file that needs nothing else: no network, no file beside it. Every figure is written as SVG and PNG too, and
-//! every table as CSV.
+//! A run, or several, as one HTML file that needs nothing else: no network, no file beside it. Every figure
+//! is written as SVG and PNG too, and every table as CSV.
 //!
 //! The same files give the same page, byte for byte: nothing in it tells when or by whom it was made.
 
@@ -47,12 +47,18 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { projection: Projection::default(), gallery: 400, points: 2000, replicates: 2000, progress: None }
+        Self {
+            projection: Projection::default(),
+            gallery: 400,
+            points: 2000,
+            replicates: 2000,
+            progress: None,
+        }
     }
 }
 
-/// Writes `report.html` of a run into its folder, with `plots/` and `tables/` beside it. Thumbnails are kept in `report/thumbnails/`, so that
-/// the page can be made again when the data are gone.
+/// Writes `report.html` of a run into its folder, with `plots/` and `tables/` beside it. Thumbnails are kept
+/// in `report/thumbnails/`, so that the page can be made again when the data are gone.
 ///
 /// # Errors
 /// `run` is no run folder; a file cannot be written. A damaged part of the run is told in the page instead.
@@ -77,7 +83,8 @@ mod tests {
     use super::*;
     use crate::run_folder::read::testing::{ROWS, Row, write_rows, write_run};
 
-    const QUICK: Options = Options { projection: Projection::Pca, gallery: 400, points: 2000, replicates: 50, progress: None };
+    const QUICK: Options =
+        Options { projection: Projection::Pca, gallery: 400, points: 2000, replicates: 50, progress: None };
 
     const FEW: &str = "Few groups: There are 6 groups of images (persons, photos): the intervals are rough.";
 
@@ -104,10 +111,22 @@ mod tests {
         let written = write(&run, &QUICK).unwrap();
         let page = fs::read_to_string(&written.page).unwrap();
         assert_eq!(page.len(), written.bytes);
-        for id in ["summary", "data", "training", "results", "probabilities", "mistakes", "features", "configuration"] {
+        for id in [
+            "summary",
+            "data",
+            "training",
+            "results",
+            "probabilities",
+            "mistakes",
+            "features",
+            "configuration",
+        ] {
             assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
         }
-        assert!(page.contains("The best epoch is 2 of 3; validation loss rises after it"), "the sentence is computed");
+        assert!(
+            page.contains("The best epoch is 2 of 3; validation loss rises after it"),
+            "the sentence is computed"
+        );
         assert!(page.contains("3 of 12 images are misclassified, in 3 confused pairs"));
         for name in [
             "learning_curves",
@@ -119,18 +138,28 @@ mod tests {
             "confusion_normalised",
             "per_class",
         ] {
-            assert!(run.join(format!("plots/{name}.svg")).is_file() && run.join(format!("plots/{name}.png")).is_file(), "{name}");
+            assert!(
+                run.join(format!("plots/{name}.svg")).is_file()
+                    && run.join(format!("plots/{name}.png")).is_file(),
+                "{name}"
+            );
         }
-        for name in ["roc", "precision_recall", "reliability", "confusions", "class_counts", "projection_pca"] {
+        for name in ["roc", "precision_recall", "reliability", "confusions", "class_counts", "projection_pca"]
+        {
             assert!(run.join(format!("plots/{name}.svg")).is_file(), "{name}");
         }
         let misclassified = fs::read_to_string(run.join("tables/misclassified.csv")).unwrap();
         assert!(
-            misclassified
-                .starts_with("path,group,truth,predicted,confidence,p of the truth\ntest/angry/2.png,g1,angry,happy,0.9"),
+            misclassified.starts_with(
+                "path,group,truth,predicted,confidence,p of the truth\ntest/angry/2.png,g1,angry,happy,0.9"
+            ),
             "{misclassified}"
         );
-        assert!(!written.warnings.iter().any(|text| text.contains("missing or damaged")), "{:?}", written.warnings);
+        assert!(
+            !written.warnings.iter().any(|text| text.contains("missing or damaged")),
+            "{:?}",
+            written.warnings
+        );
     }
 
     #[test]
@@ -145,7 +174,10 @@ mod tests {
                 assert!(run.join(place).is_file(), "{place}");
             }
         }
-        assert!(!page.replace("url(data:", "").contains("url(") && !page.contains("@import"), "no style asks for a file");
+        assert!(
+            !page.replace("url(data:", "").contains("url(") && !page.contains("@import"),
+            "no style asks for a file"
+        );
     }
 
     #[test]
@@ -224,10 +256,16 @@ mod tests {
             &replace("data.json", "\"unreadable\":[]", "\"unreadable\":[{\"name\":\"x\",\"reason\":\"y\"}]"),
             "1 unreadable file was",
         );
-        told(&replace("data.json", "\"left_out\":[]", "\"left_out\":[\"3 files are no images\"]"), "3 files are no images");
+        told(
+            &replace("data.json", "\"left_out\":[]", "\"left_out\":[\"3 files are no images\"]"),
+            "3 files are no images",
+        );
         told(&replace("data.json", "\"regex\":36", "\"content\":36"), "Persons are not known");
         told(&replace("events.jsonl", "finished", "early stopping"), "Stopped early");
-        told(&replace("events.jsonl", "finished", "interrupted"), "Interrupted: Training was interrupted after 3 of 3 epochs");
+        told(
+            &replace("events.jsonl", "finished", "interrupted"),
+            "Interrupted: Training was interrupted after 3 of 3 epochs",
+        );
         told(
             &|run| {
                 replace("events.jsonl", "\"event\":\"end\"", "\"event\":\"cut")(run);
@@ -246,7 +284,8 @@ mod tests {
         );
         told(
             &|run| {
-                let wrong: Vec<Row> = ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, 0, p)).collect();
+                let wrong: Vec<Row> =
+                    ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, 0, p)).collect();
                 write_rows(run, &run.parent().unwrap().join("data"), "test", &wrong);
             },
             "No better than guessing",
@@ -257,13 +296,17 @@ mod tests {
     fn runs_are_compared_on_the_images_they_share() {
         let (folder, a) = run();
         let (b, data) = (folder.path().join("b"), folder.path().join("data"));
-        let better: Vec<Row> = ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, truth, p)).collect();
+        let better: Vec<Row> =
+            ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, truth, p)).collect();
         write_run(&b, &data, &better);
         let out = folder.path().join("out");
         let written = compare(&[a.clone(), b.clone()], &out, &QUICK).unwrap();
         let page = fs::read_to_string(out.join(COMPARISON)).unwrap();
         assert_eq!(written.warnings, [FEW]);
-        assert!(page.contains("<strong>b</strong> has the highest accuracy on the test split, 100.0"), "the better one is named");
+        assert!(
+            page.contains("<strong>b</strong> has the highest accuracy on the test split, 100.0"),
+            "the better one is named"
+        );
         assert!(page.contains("different answers to 3 of 12 images; 0 are recognised by none"));
         let disagreements = fs::read_to_string(folder.path().join("out/tables/disagreements.csv")).unwrap();
         assert_eq!(disagreements.lines().count(), 4);
@@ -283,14 +326,22 @@ mod tests {
         let warnings = || compare(&[a.clone(), b.clone()], &out, &QUICK).unwrap().warnings.join("\n");
         // Some images in common.
         write_run(&b, &data, &ROWS[..8]);
-        assert!(warnings().contains("The test sets differ: run and b share 8 of 12 and 8 images"), "{}", warnings());
+        assert!(
+            warnings().contains("The test sets differ: run and b share 8 of 12 and 8 images"),
+            "{}",
+            warnings()
+        );
         // Other data altogether.
         write_run(&b, &folder.path().join("elsewhere"), &ROWS);
         let text = fs::read_to_string(b.join("data.json")).unwrap().replace("abcdef", "fedcba");
         fs::write(b.join("data.json"), text).unwrap();
         assert!(warnings().contains("their numbers cannot be compared"), "{}", warnings());
         // The same images in another place are the same data.
-        fs::write(b.join("data.json"), fs::read_to_string(b.join("data.json")).unwrap().replace("fedcba", "abcdef")).unwrap();
+        fs::write(
+            b.join("data.json"),
+            fs::read_to_string(b.join("data.json")).unwrap().replace("fedcba", "abcdef"),
+        )
+        .unwrap();
         assert_eq!(warnings(), FEW);
         // b was trained on a group of the test.
         fs::write(b.join("trained.tsv"), format!("{}\tg2\n", "1".repeat(64))).unwrap();
@@ -304,7 +355,8 @@ mod tests {
     #[test]
     fn what_cannot_be_compared_is_refused() {
         let (folder, run) = run();
-        let refused = |runs: &[PathBuf]| compare(runs, &folder.path().join("out"), &QUICK).unwrap_err().to_string();
+        let refused =
+            |runs: &[PathBuf]| compare(runs, &folder.path().join("out"), &QUICK).unwrap_err().to_string();
         assert!(refused(std::slice::from_ref(&run)).contains("two or more"));
         assert!(refused(&[run.clone(), run.join(".")]).contains("named twice"));
         assert!(refused(&[run.clone(), folder.path().join("none")]).contains("no such folder"));

@@ -27,10 +27,17 @@ impl<'a> Rows<'a> {
     pub(crate) fn of(evaluated: &'a Evaluated) -> Option<Self> {
         let classes = &evaluated.evaluation.classes;
         let index = |name: &str| classes.iter().position(|class| class == name);
-        let mut all =
-            Self { predictions: Vec::new(), rows: Vec::new(), truth: Vec::new(), predicted: Vec::new(), groups: Vec::new() };
+        let mut all = Self {
+            predictions: Vec::new(),
+            rows: Vec::new(),
+            truth: Vec::new(),
+            predicted: Vec::new(),
+            groups: Vec::new(),
+        };
         for (row, prediction) in evaluated.predictions.iter().enumerate() {
-            if let (Some(truth), Some(predicted)) = (prediction.truth.as_deref().and_then(index), index(&prediction.predicted)) {
+            if let (Some(truth), Some(predicted)) =
+                (prediction.truth.as_deref().and_then(index), index(&prediction.predicted))
+            {
                 all.predictions.push(prediction);
                 all.rows.push(row);
                 all.truth.push(truth);
@@ -74,12 +81,13 @@ impl<'a> Rows<'a> {
     pub(crate) fn confidence_and_accuracy(&self) -> (f64, f64) {
         let n = self.rows.len() as f64;
         let confidence: f64 = (0..self.rows.len()).map(|at| self.confidence(at)).sum();
-        let right = self.truth.iter().zip(&self.predicted).filter(|(truth, predicted)| truth == predicted).count();
+        let right =
+            self.truth.iter().zip(&self.predicted).filter(|(truth, predicted)| truth == predicted).count();
         (confidence / n, right as f64 / n)
     }
 
-    /// The reliability diagram of the probabilities raised to `power` and normalised again: with the temperature as power, those that the
-    /// model had before it was calibrated.
+    /// The reliability diagram of the probabilities raised to `power` and normalised again: with the
+    /// temperature as power, those that the model had before it was calibrated.
     pub(crate) fn reliability(&self, power: f64) -> Calibration {
         let mut bins = [(0u64, 0.0, 0.0); BINS]; // samples, Σ confidence, Σ right
         for at in 0..self.rows.len() {
@@ -108,7 +116,11 @@ impl<'a> Rows<'a> {
         }
         let raised = |p: f32| f64::from(p).powf(power);
         let sum: f64 = self.predictions[at].probabilities.iter().map(|&p| raised(p)).sum();
-        if sum > 0.0 { raised(self.predictions[at].probabilities[self.predicted[at]]) / sum } else { self.confidence(at) }
+        if sum > 0.0 {
+            raised(self.predictions[at].probabilities[self.predicted[at]]) / sum
+        } else {
+            self.confidence(at)
+        }
     }
 
     fn probabilities(&self) -> Vec<&[f32]> {
@@ -121,7 +133,8 @@ impl<'a> Rows<'a> {
         let mut found = Vec::new();
         for (class, name) in classes.iter().enumerate() {
             if let Some(curve) = curves::roc_of_class(&probabilities, &self.truth, class)? {
-                let points = curve.points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
+                let points =
+                    curve.points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
                 found.push(ClassCurve { class: name.clone(), area: curve.auc, points });
             }
         }
@@ -156,7 +169,10 @@ pub(crate) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricInter
     let one = |(index, class): (usize, &crate::eval::metrics::ClassMetrics)| {
         let found = intervals.and_then(|intervals| intervals.per_class.get(index));
         let value = |bare_value: f64, interval: Option<&Interval>| {
-            interval.map_or_else(|| bare(bare_value), |found| Estimate { value: bare_value, low: found.low, high: found.high })
+            interval.map_or_else(
+                || bare(bare_value),
+                |found| Estimate { value: bare_value, low: found.low, high: found.high },
+            )
         };
         ClassScore {
             class: class.class.clone(),
@@ -175,8 +191,11 @@ pub(crate) fn neighbours_alike(points: &[[f64; 2]], classes: &[usize]) -> Option
         return None;
     }
     let alike = (0..points.len()).filter(|&at| {
-        let distance = |other: &usize| (points[*other][0] - points[at][0]).powi(2) + (points[*other][1] - points[at][1]).powi(2);
-        let nearest = (0..points.len()).filter(|&other| other != at).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let distance = |other: &usize| {
+            (points[*other][0] - points[at][0]).powi(2) + (points[*other][1] - points[at][1]).powi(2)
+        };
+        let nearest =
+            (0..points.len()).filter(|&other| other != at).min_by(|a, b| distance(a).total_cmp(&distance(b)));
         nearest.is_some_and(|nearest| classes[nearest] == classes[at])
     });
     Some(alike.count() as f64 / points.len() as f64)

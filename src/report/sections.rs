@@ -12,16 +12,19 @@ use crate::data::Split;
 use crate::error::Result;
 use crate::eval::metrics;
 use crate::page::html::{
-    Cell, Section, Table, count, decimals, details, document, duration, escape, html, json, link, list, number, percent,
-    percent_interval, share, significant, text, thousands, whole,
+    Cell, Section, Table, count, decimals, details, document, duration, escape, html, json, link, list,
+    number, percent, percent_interval, share, significant, text, thousands, whole,
 };
 use crate::page::output::{Output, Stage};
-use crate::page::thumbnails::{Thumbnail, Thumbnails, base64, shrink};
-use crate::report::figures::{self, BatchPoint, ConfusedPair, EpochPoint, PerturbationCurve, Projected, SplitCounts};
+use crate::page::thumbnails::{Thumbnail, Thumbnails, shrink};
+use crate::report::figures::{
+    self, BatchPoint, ConfusedPair, EpochPoint, PerturbationCurve, Projected, SplitCounts,
+};
 use crate::run_folder::events::EpochRecord;
 use crate::run_folder::read::{Ending, Evaluated, Explain, Faithfulness, RunFiles};
 use crate::stats::bootstrap::MetricIntervals;
 use crate::stats::projection::{TsneSettings, pca, tsne};
+use crate::text::base64;
 
 /// Longest side of a thumbnail in the gallery.
 const THUMBNAIL: usize = 96;
@@ -52,7 +55,9 @@ pub(super) fn page(files: &RunFiles, options: &Options, output: &mut Output) -> 
     let primary = files.primary();
     let rows = primary.and_then(Rows::of);
     let intervals = match (&rows, primary) {
-        (Some(rows), Some(primary)) => Some(rows.intervals(primary.evaluation.classes.len(), options.replicates)?),
+        (Some(rows), Some(primary)) => {
+            Some(rows.intervals(primary.evaluation.classes.len(), options.replicates)?)
+        }
         _ => None,
     };
     let images = images_of(files, primary);
@@ -80,14 +85,16 @@ pub(super) fn page(files: &RunFiles, options: &Options, output: &mut Output) -> 
     let foot = "Made by mien from the files of the run folder. Figures lie beside this page in <code>plots/</code>, tables in <code>tables/</code>; the \
                 page works without them.";
     let html = document(&files.name, &head, &sections, foot);
-    let warnings = warnings.into_iter().map(|warning| format!("{}: {}", warning.title, warning.text)).collect();
+    let warnings =
+        warnings.into_iter().map(|warning| format!("{}: {}", warning.title, warning.text)).collect();
     Ok(Page { html, warnings })
 }
 
 /// The images of an evaluation, or of the run's data.
 pub(super) fn images_of(files: &RunFiles, evaluated: Option<&Evaluated>) -> Thumbnails {
     let own_root = files.data.as_ref().map(|data| data.root.display().to_string());
-    let root = evaluated.map(|one| one.evaluation.data.clone()).or_else(|| own_root.clone()).unwrap_or_default();
+    let root =
+        evaluated.map(|one| one.evaluation.data.clone()).or_else(|| own_root.clone()).unwrap_or_default();
     // A fingerprint tells data sets apart better than a place.
     let key = match &files.data {
         Some(data) if own_root.as_ref() == Some(&root) => data.fingerprint.clone(),
@@ -104,10 +111,15 @@ fn summary(run: &Run, warnings: &[Warning]) -> Section {
     let mut lead = "Nothing is evaluated yet.".to_owned();
     if let Some(primary) = run.primary {
         let (evaluation, metrics) = (&primary.evaluation, &primary.evaluation.metrics);
-        let interval =
-            run.intervals.as_ref().map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
-        let groups =
-            run.rows.as_ref().map(|rows| format!(" of {}", count(rows.group_count(), "group", "groups"))).unwrap_or_default();
+        let interval = run
+            .intervals
+            .as_ref()
+            .map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
+        let groups = run
+            .rows
+            .as_ref()
+            .map(|rows| format!(" of {}", count(rows.group_count(), "group", "groups")))
+            .unwrap_or_default();
         lead = format!(
             "Of {} {} images{groups}, <strong>{} are recognised</strong> (95&nbsp;% interval {}); always answering with the commonest class would \
              reach {}.",
@@ -118,10 +130,20 @@ fn summary(run: &Run, warnings: &[Warning]) -> Section {
             percent(metrics.majority_baseline)
         );
         let macro_f1 = run.intervals.as_ref().map(|found| range(found.macro_f1.low, found.macro_f1.high));
-        let balanced =
-            run.intervals.as_ref().map(|found| percent_interval([found.balanced_accuracy.low, found.balanced_accuracy.high]));
-        tiles.push((format!("Accuracy, {}", evaluation.split), percent(metrics.accuracy), percent_interval(interval)));
-        tiles.push(("Balanced accuracy".into(), percent(metrics.balanced_accuracy), balanced.unwrap_or_default()));
+        let balanced = run
+            .intervals
+            .as_ref()
+            .map(|found| percent_interval([found.balanced_accuracy.low, found.balanced_accuracy.high]));
+        tiles.push((
+            format!("Accuracy, {}", evaluation.split),
+            percent(metrics.accuracy),
+            percent_interval(interval),
+        ));
+        tiles.push((
+            "Balanced accuracy".into(),
+            percent(metrics.balanced_accuracy),
+            balanced.unwrap_or_default(),
+        ));
         tiles.push(("Macro F1".into(), decimals(metrics.macro_f1, 3), macro_f1.unwrap_or_default()));
         let calibrated = if evaluation.temperature == 1.0 {
             "not calibrated".into()
@@ -138,8 +160,15 @@ fn summary(run: &Run, warnings: &[Warning]) -> Section {
             format!("validation loss {}", significant(best.val_loss)),
         ));
     }
-    if let Ending::Finished { seconds } | Ending::EarlyStopped { seconds } | Ending::Interrupted { seconds } = files.end {
-        let device = files.header.iter().find(|(key, _)| key == "device").map(|(_, value)| value.clone()).unwrap_or_default();
+    if let Ending::Finished { seconds } | Ending::EarlyStopped { seconds } | Ending::Interrupted { seconds } =
+        files.end
+    {
+        let device = files
+            .header
+            .iter()
+            .find(|(key, _)| key == "device")
+            .map(|(_, value)| value.clone())
+            .unwrap_or_default();
         tiles.push(("Training time".into(), duration(seconds), device));
     }
     let tiles: String = tiles
@@ -179,7 +208,11 @@ pub(super) fn warning_list(warnings: &[Warning]) -> String {
         .iter()
         .map(|warning| {
             let class = if warning.grave { "grave" } else { "note" };
-            format!("<li class=\"{class}\"><b>{}.</b> {}</li>", escape(&warning.title), with_code(&warning.text))
+            format!(
+                "<li class=\"{class}\"><b>{}.</b> {}</li>",
+                escape(&warning.title),
+                with_code(&warning.text)
+            )
         })
         .collect();
     format!("<ul class=\"warnings\" aria-label=\"Warnings\">{items}</ul>")
@@ -191,8 +224,9 @@ fn with_code(text: &str) -> String {
     if parts.len().is_multiple_of(2) {
         return escape(text); // a backtick alone
     }
-    let part =
-        |(index, part): (usize, &&str)| if index % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) };
+    let part = |(index, part): (usize, &&str)| {
+        if index % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) }
+    };
     parts.iter().enumerate().map(part).collect()
 }
 
@@ -204,21 +238,27 @@ fn range(low: f64, high: f64) -> String {
 
 fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let Some(data) = &run.files.data else { return Ok(None) };
-    let used: Vec<Split> = Split::ALL.into_iter().filter(|&split| data.counts.of(split).iter().sum::<usize>() > 0).collect();
+    let used: Vec<Split> =
+        Split::ALL.into_iter().filter(|&split| data.counts.of(split).iter().sum::<usize>() > 0).collect();
     let sum = |split: Split| data.counts.of(split).iter().sum::<usize>();
     let groups = |split: Split| match split {
         Split::Train => data.groups.train,
         Split::Valid => data.groups.valid,
         Split::Test => data.groups.test,
     };
-    let parts: Vec<String> = used.iter().map(|&split| format!("{} for {}", thousands(sum(split)), purpose(split))).collect();
-    let totals: Vec<usize> =
-        (0..data.classes.len()).map(|class| used.iter().map(|&split| data.counts.of(split)[class]).sum()).collect();
-    let (most, least) = (totals.iter().copied().max().unwrap_or(0), totals.iter().copied().min().unwrap_or(0));
+    let parts: Vec<String> =
+        used.iter().map(|&split| format!("{} for {}", thousands(sum(split)), purpose(split))).collect();
+    let totals: Vec<usize> = (0..data.classes.len())
+        .map(|class| used.iter().map(|&split| data.counts.of(split)[class]).sum())
+        .collect();
+    let (most, least) =
+        (totals.iter().copied().max().unwrap_or(0), totals.iter().copied().min().unwrap_or(0));
     let balance = if most == least {
         "the classes are equally large".to_owned()
     } else {
-        let named = |number: usize| totals.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str());
+        let named = |number: usize| {
+            totals.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str())
+        };
         format!(
             "the largest class, {}, has {} images, the smallest, {}, {}",
             escape(named(most)),
@@ -227,8 +267,12 @@ fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
             thousands(least)
         )
     };
-    let lead =
-        format!("{} images in {} classes: {}; {balance}.", thousands(totals.iter().sum()), data.classes.len(), list(&parts));
+    let lead = format!(
+        "{} images in {} classes: {}; {balance}.",
+        thousands(totals.iter().sum()),
+        data.classes.len(),
+        list(&parts)
+    );
 
     let splits: Vec<SplitCounts> = used
         .iter()
@@ -258,21 +302,29 @@ fn data(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         .map(|(rule, n)| {
             format!(
                 "{} ({})",
-                serde_json::to_value(rule).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default(),
+                serde_json::to_value(rule)
+                    .ok()
+                    .and_then(|v| v.as_str().map(String::from))
+                    .unwrap_or_default(),
                 thousands(*n)
             )
         })
         .collect();
     let mut facts = vec![("Root", data.root.display().to_string()), ("Groups known by", list(&rules))];
-    for (title, number) in
-        [("Augmented copies", data.augmented), ("Synthetic images", data.synthetic), ("Exact duplicates", data.duplicates)]
-    {
+    for (title, number) in [
+        ("Augmented copies", data.augmented),
+        ("Synthetic images", data.synthetic),
+        ("Exact duplicates", data.duplicates),
+    ] {
         if number > 0 {
             facts.push((title, thousands(number)));
         }
     }
     facts.push(("Fingerprint", data.fingerprint.clone()));
-    let facts: String = facts.iter().map(|(key, value)| format!("<div><dt>{key}</dt><dd>{}</dd></div>", escape(value))).collect();
+    let facts: String = facts
+        .iter()
+        .map(|(key, value)| format!("<div><dt>{key}</dt><dd>{}</dd></div>", escape(value)))
+        .collect();
     let _ = write!(body, "<dl class=\"facts\">{facts}</dl>");
 
     body += &samples(run)?;
@@ -296,7 +348,8 @@ fn samples(run: &Run) -> Result<String> {
     for class in 0..classes.len() {
         let of_class: Vec<usize> = (0..rows.rows.len()).filter(|&at| rows.truth[at] == class).collect();
         let mut seen = BTreeSet::new();
-        let (fresh, again): (Vec<usize>, Vec<usize>) = of_class.into_iter().partition(|&at| seen.insert(rows.groups[at]));
+        let (fresh, again): (Vec<usize>, Vec<usize>) =
+            of_class.into_iter().partition(|&at| seen.insert(rows.groups[at]));
         // Spread over the groups, not the first of them, which file names often sort by source.
         let spread = |from: &[usize], wanted: usize| -> Vec<usize> {
             let taken = wanted.min(from.len());
@@ -313,13 +366,15 @@ fn samples(run: &Run) -> Result<String> {
     if thumbnails.iter().all(Option::is_none) {
         return Ok(no_images(run));
     }
-    let mut out = format!("<h3>Samples of the {} split</h3><div class=\"samples\">", escape(&primary.evaluation.split));
+    let mut out =
+        format!("<h3>Samples of the {} split</h3><div class=\"samples\">", escape(&primary.evaluation.split));
     for (class, name) in classes.iter().enumerate() {
         let _ = write!(out, "<div class=\"sample-row\"><span>{}</span><div>", escape(name));
         for ((_, at), thumbnail) in chosen.iter().zip(&thumbnails).filter(|((of, _), _)| *of == class) {
             let prediction = rows.predictions[*at];
             let title = escape(&full_name(&prediction.path, &prediction.group));
-            let _ = write!(out, "<span title=\"{title}\">{}</span>", image(thumbnail.as_ref(), &escape(name)));
+            let _ =
+                write!(out, "<span title=\"{title}\">{}</span>", image(thumbnail.as_ref(), &escape(name)));
         }
         out.push_str("</div></div>");
     }
@@ -328,15 +383,20 @@ fn samples(run: &Run) -> Result<String> {
 }
 
 fn no_images(run: &Run) -> String {
-    let why =
-        if run.images.are_there() { "could not be read" } else { "are not there any more, and no thumbnails of them were kept" };
+    let why = if run.images.are_there() {
+        "could not be read"
+    } else {
+        "are not there any more, and no thumbnails of them were kept"
+    };
     format!("<p class=\"quiet\">The images of the data {why}: the page does without them.</p>")
 }
 
 /// The files that could not be used, by name.
 fn left_out(run: &Run, output: &mut Output) -> String {
     const SHOWN: usize = 50;
-    let Some(data) = run.files.data.as_ref().filter(|data| !data.unreadable.is_empty()) else { return String::new() };
+    let Some(data) = run.files.data.as_ref().filter(|data| !data.unreadable.is_empty()) else {
+        return String::new();
+    };
     let (mut table, mut file) = (
         Table::new("unreadable", "Unreadable files", &["file", "reason"]),
         Table::new("unreadable", "Unreadable files", &["file", "reason"]),
@@ -351,11 +411,17 @@ fn left_out(run: &Run, output: &mut Output) -> String {
     output.hidden_table(&file);
     let more = data.unreadable.len().saturating_sub(SHOWN);
     let more = if more > 0 {
-        format!("<p class=\"quiet\">{} more in <a href=\"tables/unreadable.csv\">tables/unreadable.csv</a>.</p>", thousands(more))
+        format!(
+            "<p class=\"quiet\">{} more in <a href=\"tables/unreadable.csv\">tables/unreadable.csv</a>.</p>",
+            thousands(more)
+        )
     } else {
         String::new()
     };
-    details(&format!("{} left out", count(data.unreadable.len(), "unreadable file", "unreadable files")), &(table.html() + &more))
+    details(
+        &format!("{} left out", count(data.unreadable.len(), "unreadable file", "unreadable files")),
+        &(table.html() + &more),
+    )
 }
 
 // ---- training ----
@@ -377,7 +443,12 @@ fn training(run: &Run, output: &mut Output) -> Option<Section> {
     let batches: Vec<BatchPoint> = files
         .steps
         .iter()
-        .map(|step| BatchPoint { epoch: step.epoch as u32, step: step.step, loss: step.loss, accuracy: step.accuracy })
+        .map(|step| BatchPoint {
+            epoch: step.epoch as u32,
+            step: step.step,
+            loss: step.loss,
+            accuracy: step.accuracy,
+        })
         .collect();
     if files.epochs.is_empty() && batches.is_empty() {
         return None;
@@ -407,7 +478,11 @@ fn training_lead(files: &RunFiles) -> String {
     let after = if best.epoch == last.epoch {
         ", the last one: more epochs might still help".to_owned()
     } else if last.val_loss > best.val_loss * 1.01 {
-        format!("; validation loss rises after it, from {} to {}", significant(best.val_loss), significant(last.val_loss))
+        format!(
+            "; validation loss rises after it, from {} to {}",
+            significant(best.val_loss),
+            significant(last.val_loss)
+        )
     } else {
         "; later ones are about as good".to_owned()
     };
@@ -431,11 +506,14 @@ fn training_lead(files: &RunFiles) -> String {
 /// The plot of every epoch's batches goes into a file; the page shows the first, the best and the last.
 fn single_epochs(run: &Run, batches: &[BatchPoint], output: &mut Output) -> String {
     let epochs: BTreeSet<u32> = batches.iter().map(|batch| batch.epoch).collect();
-    let shown: BTreeSet<u32> =
-        [epochs.first().copied(), run.files.best_epoch().map(|epoch| epoch.epoch as u32), epochs.last().copied()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let shown: BTreeSet<u32> = [
+        epochs.first().copied(),
+        run.files.best_epoch().map(|epoch| epoch.epoch as u32),
+        epochs.last().copied(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let (mut body, mut links) = (String::new(), String::new());
     for &epoch in &epochs {
         let figure = figures::epoch_batches(epoch, batches);
@@ -446,7 +524,10 @@ fn single_epochs(run: &Run, batches: &[BatchPoint], output: &mut Output) -> Stri
             output.file(figure);
         }
     }
-    details("Each epoch's batches", &format!("{body}<p class=\"quiet\">All epochs, as files beside this page: {links}</p>"))
+    details(
+        "Each epoch's batches",
+        &format!("{body}<p class=\"quiet\">All epochs, as files beside this page: {links}</p>"),
+    )
 }
 
 fn epoch_table(epochs: &[EpochRecord], output: &mut Output) -> String {
@@ -487,7 +568,8 @@ fn results(run: &Run, output: &mut Output) -> Option<Section> {
     let metrics = &primary.evaluation.metrics;
     let pairs = metrics::confusions(metrics, usize::MAX);
     let mut lead = String::new();
-    let mut known: Vec<&metrics::ClassMetrics> = metrics.per_class.iter().filter(|class| class.support > 0).collect();
+    let mut known: Vec<&metrics::ClassMetrics> =
+        metrics.per_class.iter().filter(|class| class.support > 0).collect();
     known.sort_by(|a, b| b.recall.total_cmp(&a.recall));
     if let [first, .., last] = known.as_slice()
         && first.recall > last.recall
@@ -507,7 +589,11 @@ fn results(run: &Run, output: &mut Output) -> Option<Section> {
     }
     match pairs.first() {
         Some(pair) => {
-            let support = metrics.per_class.iter().find(|class| class.class == pair.truth).map_or(0, |class| class.support);
+            let support = metrics
+                .per_class
+                .iter()
+                .find(|class| class.class == pair.truth)
+                .map_or(0, |class| class.support);
             let the = if lead.is_empty() { "The" } else { "the" };
             let _ = write!(
                 lead,
@@ -538,11 +624,23 @@ fn results(run: &Run, output: &mut Output) -> Option<Section> {
     }
     if !pairs.is_empty() {
         body += &output.figure(figures::confusions(&confused(&pairs, 10)));
-        let mut table = Table::new("confusions_all", "All confusions", &["truth", "predicted", "count", "share of truth"]);
+        let mut table = Table::new(
+            "confusions_all",
+            "All confusions",
+            &["truth", "predicted", "count", "share of truth"],
+        );
         for pair in &pairs {
-            table.push(vec![text(&pair.truth), text(&pair.predicted), whole(pair.count as usize), share(pair.share_of_truth)]);
+            table.push(vec![
+                text(&pair.truth),
+                text(&pair.predicted),
+                whole(pair.count as usize),
+                share(pair.share_of_truth),
+            ]);
         }
-        body += &details(&format!("All {}", count(pairs.len(), "confusion", "confusions")), &output.table(&table));
+        body += &details(
+            &format!("All {}", count(pairs.len(), "confusion", "confusions")),
+            &output.table(&table),
+        );
     }
     body += &other_evaluations(run, output);
     Some(Section { id: "results", title: "Results", lead, body })
@@ -562,7 +660,8 @@ fn metrics_table(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> 
     let metrics = &evaluated.evaluation.metrics;
     let mut table = Table::new("metrics", "Metrics", &["metric", "value", "95 % interval"]);
     let no = || text("");
-    let percents = |low: f64, high: f64| html(escape(&percent_interval([low, high])), format!("{low} to {high}"));
+    let percents =
+        |low: f64, high: f64| html(escape(&percent_interval([low, high])), format!("{low} to {high}"));
     let plain = |low: f64, high: f64| html(range(low, high), format!("{low} to {high}"));
     let [low, high] = metrics.accuracy_interval;
     let mut push = |name: &str, value: Cell, interval: Cell| table.push(vec![text(name), value, interval]);
@@ -572,7 +671,11 @@ fn metrics_table(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> 
         intervals.map_or_else(|| percents(low, high), |i| percents(i.accuracy.low, i.accuracy.high)),
     );
     if intervals.is_some() {
-        push("accuracy, as if images were independent (Wilson)", share(metrics.accuracy), percents(low, high));
+        push(
+            "accuracy, as if images were independent (Wilson)",
+            share(metrics.accuracy),
+            percents(low, high),
+        );
     }
     push(
         "balanced accuracy",
@@ -655,7 +758,18 @@ fn other_evaluations(run: &Run, output: &mut Output) -> String {
     let mut table = Table::new(
         "evaluations",
         "All evaluations",
-        &["evaluation", "model", "split", "images", "accuracy", "95 % interval", "macro F1", "ECE", "temperature", "leakage"],
+        &[
+            "evaluation",
+            "model",
+            "split",
+            "images",
+            "accuracy",
+            "95 % interval",
+            "macro F1",
+            "ECE",
+            "temperature",
+            "leakage",
+        ],
     );
     for Evaluated { name, evaluation, .. } in all {
         let metrics = &evaluation.metrics;
@@ -670,7 +784,10 @@ fn other_evaluations(run: &Run, output: &mut Output) -> String {
             number(decimals(metrics.macro_f1, 3), metrics.macro_f1),
             number(decimals(metrics.ece, 3), metrics.ece),
             number(significant(evaluation.temperature.into()), evaluation.temperature.into()),
-            html(if evaluation.leakage { "<b class=\"bad\">yes</b>" } else { "no" }, evaluation.leakage.to_string()),
+            html(
+                if evaluation.leakage { "<b class=\"bad\">yes</b>" } else { "no" },
+                evaluation.leakage.to_string(),
+            ),
         ]);
     }
     let mut out = output.table(&table);
@@ -728,8 +845,10 @@ fn probabilities(run: &Run, output: &mut Output) -> Result<Option<Section>> {
         );
         for (name, change) in [("valid", Some(&calibration.valid)), ("test", calibration.test.as_ref())] {
             let Some(change) = change else { continue };
-            let pairs =
-                [change.ece, change.loss, change.brier].into_iter().flatten().map(|value| number(decimals(value, 4), value));
+            let pairs = [change.ece, change.loss, change.brier]
+                .into_iter()
+                .flatten()
+                .map(|value| number(decimals(value, 4), value));
             table.push([text(name), whole(change.n as usize)].into_iter().chain(pairs).collect());
         }
         body += &output.table(&table);
@@ -740,9 +859,13 @@ fn probabilities(run: &Run, output: &mut Output) -> Result<Option<Section>> {
             significant(calibration.temperature.into())
         );
     }
-    let (roc, precision_recall) = (rows.roc(&evaluation.classes)?, rows.precision_recall(&evaluation.classes)?);
-    let mut areas =
-        Table::new("areas", "Area under the curves, each class against the rest", &["class", "ROC AUC", "average precision"]);
+    let (roc, precision_recall) =
+        (rows.roc(&evaluation.classes)?, rows.precision_recall(&evaluation.classes)?);
+    let mut areas = Table::new(
+        "areas",
+        "Area under the curves, each class against the rest",
+        &["class", "ROC AUC", "average precision"],
+    );
     for class in &evaluation.classes {
         let area = |curves: &[figures::ClassCurve]| {
             let area = curves.iter().find(|curve| curve.class == *class).map_or(f64::NAN, |curve| curve.area);
@@ -767,7 +890,8 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let classes = &primary.evaluation.classes;
     let all = rows.mistakes();
     if all.is_empty() {
-        let lead = format!("There is none: all {} are recognised.", count(rows.rows.len(), "image", "images"));
+        let lead =
+            format!("There is none: all {} are recognised.", count(rows.rows.len(), "image", "images"));
         return Ok(Some(Section { id: "mistakes", title: "Mistakes", lead, body: String::new() }));
     }
     let chosen = gallery::choose(&all, run.options.gallery);
@@ -775,7 +899,11 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     let stage = Stage::new("images of the gallery", names.len(), run.options.progress);
     let thumbnails = run.images.thumbnails(&names, THUMBNAIL, &stage)?;
 
-    let mut file = Table::new("misclassified", "", &["path", "group", "truth", "predicted", "confidence", "p of the truth"]);
+    let mut file = Table::new(
+        "misclassified",
+        "",
+        &["path", "group", "truth", "predicted", "confidence", "p of the truth"],
+    );
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_by(|&a, &b| all[b].confidence.total_cmp(&all[a].confidence));
     for mistake in order.into_iter().map(|at| &all[at]) {
@@ -791,7 +919,8 @@ fn mistakes(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     }
     output.hidden_table(&file);
 
-    let pairs: BTreeSet<(usize, usize)> = all.iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
+    let pairs: BTreeSet<(usize, usize)> =
+        all.iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
     let sure = all.iter().filter(|mistake| mistake.confidence > 0.9).count();
     let lead = format!(
         "{} of {} images {} misclassified, in {}; in {} of these cases the model was more than 90&nbsp;% sure.",
@@ -831,12 +960,15 @@ fn maps(run: &Run, output: &mut Output) -> Option<Section> {
     if !shown.is_empty() {
         body.push_str("<div class=\"maps\">");
         for map in &shown {
-            let parts: Vec<(&str, Thumbnail)> = [("image", &map.image), ("map", &map.overlay), ("attention", &map.attention)]
-                .into_iter()
-                .filter_map(|(name, relative)| Some((name, thumbnail(relative.as_ref())?)))
-                .collect();
-            let truth =
-                map.truth.as_ref().map_or_else(String::new, |truth| format!("<span class=\"was\">{}</span> ", escape(truth)));
+            let parts: Vec<(&str, Thumbnail)> =
+                [("image", &map.image), ("map", &map.overlay), ("attention", &map.attention)]
+                    .into_iter()
+                    .filter_map(|(name, relative)| Some((name, thumbnail(relative.as_ref())?)))
+                    .collect();
+            let truth = map
+                .truth
+                .as_ref()
+                .map_or_else(String::new, |truth| format!("<span class=\"was\">{}</span> ", escape(truth)));
             let verdict = match &map.truth {
                 Some(truth) if *truth == map.predicted => "recognised".to_owned(),
                 Some(_) => format!("taken for <b>{}</b>", escape(&map.predicted)),
@@ -865,7 +997,11 @@ fn maps(run: &Run, output: &mut Output) -> Option<Section> {
     }
     let hidden = explain.maps.len() - shown.len();
     if hidden > 0 {
-        let _ = write!(body, "<p class=\"quiet\">{} more in the folder <code>explain/</code>.</p>", thousands(hidden));
+        let _ = write!(
+            body,
+            "<p class=\"quiet\">{} more in the folder <code>explain/</code>.</p>",
+            thousands(hidden)
+        );
     }
     body += &class_means(run, explain);
     body += &grids(run, explain);
@@ -877,9 +1013,13 @@ fn maps(run: &Run, output: &mut Output) -> Option<Section> {
 
 fn maps_lead(explain: &Explain) -> String {
     let method = if explain.method.is_empty() { "the method's" } else { &explain.method };
-    let mut lead = format!("Where the model looks: bright places count for the answer ({} map).", escape(&method_name(method)));
+    let mut lead = format!(
+        "Where the model looks: bright places count for the answer ({} map).",
+        escape(&method_name(method))
+    );
     let scores = explain.faithfulness.as_ref().map(|found| &found.methods[..]).unwrap_or_default();
-    let deletion = |name: &str| scores.iter().find(|score| score.method == name).and_then(|score| score.deletion_auc);
+    let deletion =
+        |name: &str| scores.iter().find(|score| score.method == name).and_then(|score| score.deletion_auc);
     if let (Some(own), Some(random)) = (deletion(&explain.method), deletion("random")) {
         let verdict = if own < random {
             "the maps do show what the answer rests on"
@@ -910,7 +1050,9 @@ fn method_name(method: &str) -> String {
 fn class_means(run: &Run, explain: &Explain) -> String {
     let mut out = String::new();
     for mean in &explain.class_means {
-        let Some(thumbnail) = run.files.file(&mean.image).and_then(|path| shrink(&path, MAP).ok()) else { continue };
+        let Some(thumbnail) = run.files.file(&mean.image).and_then(|path| shrink(&path, MAP).ok()) else {
+            continue;
+        };
         let class = escape(&mean.class);
         let _ = write!(
             out,
@@ -919,7 +1061,11 @@ fn class_means(run: &Run, explain: &Explain) -> String {
             count(mean.count as usize, "image", "images")
         );
     }
-    if out.is_empty() { out } else { format!("<h3>Mean map of each class</h3><div class=\"maps\">{out}</div>") }
+    if out.is_empty() {
+        out
+    } else {
+        format!("<h3>Mean map of each class</h3><div class=\"maps\">{out}</div>")
+    }
 }
 
 /// The overview images are links where the maps themselves are shown, else images.
@@ -932,8 +1078,11 @@ fn grids(run: &Run, explain: &Explain) -> String {
         if !explain.maps.is_empty() {
             let _ = write!(out, "<a href=\"{href}\">overview: {name}</a> ");
         } else if let Ok(thumbnail) = shrink(&path, SIDE) {
-            let _ =
-                write!(out, "<figure class=\"grid\">{}<figcaption>{name}</figcaption></figure>", image(Some(&thumbnail), &name));
+            let _ = write!(
+                out,
+                "<figure class=\"grid\">{}<figcaption>{name}</figcaption></figure>",
+                image(Some(&thumbnail), &name)
+            );
         }
     }
     if explain.maps.is_empty() || out.is_empty() { out } else { format!("<p class=\"files\">{out}</p>") }
@@ -946,7 +1095,9 @@ fn faithfulness_part(faithfulness: &Faithfulness, output: &mut Output) -> String
         &["method", "deletion AUC ↓", "insertion AUC ↑", "ROAD ↑"],
     );
     for score in &faithfulness.methods {
-        let value = |value: Option<f64>| value.map_or_else(|| number("–", f64::NAN), |value| number(decimals(value, 3), value));
+        let value = |value: Option<f64>| {
+            value.map_or_else(|| number("–", f64::NAN), |value| number(decimals(value, 3), value))
+        };
         table.push(vec![
             text(method_name(&score.method)),
             value(score.deletion_auc),
@@ -961,7 +1112,11 @@ fn faithfulness_part(faithfulness: &Faithfulness, output: &mut Output) -> String
         "<h3>Do the maps show what counts?</h3><p>Places are hidden (or shown) in the order of the map, and the probability is watched; over {}{}. Lower is \
          better for deletion, higher for the others; a useful method is better than random.</p>",
         count(faithfulness.images as usize, "image", "images"),
-        if faithfulness.baseline.is_empty() { String::new() } else { format!(", hidden by {}", escape(&faithfulness.baseline)) }
+        if faithfulness.baseline.is_empty() {
+            String::new()
+        } else {
+            format!(", hidden by {}", escape(&faithfulness.baseline))
+        }
     );
     out += &output.table(&table);
     type Curve = fn(&crate::run_folder::read::MethodScore) -> (&[[f64; 2]], Option<f64>);
@@ -1010,15 +1165,24 @@ fn features(run: &Run, output: &mut Output) -> Result<Option<Section>> {
     if chosen.len() < 3 {
         return Ok(None);
     }
-    let values: Vec<f32> =
-        chosen.iter().flat_map(|&(at, ..)| features.values[at * width..(at + 1) * width].iter().copied()).collect();
+    let values: Vec<f32> = chosen
+        .iter()
+        .flat_map(|&(at, ..)| features.values[at * width..(at + 1) * width].iter().copied())
+        .collect();
     let stage = Stage::new("features in two dimensions", 1, run.options.progress);
     let (method, places) = match run.options.projection {
         Projection::Tsne => ("t-SNE", tsne(&values, width, &TsneSettings::default())?),
         Projection::Pca => {
             let found = pca(&values, width, 2)?;
             let k = found.variance.len();
-            ("PCA", found.scores.chunks_exact(k.max(1)).map(|row| [row[0], row.get(1).copied().unwrap_or(0.0)]).collect())
+            (
+                "PCA",
+                found
+                    .scores
+                    .chunks_exact(k.max(1))
+                    .map(|row| [row[0], row.get(1).copied().unwrap_or(0.0)])
+                    .collect(),
+            )
         }
     };
     stage.step();
@@ -1057,7 +1221,13 @@ fn point_images(run: &Run, primary: &Evaluated, points: &[Projected]) -> Result<
         bytes += thumbnail.as_ref().map_or(0, |thumbnail| thumbnail.jpeg.len());
         let jpeg = thumbnail.filter(|_| bytes <= POINT_BYTES).map(|thumbnail| base64(&thumbnail.jpeg));
         let confidence = percent(f64::from(prediction.probabilities[point.predicted]));
-        let entry = serde_json::json!([jpeg, classes[point.class], classes[point.predicted], confidence, prediction.path]);
+        let entry = serde_json::json!([
+            jpeg,
+            classes[point.class],
+            classes[point.predicted],
+            confidence,
+            prediction.path
+        ]);
         by_row.insert(point.row.to_string(), entry);
     }
     Ok(serde_json::Value::Object(by_row))
@@ -1091,7 +1261,10 @@ fn configuration(run: &Run, output: &mut Output) -> Section {
     };
     let mut body = if rows.is_empty() { String::new() } else { rows.html() };
     body += &details("All settings", &output.table(&table));
-    body += &details("config.toml", &format!("<pre tabindex=\"0\">{}</pre>", escape_lines(&run.files.config_text)));
+    body += &details(
+        "config.toml",
+        &format!("<pre tabindex=\"0\">{}</pre>", escape_lines(&run.files.config_text)),
+    );
     Section { id: "configuration", title: "Configuration", lead, body }
 }
 

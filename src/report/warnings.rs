@@ -6,8 +6,8 @@ use crate::page::html::{count, list, percent, percent_interval};
 use crate::run_folder::read::{Ending, RunFiles};
 use crate::stats::bootstrap::MetricIntervals;
 
-/// Fewer groups than this make a bootstrap over groups unreliable (Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with
-/// clustered errors", 2008, treat 5 to 30 clusters as few).
+/// Fewer groups than this make a bootstrap over groups unreliable (Cameron, Gelbach and Miller,
+/// "Bootstrap-based improvements for inference with clustered errors", 2008, treat 5 to 30 clusters as few).
 pub(crate) const FEW_GROUPS: usize = 30;
 /// From this calibration error on, a reader is told that probabilities are not to be taken at their word.
 const BAD_ECE: f64 = 0.05;
@@ -38,7 +38,8 @@ pub(crate) fn of(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&Metri
     if let Some(data) = &files.data {
         about_data(data, &mut found);
     }
-    let known = files.data.as_ref().map(|data| [&data.warnings[..], &data.left_out[..]].concat()).unwrap_or_default();
+    let known =
+        files.data.as_ref().map(|data| [&data.warnings[..], &data.left_out[..]].concat()).unwrap_or_default();
     for text in files.messages.iter().filter(|text| {
         // These have a warning of their own.
         !known.contains(text) && !text.contains("LEAKAGE") && !text.contains("unreadable files are left out")
@@ -67,7 +68,8 @@ fn leakage(files: &RunFiles, found: &mut Vec<Warning>) {
                 example.unwrap_or_default()
             ),
         ));
-    } else if let Some(evaluated) = files.evaluations.iter().find(|one| one.evaluation.leakage && one.evaluation.split != "train")
+    } else if let Some(evaluated) =
+        files.evaluations.iter().find(|one| one.evaluation.leakage && one.evaluation.split != "train")
     {
         let told = files.messages.iter().find(|text| text.contains("LEAKAGE"));
         let text = format!(
@@ -78,7 +80,12 @@ fn leakage(files: &RunFiles, found: &mut Vec<Warning>) {
     }
 }
 
-fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIntervals>, found: &mut Vec<Warning>) {
+fn evaluation(
+    files: &RunFiles,
+    rows: Option<&Rows>,
+    intervals: Option<&MetricIntervals>,
+    found: &mut Vec<Warning>,
+) {
     let Some(primary) = files.primary() else {
         found.push(warning(
             true,
@@ -97,11 +104,17 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
         )),
         other => found.push(warning(true, "No test split", format!("The numbers are of the split \"{other}\"."))),
     }
-    if let Some(data) = files.data.as_ref().filter(|data| data.root.display().to_string() != evaluation.data) {
-        let text = format!("The numbers are of {}; the run was trained on {}.", evaluation.data, data.root.display());
+    if let Some(data) = files.data.as_ref().filter(|data| data.root.display().to_string() != evaluation.data)
+    {
+        let text = format!(
+            "The numbers are of {}; the run was trained on {}.",
+            evaluation.data,
+            data.root.display()
+        );
         found.push(warning(false, "Other data", text));
     }
-    let interval = intervals.map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
+    let interval =
+        intervals.map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
     if interval[0] <= metrics.majority_baseline {
         found.push(warning(
             true,
@@ -122,8 +135,12 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
         );
         found.push(warning(false, "Few groups", text));
     }
-    let missing: Vec<String> =
-        metrics.per_class.iter().filter(|class| class.support == 0).map(|class| class.class.clone()).collect();
+    let missing: Vec<String> = metrics
+        .per_class
+        .iter()
+        .filter(|class| class.support == 0)
+        .map(|class| class.class.clone())
+        .collect();
     if !missing.is_empty() {
         let text = format!(
             "The {} split has no image of {}: nothing is known about how well that is recognised.",
@@ -132,8 +149,12 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
         );
         found.push(warning(true, "Classes without images", text));
     }
-    let few: Vec<String> =
-        metrics.per_class.iter().filter(|class| (1..10).contains(&class.support)).map(|class| class.class.clone()).collect();
+    let few: Vec<String> = metrics
+        .per_class
+        .iter()
+        .filter(|class| (1..10).contains(&class.support))
+        .map(|class| class.class.clone())
+        .collect();
     if !few.is_empty() {
         found.push(warning(
             false,
@@ -156,7 +177,8 @@ fn evaluation(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIn
 fn ending(files: &RunFiles, found: &mut Vec<Warning>) {
     let planned: Option<usize> = files.setting("train.epochs").and_then(|text| text.parse().ok());
     let done = files.epochs.len();
-    let of = planned.map_or_else(|| count(done, "epoch", "epochs"), |planned| format!("{done} of {planned} epochs"));
+    let of = planned
+        .map_or_else(|| count(done, "epoch", "epochs"), |planned| format!("{done} of {planned} epochs"));
     match files.end {
         Ending::Finished { .. } => {}
         Ending::EarlyStopped { .. } => {
@@ -185,9 +207,14 @@ fn ending(files: &RunFiles, found: &mut Vec<Warning>) {
 fn about_data(data: &DataSummary, found: &mut Vec<Warning>) {
     let train = data.counts.of(Split::Train);
     let (most, least) = (train.iter().copied().max().unwrap_or(0), train.iter().copied().min().unwrap_or(0));
-    let named = |number: usize| train.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str());
+    let named =
+        |number: usize| train.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str());
     if least == 0 && most > 0 {
-        found.push(warning(true, "Classes without training images", format!("There is no training image of {}.", named(0))));
+        found.push(warning(
+            true,
+            "Classes without training images",
+            format!("There is no training image of {}.", named(0)),
+        ));
     } else if most >= IMBALANCE * least.max(1) {
         found.push(warning(
             false,

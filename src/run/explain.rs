@@ -40,10 +40,12 @@ pub struct Scope {
 /// Called with what is being done, how many images are done and of how many; an error from it ends the work.
 pub type Progress<'a> = &'a mut dyn FnMut(&'static str, usize, usize) -> Result<()>;
 
-/// Explains the best model of a run on its own data, into its folder `explain`; an older one there is replaced once the new one is whole.
+/// Explains the best model of a run on its own data, into its folder `explain`; an older one there is
+/// replaced once the new one is whole.
 ///
 /// # Errors
-/// There is no such run or its data are not there any more; the device fails; a file cannot be written; `progress` fails.
+/// There is no such run or its data are not there any more; the device fails; a file cannot be written;
+/// `progress` fails.
 pub fn explain_run(
     folder: &Path,
     scope: &Scope,
@@ -114,11 +116,23 @@ pub fn explain_data(
     let subject = Subject { name: loaded.path.display().to_string(), loaded, run: None };
     let scope = Scope { samples: Some(scope.samples.unwrap_or(Samples::All)), ..scope.clone() };
     into_folder(out, |staged| {
-        explain_dataset(staged, &shown_name(out), &subject, &source, None, &scope, settings, device, run, progress)
+        explain_dataset(
+            staged,
+            &shown_name(out),
+            &subject,
+            &source,
+            None,
+            &scope,
+            settings,
+            device,
+            run,
+            progress,
+        )
     })
 }
 
-/// Explains a model on image files, into a new folder. Files that cannot be read are handed to `unusable`; the others go on.
+/// Explains a model on image files, into a new folder. Files that cannot be read are handed to `unusable`;
+/// the others go on.
 ///
 /// # Errors
 /// No file can be read; the device fails; a file cannot be written; `progress` fails.
@@ -191,11 +205,13 @@ fn explain_dataset(
         Some(known) => known,
         None => {
             let mut bar = EvaluationProgress(progress);
-            let results = evaluate_split(std::slice::from_ref(subject), source, samples, device, run, &mut bar)?;
+            let results =
+                evaluate_split(std::slice::from_ref(subject), source, samples, device, run, &mut bar)?;
             results.evaluations.into_iter().next().map(|(_, predictions)| predictions).unwrap_or_default()
         }
     };
-    let class_of: HashMap<&str, usize> = dataset.classes.iter().enumerate().map(|(k, name)| (name.as_str(), k)).collect();
+    let class_of: HashMap<&str, usize> =
+        dataset.classes.iter().enumerate().map(|(k, name)| (name.as_str(), k)).collect();
     let answer_of: HashMap<&str, (usize, f32)> = predictions
         .iter()
         .filter_map(|row| {
@@ -216,21 +232,29 @@ fn explain_dataset(
     let right: Vec<usize> = choose_right(&answers, scope.grid).into_iter().map(|row| answered[row]).collect();
     // Evenly over each class, and for judging over all.
     let of_class = |class: usize| -> Vec<usize> {
-        let all: Vec<usize> = chosen.indices.iter().copied().filter(|index| dataset.samples[*index].class == class).collect();
+        let all: Vec<usize> =
+            chosen.indices.iter().copied().filter(|index| dataset.samples[*index].class == class).collect();
         evenly(all.len(), scope.means).into_iter().map(|place| all[place]).collect()
     };
     let means: Vec<Vec<usize>> = (0..dataset.classes.len()).map(of_class).collect();
-    let judged: Vec<usize> = evenly(chosen.indices.len(), scope.judged).into_iter().map(|place| chosen.indices[place]).collect();
+    let judged: Vec<usize> =
+        evenly(chosen.indices.len(), scope.judged).into_iter().map(|place| chosen.indices[place]).collect();
 
     let explainer = Explainer::new(subject.loaded, device.compute, run.batch_size);
-    let mut writer = Writer::new(&explainer, &subject.loaded.card, settings, staged, prefix, Some(chosen.name));
+    let mut writer =
+        Writer::new(&explainer, &subject.loaded.card, settings, staged, prefix, Some(chosen.name));
     let mut scratch = Scratch::default();
     let mut subject_of = |index: usize| -> Result<folder::Subject> {
         let place = Place { sample: index, repeat: 0 };
         let batch = make(source, &[place], 0, &Mode::Eval, &mut scratch)?;
         let sample = &dataset.samples[index];
         let image = source.store.get(index)?.into_owned();
-        Ok(folder::Subject { name: sample.name.clone(), truth: Some(sample.class), image, input: batch.images })
+        Ok(folder::Subject {
+            name: sample.name.clone(),
+            truth: Some(sample.class),
+            image,
+            input: batch.images,
+        })
     };
 
     let of = wrong.len() + right.len() + means.iter().map(Vec::len).sum::<usize>();
@@ -240,7 +264,8 @@ fn explain_dataset(
         progress("explaining", done, of)
     };
     let count = answers.iter().filter(|(truth, predicted, _)| truth != predicted).count();
-    let title = |kind: &str, shown: usize, of: usize| format!("{kind} answers of {} ({shown} of {of})", subject.name);
+    let title =
+        |kind: &str, shown: usize, of: usize| format!("{kind} answers of {} ({shown} of {of})", subject.name);
     let shown = title("Wrong", wrong.len(), count);
     writer.explain("wrong", &shown, wrong.iter().map(|index| subject_of(*index)), &mut step)?;
     let shown = title("Right", right.len(), answers.len() - count);

@@ -1,7 +1,7 @@
 //! A run from a configuration to its folder: prepare, train, resume, evaluate. What the commands call.
 //!
-//! A run folder holds `config.toml` (resolved), `data.json`, `trained.tsv`, `events.jsonl`, `metrics.csv`, `best.safetensors`, `checkpoints/` and
-//! `eval/`. Whoever reads a run needs no more than its folder.
+//! A run folder holds `config.toml` (resolved), `data.json`, `trained.tsv`, `events.jsonl`, `metrics.csv`,
+//! `best.safetensors`, `checkpoints/` and `eval/`. Whoever reads a run needs no more than its folder.
 
 pub mod explain;
 pub mod study;
@@ -34,6 +34,7 @@ use crate::model::params::Params;
 use crate::report;
 use crate::run_folder::events::{Event, EventLog, Sink, Tee, rewind};
 use crate::run_folder::tensorboard::{TENSORBOARD, TensorBoard};
+use crate::text::thousands;
 use crate::train::checkpoint::State;
 use crate::train::fit::{self, BEST, CHECKPOINTS, Job, LAST, Outcome, fit};
 
@@ -81,7 +82,8 @@ pub struct Prepared {
 /// Whatever is wrong with the configuration, the data, the device or the weights.
 pub fn prepare(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
     let mut prepared = prepare_data(config, progress)?;
-    let (params, start) = start_weights(&prepared.config, &prepared.model, &prepared.card.classes, &prepared.device)?;
+    let (params, start) =
+        start_weights(&prepared.config, &prepared.model, &prepared.card.classes, &prepared.device)?;
     prepared.trained = params.count_trained();
     (prepared.params, prepared.start) = (Some(params), start);
     Ok(prepared)
@@ -101,7 +103,13 @@ fn prepare_data(config: RunConfig, progress: LoadProgress) -> Result<Prepared> {
     let model = Model::new(&config.model, dataset.classes.len(), config.input.size)?;
     let normalization = config.input.normalization;
     let classes = dataset.classes.clone();
-    let mut card = ModelCard::new(config.model.clone(), classes, config.input.size, normalization.mean, normalization.std);
+    let mut card = ModelCard::new(
+        config.model.clone(),
+        classes,
+        config.input.size,
+        normalization.mean,
+        normalization.std,
+    );
     card.provenance.insert("data".into(), dataset.fingerprint());
     card.provenance.insert("leakage".into(), (!dataset.leaks.is_empty()).to_string());
     let source = batch_source(dataset, store, &card);
@@ -115,7 +123,12 @@ fn batch_source(dataset: Dataset, store: ImageStore, card: &ModelCard) -> Arc<Ba
     Arc::new(BatchSource { dataset, store, size: card.input_size, normalization })
 }
 
-fn start_weights(config: &RunConfig, model: &Model, classes: &[String], device: &OpenDevice) -> Result<(Params, String)> {
+fn start_weights(
+    config: &RunConfig,
+    model: &Model,
+    classes: &[String],
+    device: &OpenDevice,
+) -> Result<(Params, String)> {
     let train = &config.train;
     if train.weights.is_empty() {
         return Ok((model.init(train.seed, false, &device.device), "from scratch".into()));
@@ -125,11 +138,15 @@ fn start_weights(config: &RunConfig, model: &Model, classes: &[String], device: 
     if train.feature_extract {
         params.freeze(|name| transfer.loaded.contains(name));
         if params.count_trained() == 0 {
-            return Err(Error::input("train.feature_extract", "every weight comes from the file, so there is none to train")
-                .hint("Leave --feature-extract out"));
+            return Err(Error::input(
+                "train.feature_extract",
+                "every weight comes from the file, so there is none to train",
+            )
+            .hint("Leave --feature-extract out"));
         }
     }
-    let fresh: HashSet<&str> = transfer.fresh.iter().filter_map(|name| name.rsplit_once('.')).map(|(layer, _)| layer).collect();
+    let fresh: HashSet<&str> =
+        transfer.fresh.iter().filter_map(|name| name.rsplit_once('.')).map(|(layer, _)| layer).collect();
     let fresh = match fresh.len() {
         0 => String::new(),
         1 => format!(", new: {}", fresh.into_iter().next().unwrap_or_default()),
@@ -173,12 +190,14 @@ impl Prepared {
         State::new(params, self.config.train.rule(), self.ema_decay())
     }
 
-    /// Takes one batch through a whole step and an evaluation, and leaves everything as it was. Returns the loss.
+    /// Takes one batch through a whole step and an evaluation, and leaves everything as it was. Returns the
+    /// loss.
     ///
     /// # Errors
     /// Whatever would go wrong in the first step.
     pub fn try_one_batch(&self) -> Result<f64> {
-        let params = self.params.clone().ok_or_else(|| Error::Compute("there are no start weights to try".into()))?;
+        let params =
+            self.params.clone().ok_or_else(|| Error::Compute("there are no start weights to try".into()))?;
         self.try_state(&self.new_state(params))
     }
 
@@ -195,7 +214,12 @@ impl Prepared {
         let mut lines = vec![
             (
                 "data",
-                format!("{} ({} images, {} classes)", config.data.root.display(), dataset.samples.len(), dataset.classes.len()),
+                format!(
+                    "{} ({} images, {} classes)",
+                    config.data.root.display(),
+                    dataset.samples.len(),
+                    dataset.classes.len()
+                ),
             ),
             ("classes", dataset.classes.join(", ")),
             (
@@ -227,7 +251,10 @@ impl Prepared {
         if !dataset.leaks.is_empty() {
             lines.push((
                 LEAKAGE,
-                format!("{} groups are in more than one split: every accuracy below is too good", dataset.leaks.len()),
+                format!(
+                    "{} groups are in more than one split: every accuracy below is too good",
+                    dataset.leaks.len()
+                ),
             ));
         }
         lines.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
@@ -238,15 +265,16 @@ impl Prepared {
     /// # Errors
     /// The folder is not empty or cannot be written; whatever goes wrong in training (see [`fit()`]).
     pub fn train(mut self, folder: &Path, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
-        let params = self.params.take().ok_or_else(|| Error::Compute("there are no start weights to train".into()))?;
+        let params =
+            self.params.take().ok_or_else(|| Error::Compute("there are no start weights to train".into()))?;
         let mut state = self.new_state(params);
         self.try_state(&state)?;
         create_new_dir(folder)?;
         let _lock = lock(folder)?;
         let checkpoints = folder.join(CHECKPOINTS);
         create_new_dir(&checkpoints)?;
-        // The configuration, which makes a folder a run, comes last: a run can be resumed from its first moment on. And a disk that has
-        // no room for a checkpoint shows now.
+        // The configuration, which makes a folder a run, comes last: a run can be resumed from its first
+        // moment on. And a disk that has no room for a checkpoint shows now.
         state.save(&checkpoints.join(LAST), &self.card)?;
         write_json(&folder.join(DATA), &self.source.dataset.summary())?;
         write_trained(&folder.join(TRAINED), &self.source.dataset)?;
@@ -254,7 +282,13 @@ impl Prepared {
         self.go_on(folder, &mut state, sink, stop)
     }
 
-    fn go_on(&self, folder: &Path, state: &mut State, sink: &mut dyn Sink, stop: &AtomicBool) -> Result<Outcome> {
+    fn go_on(
+        &self,
+        folder: &Path,
+        state: &mut State,
+        sink: &mut dyn Sink,
+        stop: &AtomicBool,
+    ) -> Result<Outcome> {
         let mut log = EventLog::append(&folder.join(EVENTS))?;
         let mut board = self.config.report.tensorboard.then(|| TensorBoard::new(&folder.join(TENSORBOARD)));
         let mut sinks: Vec<&mut dyn Sink> = vec![&mut log];
@@ -262,12 +296,17 @@ impl Prepared {
         sinks.push(sink);
         let mut sink = Tee(sinks);
         let dataset = &self.source.dataset;
-        sink.event(&Event::Start { run: folder.to_owned(), header: self.header(), from_step: state.progress.step })?;
+        sink.event(&Event::Start {
+            run: folder.to_owned(),
+            header: self.header(),
+            from_step: state.progress.step,
+        })?;
         for text in dataset.warnings.iter().chain(&dataset.left_out) {
             sink.event(&Event::Notice { text: text.clone() })?;
         }
         if !dataset.unreadable.is_empty() {
-            let text = format!("{} unreadable files are left out; {DATA} names them", dataset.unreadable.len());
+            let text =
+                format!("{} unreadable files are left out; {DATA} names them", dataset.unreadable.len());
             sink.event(&Event::Notice { text })?;
         }
         let outcome = fit(&self.job(folder, stop), state, &mut sink)?;
@@ -275,11 +314,19 @@ impl Prepared {
             let best = load_model(&folder.join(BEST), &self.device.device)?;
             for split in self.unevaluated(folder) {
                 let subject = Subject { name: run_name(folder), loaded: &best, run: Some(folder) };
-                evaluate_split(&[subject], &self.source, Samples::Of(split), &self.device, self.run(), &mut sink)?
-                    .write(&folder.join(EVAL), split.name())?;
+                evaluate_split(
+                    &[subject],
+                    &self.source,
+                    Samples::Of(split),
+                    &self.device,
+                    self.run(),
+                    &mut sink,
+                )?
+                .write(&folder.join(EVAL), split.name())?;
             }
         }
-        let seconds = state.progress.history.iter().map(|epoch| epoch.seconds).sum::<f64>() + state.progress.running.seconds;
+        let seconds = state.progress.history.iter().map(|epoch| epoch.seconds).sum::<f64>()
+            + state.progress.running.seconds;
         sink.event(&Event::End { reason: outcome.describe().into(), seconds })?;
         // The run itself is whole; what only shows it shall not make it fail.
         if outcome != Outcome::Interrupted
@@ -297,10 +344,20 @@ impl Prepared {
         let grid = self.config.report.maps;
         if grid > 0 {
             let best = load_model(&folder.join(BEST), &self.device.device)?;
-            let scope = explain::Scope { samples: None, grid, means: grid, judged: 0, judged_methods: Vec::new() };
+            let scope =
+                explain::Scope { samples: None, grid, means: grid, judged: 0, judged_methods: Vec::new() };
             let settings = Settings::default();
             let mut progress = |_: &'static str, done, of| sink.event(&Event::Evaluating { done, of });
-            explain::explain_source(folder, &best, &self.source, &scope, &settings, &self.device, self.run(), &mut progress)?;
+            explain::explain_source(
+                folder,
+                &best,
+                &self.source,
+                &scope,
+                &settings,
+                &self.device,
+                self.run(),
+                &mut progress,
+            )?;
         }
         report::write(folder, &report::Options::default()).map(|_| ())
     }
@@ -320,7 +377,8 @@ impl Prepared {
     }
 }
 
-/// Goes on with the run in `folder` from its last checkpoint. `change` may alter the device, never what is computed.
+/// Goes on with the run in `folder` from its last checkpoint. `change` may alter the device, never what is
+/// computed.
 ///
 /// # Errors
 /// There is no run, it is finished, its data have changed, or its checkpoint does not fit.
@@ -337,16 +395,20 @@ pub fn resume(
     let mut prepared = prepare_data(config, progress)?;
     let now = prepared.source.dataset.summary();
     if now.fingerprint != before.fingerprint {
-        return Err(Error::at(&prepared.config.data.root, "the data are no longer those that the run began with")
-            .expected(format!("fingerprint {}", short(&before.fingerprint)))
-            .hint(format!("Found {}; bring the data back, or start a new run", short(&now.fingerprint))));
+        return Err(Error::at(
+            &prepared.config.data.root,
+            "the data are no longer those that the run began with",
+        )
+        .expected(format!("fingerprint {}", short(&before.fingerprint)))
+        .hint(format!("Found {}; bring the data back, or start a new run", short(&now.fingerprint))));
     }
     let path = folder.join(CHECKPOINTS).join(LAST);
     let rule = prepared.config.train.rule();
     let mut state = State::load(&path, &prepared.model, rule, prepared.ema_decay(), &prepared.device.device)?;
     prepared.trained = state.params.count_trained();
     // A run that was ended before its evaluation was written has that left to do.
-    if let Some(reason) = state.progress.finished.as_ref().filter(|_| prepared.unevaluated(folder).is_empty()) {
+    if let Some(reason) = state.progress.finished.as_ref().filter(|_| prepared.unevaluated(folder).is_empty())
+    {
         return Err(Error::at(folder, format!("the run is over ({reason})"))
             .hint("Evaluate it with mien eval, or start another from it with --weights"));
     }
@@ -360,12 +422,13 @@ pub fn resume(
 
 /// Keeps other programs from training in the same folder, for as long as the file is open.
 fn lock(folder: &Path) -> Result<File> {
-    files::lock(&folder.join(LOCK))?
-        .ok_or_else(|| Error::at(folder, "another mien is training in this folder").hint("Wait for it, or stop it first"))
+    files::lock(&folder.join(LOCK))?.ok_or_else(|| {
+        Error::at(folder, "another mien is training in this folder").hint("Wait for it, or stop it first")
+    })
 }
 
-/// Writes what was trained on, so that a later evaluation can tell whether it sees the same images or groups: a line per image with
-/// the hash of its content and its group.
+/// Writes what was trained on, so that a later evaluation can tell whether it sees the same images or groups:
+/// a line per image with the hash of its content and its group.
 fn write_trained(path: &Path, dataset: &Dataset) -> Result<()> {
     let mut lines: Vec<String> = dataset
         .indices(Split::Train)
@@ -379,11 +442,13 @@ fn write_trained(path: &Path, dataset: &Dataset) -> Result<()> {
     write_atomic(path, |out| out.write_all(lines.concat().as_bytes()))
 }
 
-/// How many of the evaluated samples a run has trained on: the same content or, in the same data set, the same group.
+/// How many of the evaluated samples a run has trained on: the same content or, in the same data set, the
+/// same group.
 fn seen_in_training(run: &Path, dataset: &Dataset, indices: &[usize]) -> Result<usize> {
     let path = run.join(TRAINED);
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
-    let (hashes, groups): (HashSet<&str>, HashSet<&str>) = text.lines().filter_map(|line| line.split_once('\t')).unzip();
+    let (hashes, groups): (HashSet<&str>, HashSet<&str>) =
+        text.lines().filter_map(|line| line.split_once('\t')).unzip();
     let same_root = read_run(run)?.0.data.root == dataset.config.root;
     let seen = |index: &&usize| {
         let sample = &dataset.samples[**index];
@@ -421,20 +486,9 @@ pub fn default_folder(config: &RunConfig) -> PathBuf {
 }
 
 fn run_name(folder: &Path) -> String {
-    folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-/// 1234567 -> "1,234,567".
-pub fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    folder
+        .file_name()
+        .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A model to evaluate and what to call it.
@@ -465,7 +519,8 @@ pub struct Results {
 }
 
 impl Results {
-    /// Writes the files of all results to `folder`: `{name}.json` and so on, with the model's name in it where there are several.
+    /// Writes the files of all results to `folder`: `{name}.json` and so on, with the model's name in it
+    /// where there are several.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -528,18 +583,31 @@ fn choose(dataset: &Dataset, samples: Samples) -> Result<Chosen> {
     Ok(Chosen { samples, name, indices })
 }
 
-/// Whether any of the models was trained on a leaking split, or on some of these images or their groups, which is told.
-fn tell_leakage(subjects: &[Subject], dataset: &Dataset, chosen: &Chosen, sink: &mut dyn Sink) -> Result<bool> {
-    let mut leakage = subjects.iter().any(|subject| subject.loaded.card.provenance.get("leakage").is_some_and(|is| is == "true"));
+/// Whether any of the models was trained on a leaking split, or on some of these images or their groups,
+/// which is told.
+fn tell_leakage(
+    subjects: &[Subject],
+    dataset: &Dataset,
+    chosen: &Chosen,
+    sink: &mut dyn Sink,
+) -> Result<bool> {
+    let mut leakage = subjects
+        .iter()
+        .any(|subject| subject.loaded.card.provenance.get("leakage").is_some_and(|is| is == "true"));
     for Subject { name, run, .. } in subjects {
         // On the training split it goes without saying.
         let seen = match run {
-            Some(run) if chosen.samples != Samples::Of(Split::Train) => seen_in_training(run, dataset, &chosen.indices)?,
+            Some(run) if chosen.samples != Samples::Of(Split::Train) => {
+                seen_in_training(run, dataset, &chosen.indices)?
+            }
             _ => 0,
         };
         if seen > 0 {
             leakage = true;
-            let text = format!("LEAKAGE: {name} was trained on {seen} of these {} images or their groups", chosen.indices.len());
+            let text = format!(
+                "LEAKAGE: {name} was trained on {seen} of these {} images or their groups",
+                chosen.indices.len()
+            );
             sink.event(&Event::Notice { text })?;
         }
     }
@@ -552,7 +620,8 @@ fn evenly(count: usize, most: usize) -> Vec<usize> {
     (0..taken).map(|place| place * count / taken).collect()
 }
 
-/// A model's logits for some images, `[N][K]`, which it sees in its own size and normalisation, and the features of some of them.
+/// A model's logits for some images, `[N][K]`, which it sees in its own size and normalisation, and the
+/// features of some of them.
 fn logits_of(
     loaded: &LoadedModel,
     source: &BatchSource,
@@ -574,8 +643,15 @@ fn logits_of(
     let run = Run { compute: device.compute, ..run };
     let rows = evenly(of, MOST_EMBEDDINGS);
     let mut progress = |done| sink.event(&Event::Evaluating { done, of });
-    let (logits, values) =
-        evaluate::logits_and_embeddings(&loaded.model, &loaded.params, &source, indices, &rows, run, &mut progress)?;
+    let (logits, values) = evaluate::logits_and_embeddings(
+        &loaded.model,
+        &loaded.params,
+        &source,
+        indices,
+        &rows,
+        run,
+        &mut progress,
+    )?;
     Ok((logits, Embeddings { rows, values }))
 }
 
@@ -621,16 +697,21 @@ fn judge(
         let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, card.temperature)).collect();
         let predicted: Vec<usize> = probabilities.iter().map(|row| metrics::argmax(row)).collect();
         let metrics = metrics::compute(&probabilities, &targets, &dataset.classes)?;
-        evaluations.push((evaluation(name, card.temperature, metrics), predictions(&predicted, &probabilities)));
+        evaluations
+            .push((evaluation(name, card.temperature, metrics), predictions(&predicted, &probabilities)));
         members.push(probabilities);
     }
     if members.len() > 1 {
         let joint = ensemble(&members)?;
         let vote = metrics::compute_for(&joint.votes, &joint.vote_shares, &targets, &dataset.classes)?;
-        evaluations.push((evaluation("majority vote", 1.0, vote), predictions(&joint.votes, &joint.vote_shares)));
+        evaluations
+            .push((evaluation("majority vote", 1.0, vote), predictions(&joint.votes, &joint.vote_shares)));
         let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| metrics::argmax(row)).collect();
         let mean = metrics::compute(&joint.mean_probability, &targets, &dataset.classes)?;
-        evaluations.push((evaluation("mean probability", 1.0, mean), predictions(&predicted, &joint.mean_probability)));
+        evaluations.push((
+            evaluation("mean probability", 1.0, mean),
+            predictions(&predicted, &joint.mean_probability),
+        ));
     }
     let embeddings = if embeddings.len() == 1 { embeddings.remove(0) } else { Embeddings::default() };
     Ok(Results { evaluations, embeddings })
@@ -665,10 +746,12 @@ pub struct Calibration {
 /// The file of a calibration within the run's evaluations.
 pub const CALIBRATION: &str = "calibration.json";
 
-/// Finds the temperature that suits the validation split, stores it in the run's best model and evaluates that anew.
+/// Finds the temperature that suits the validation split, stores it in the run's best model and evaluates
+/// that anew.
 ///
 /// # Errors
-/// There is no such run or its data are not there any more; the split tells nothing; a file cannot be written.
+/// There is no such run or its data are not there any more; the split tells nothing; a file cannot be
+/// written.
 pub fn calibrate(
     folder: &Path,
     device: &OpenDevice,
@@ -688,7 +771,8 @@ pub fn calibrate(
     // The temperature changes nothing about the logits: they are computed once.
     let mut computed = Vec::with_capacity(splits.len());
     for split in splits {
-        let chosen = Chosen { samples: Samples::Of(split), name: split.name(), indices: dataset.indices(split) };
+        let chosen =
+            Chosen { samples: Samples::Of(split), name: split.name(), indices: dataset.indices(split) };
         let (logits, embeddings) = logits_of(&loaded, &source, &chosen.indices, device, run, sink)?;
         let targets: Vec<usize> = chosen.indices.iter().map(|&index| dataset.samples[index].class).collect();
         computed.push((chosen, logits, targets, embeddings));
@@ -702,7 +786,12 @@ pub fn calibrate(
             metrics::compute(&probabilities, targets, &dataset.classes)
         };
         let (old, new) = (at(before)?, at(temperature)?);
-        Ok(CalibrationChange { n: old.n, ece: [old.ece, new.ece], loss: [old.loss, new.loss], brier: [old.brier, new.brier] })
+        Ok(CalibrationChange {
+            n: old.n,
+            ece: [old.ece, new.ece],
+            loss: [old.loss, new.loss],
+            brier: [old.brier, new.brier],
+        })
     };
     let valid = change(logits, targets)?;
     let test = computed.get(1).map(|(_, logits, targets, _)| change(logits, targets)).transpose()?;
@@ -717,7 +806,8 @@ pub fn calibrate(
     for (chosen, logits, _, embeddings) in computed {
         let subjects = [Subject { name: name.clone(), loaded: &loaded, run: Some(folder) }];
         let leakage = tell_leakage(&subjects, &dataset, &chosen, sink)?;
-        judge(&subjects, &dataset, &chosen, leakage, &[logits], vec![embeddings])?.write(&eval, chosen.name)?;
+        judge(&subjects, &dataset, &chosen, leakage, &[logits], vec![embeddings])?
+            .write(&eval, chosen.name)?;
     }
     Ok(calibration)
 }
@@ -750,18 +840,23 @@ pub fn evaluation_data(
             }
         }
         (None, None) => {
-            return Err(Error::input("DATA", "there is nothing to evaluate on").hint("Give a folder of images after the model"));
+            return Err(Error::input("DATA", "there is nothing to evaluate on")
+                .hint("Give a folder of images after the model"));
         }
     };
     let (dataset, store) = match before {
-        // With the run's own settings the whole data set is loaded as for training, so that its fingerprint can be compared.
+        // With the run's own settings the whole data set is loaded as for training, so that its fingerprint
+        // can be compared.
         Some(_) => data::load(&config, seed, progress)?,
         None => data::load_for_evaluation(&config, seed, progress)?,
     };
     if let Some(before) = before.filter(|before| *before != dataset.fingerprint()) {
-        return Err(Error::at(&dataset.config.root, "the data are no longer those that the run was trained on")
-            .expected(format!("fingerprint {}", short(&before)))
-            .hint("Name the data to evaluate on after the model, if that is meant"));
+        return Err(Error::at(
+            &dataset.config.root,
+            "the data are no longer those that the run was trained on",
+        )
+        .expected(format!("fingerprint {}", short(&before)))
+        .hint("Name the data to evaluate on after the model, if that is meant"));
     }
     Ok(batch_source(dataset, store, card))
 }
@@ -776,12 +871,5 @@ mod tests {
         assert_eq!(evenly(2, 5), [0, 1]);
         assert_eq!(evenly(2, 0), [0; 0]);
         assert_eq!(evenly(0, 3), [0; 0]);
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(thousands(7), "7");
-        assert_eq!(thousands(1234), "1,234");
-        assert_eq!(thousands(165_823_281), "165,823,281");
     }
 }

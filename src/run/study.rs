@@ -1,4 +1,5 @@
-//! Runs a study: makes what its variants need, trains them all, measures the synthetic images, and writes the results.
+//! Runs a study: makes what its variants need, trains them all, measures the synthetic images, and writes the
+//! results.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::seq::SliceRandom;
 
-use super::{BEST, EVAL, Samples, Subject, evaluate_split, evenly, is_run, logits_of, prepare, resume, run_name};
+use super::{
+    BEST, EVAL, Samples, Subject, evaluate_split, evenly, is_run, logits_of, prepare, resume, run_name,
+};
 use crate::augment::offline::{Originals, Request, augment};
 use crate::augment::profile::Profile;
 use crate::config::{Override, RunConfig};
@@ -34,7 +37,8 @@ const AUGMENTED: &str = "augmented";
 const SYNTHETIC_AUGMENTED: &str = "synthetic-augmented";
 /// The images of the leaky protocol.
 const LEAKY: &str = "leaky";
-/// Principal components in which distributions of features are compared; their covariance asks for more images than there are.
+/// Principal components in which distributions of features are compared; their covariance asks for more
+/// images than there are.
 const COMPONENTS: usize = 16;
 /// At most so many images of each kind have their features compared.
 const COMPARED: usize = 2_000;
@@ -59,16 +63,23 @@ pub enum Ended {
     Interrupted,
 }
 
-/// Runs what is missing of a study in `out`, one run at a time on each of `devices`, and writes its results. Finished runs are not
-/// touched; one that was interrupted goes on.
+/// Runs what is missing of a study in `out`, one run at a time on each of `devices`, and writes its results.
+/// Finished runs are not touched; one that was interrupted goes on.
 ///
 /// # Errors
 /// The plan is not that of `out`; whatever goes wrong in a run: the first error, when the others have ended.
-pub fn run_study(plan: &Plan, out: &Path, devices: &[String], listener: &dyn Listener, stop: &AtomicBool) -> Result<Ended> {
+pub fn run_study(
+    plan: &Plan,
+    out: &Path,
+    devices: &[String],
+    listener: &dyn Listener,
+    stop: &AtomicBool,
+) -> Result<Ended> {
     plan.check_paths()?;
     fs::create_dir_all(out).map_err(|e| Error::io("create", out, e))?;
-    let _lock = files::lock(&out.join(super::LOCK))?
-        .ok_or_else(|| Error::at(out, "another mien works on this study").hint("Wait for it, or stop it first"))?;
+    let _lock = files::lock(&out.join(super::LOCK))?.ok_or_else(|| {
+        Error::at(out, "another mien works on this study").hint("Wait for it, or stop it first")
+    })?;
     claim(plan, out)?;
     let jobs = plan.jobs();
     // What would fail fails before anything takes time.
@@ -90,7 +101,9 @@ pub fn run_study(plan: &Plan, out: &Path, devices: &[String], listener: &dyn Lis
             let (queue, failure) = (&queue, &failure);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) && failure.lock().is_ok_and(|failure| failure.is_none()) {
-                    let Some((index, job)) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else { break };
+                    let Some((index, job)) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) else {
+                        break;
+                    };
                     if is_complete(out, job) {
                         continue;
                     }
@@ -132,9 +145,8 @@ fn claim(plan: &Plan, out: &Path) -> Result<()> {
             .filter_map(std::result::Result::ok)
             .any(|e| e.file_name() != super::LOCK)
         {
-            return Err(
-                Error::at(out, "the folder is not empty and holds no study").expected("a new folder, or that of this study")
-            );
+            return Err(Error::at(out, "the folder is not empty and holds no study")
+                .expected("a new folder, or that of this study"));
         }
         return plan.save(&path);
     }
@@ -156,7 +168,11 @@ fn first_real(jobs: &[Job]) -> Option<&Job> {
 
 /// The configuration of one run.
 fn config_of(plan: &Plan, out: &Path, job: &Job) -> Result<RunConfig> {
-    let set = |key: &str, value: toml::Value| Override { key: key.into(), value, from: format!("study, {}", job.name()) };
+    let set = |key: &str, value: toml::Value| Override {
+        key: key.into(),
+        value,
+        from: format!("study, {}", job.name()),
+    };
     let path = |path: &Path| toml::Value::from(path.display().to_string());
     let data = out.join(DATA);
     let mut changes = vec![set("report.page", false.into())];
@@ -186,7 +202,9 @@ fn config_of(plan: &Plan, out: &Path, job: &Job) -> Result<RunConfig> {
 }
 
 fn whole(seed: u64) -> Result<toml::Value> {
-    i64::try_from(seed).map(Into::into).map_err(|_| Error::input("seeds", format!("found {seed}")).expected("less than 2^63"))
+    i64::try_from(seed)
+        .map(Into::into)
+        .map_err(|_| Error::input("seeds", format!("found {seed}")).expected("less than 2^63"))
 }
 
 fn dose_list(count: usize) -> String {
@@ -194,7 +212,13 @@ fn dose_list(count: usize) -> String {
 }
 
 /// Makes copies and lists, those that are not there yet. False if it was stopped.
-fn prepare_data(plan: &Plan, out: &Path, jobs: &[Job], listener: &dyn Listener, stop: &AtomicBool) -> Result<bool> {
+fn prepare_data(
+    plan: &Plan,
+    out: &Path,
+    jobs: &[Job],
+    listener: &dyn Listener,
+    stop: &AtomicBool,
+) -> Result<bool> {
     let folder = out.join(DATA);
     fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
     let wants = |kind: Kind| jobs.iter().any(|job| job.kind == kind);
@@ -214,8 +238,10 @@ fn prepare_data(plan: &Plan, out: &Path, jobs: &[Job], listener: &dyn Listener, 
     }
     let doses: Vec<usize> = plan.dose.iter().copied().filter(|count| wants(Kind::Dose(*count))).collect();
     if doses.iter().any(|count| !folder.join(dose_list(*count)).exists()) {
-        let synthetic =
-            plan.synthetic.as_ref().ok_or_else(|| Error::input("dose", "there are no synthetic images").hint("Set synthetic"))?;
+        let synthetic = plan
+            .synthetic
+            .as_ref()
+            .ok_or_else(|| Error::input("dose", "there are no synthetic images").hint("Set synthetic"))?;
         listener.working("choosing synthetic images", 0, 0);
         let (real, _) = load(&real_data(plan, jobs, out)?, plan.split_seed)?;
         let apart = DataConfig {
@@ -245,14 +271,22 @@ fn load(config: &DataConfig, seed: u64) -> Result<(Dataset, data::ImageStore)> {
 }
 
 /// Augments `source` into `output`. False if it was stopped.
-fn make_copies(plan: &Plan, source: &Path, output: &Path, listener: &dyn Listener, stop: &AtomicBool) -> Result<bool> {
+fn make_copies(
+    plan: &Plan,
+    source: &Path,
+    output: &Path,
+    listener: &dyn Listener,
+    stop: &AtomicBool,
+) -> Result<bool> {
     // Renamed when it is whole, so that what is there is whole.
     if output.exists() {
         return Ok(true);
     }
     let part = output.with_extension("part");
-    let group_regex = plan.set.iter().find(|(key, _)| key == "data.group_regex").and_then(|(_, value)| value.as_str());
-    let copies = u32::try_from(plan.augment.copies).map_err(|_| Error::input("augment.copies", "is too large"))?;
+    let group_regex =
+        plan.set.iter().find(|(key, _)| key == "data.group_regex").and_then(|(_, value)| value.as_str());
+    let copies =
+        u32::try_from(plan.augment.copies).map_err(|_| Error::input("augment.copies", "is too large"))?;
     let request = Request {
         source: source.to_owned(),
         output: part.clone(),
@@ -297,15 +331,18 @@ fn write_list(path: &Path, rows: &[Row]) -> Result<()> {
         let mut table = csv::Writer::from_writer(out);
         table.write_record(["path", "label", "split", "group"])?;
         for row in rows {
-            let path = row.path.to_str().ok_or_else(|| std::io::Error::other(format!("{} is no Unicode", row.path.display())))?;
+            let path = row
+                .path
+                .to_str()
+                .ok_or_else(|| std::io::Error::other(format!("{} is no Unicode", row.path.display())))?;
             table.write_record([path, &row.label, row.split.name(), &row.group])?;
         }
         table.flush()
     })
 }
 
-/// The reference's protocol: originals and copies in one heap, split 80/10/10 at random within each class. Their names would tell the
-/// loader what they are, so that they get others.
+/// The reference's protocol: originals and copies in one heap, split 80/10/10 at random within each class.
+/// Their names would tell the loader what they are, so that they get others.
 fn make_leaky(augmented: &Path, seed: u64, out: &Path) -> Result<()> {
     let scan = data::layout::scan(augmented)?;
     let classes = data::classes::resolve(augmented, scan.labels.iter().map(String::as_str), &[], 2)?;
@@ -339,7 +376,8 @@ fn make_leaky(augmented: &Path, seed: u64, out: &Path) -> Result<()> {
     fs::rename(&part, out).map_err(|e| Error::io("rename", &part, e))
 }
 
-/// The real images in their splits, and `count` synthetic ones to train on, evenly over the classes; a larger dose holds the smaller.
+/// The real images in their splits, and `count` synthetic ones to train on, evenly over the classes; a larger
+/// dose holds the smaller.
 fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, path: &Path) -> Result<()> {
     let row = |sample: &data::Sample, group: String, split| -> Result<Row> {
         let file = sample.origin.path().ok_or_else(|| {
@@ -363,9 +401,8 @@ fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, pat
     }
     let there: usize = heaps.iter().map(Vec::len).sum();
     if there < count {
-        return Err(
-            Error::input("dose", format!("found {count}")).expected(format!("at most {there}, the synthetic training images"))
-        );
+        return Err(Error::input("dose", format!("found {count}"))
+            .expected(format!("at most {there}, the synthetic training images")));
     }
     let mut taken = 0;
     for turn in 0.. {
@@ -384,8 +421,8 @@ fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, pat
     write_list(path, &rows)
 }
 
-/// Whether a run needs nothing more. A dose's list names its images by whole paths; its evaluation is complete once it has the names of
-/// the other runs'.
+/// Whether a run needs nothing more. A dose's list names its images by whole paths; its evaluation is
+/// complete once it has the names of the other runs'.
 fn is_complete(out: &Path, job: &Job) -> bool {
     let named = || {
         let predictions = read_predictions(&job.folder(out).join(EVAL).join("test_predictions.csv"));
@@ -394,7 +431,14 @@ fn is_complete(out: &Path, job: &Job) -> bool {
     is_finished(out, job) && (!matches!(job.kind, Kind::Dose(_)) || named())
 }
 
-fn run_job(plan: &Plan, out: &Path, job: &Job, device: &str, listener: &dyn Listener, stop: &AtomicBool) -> Result<()> {
+fn run_job(
+    plan: &Plan,
+    out: &Path,
+    job: &Job,
+    device: &str,
+    listener: &dyn Listener,
+    stop: &AtomicBool,
+) -> Result<()> {
     let folder = job.folder(out);
     let name = job.name();
     let mut sink = Forward { name: &name, listener };
@@ -421,7 +465,13 @@ fn run_job(plan: &Plan, out: &Path, job: &Job, device: &str, listener: &dyn List
 }
 
 /// Evaluates a run on the test images under the names that the other runs have for them.
-fn evaluate_on_real(plan: &Plan, out: &Path, job: &Job, device: &OpenDevice, sink: &mut dyn Sink) -> Result<()> {
+fn evaluate_on_real(
+    plan: &Plan,
+    out: &Path,
+    job: &Job,
+    device: &OpenDevice,
+    sink: &mut dyn Sink,
+) -> Result<()> {
     let folder = job.folder(out);
     let best = load_model(&folder.join(BEST), &device.device)?;
     let (dataset, store) = load(&real_data(plan, std::slice::from_ref(job), out)?, plan.split_seed)?;
@@ -433,13 +483,15 @@ fn evaluate_on_real(plan: &Plan, out: &Path, job: &Job, device: &OpenDevice, sin
     Ok(())
 }
 
-/// Asks a model of real faces about the synthetic ones: what it sees in them, how varied they are, how far they are from the real ones.
+/// Asks a model of real faces about the synthetic ones: what it sees in them, how varied they are, how far
+/// they are from the real ones.
 fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDevice) -> Result<Quality> {
     let best = load_model(&run.join(BEST), &device.device)?;
     let how = Run { batch_size: 32, workers: 2, compute: device.compute };
     let source = super::evaluation_data(None, Some(synthetic), &best.card, &|_, _| ())?;
     let dataset = &source.dataset;
-    let all: Vec<usize> = (0..dataset.samples.len()).filter(|index| !dataset.samples[*index].augmented).collect();
+    let all: Vec<usize> =
+        (0..dataset.samples.len()).filter(|index| !dataset.samples[*index].augmented).collect();
     let (logits, features) = logits_of(&best, &source, &all, device, how, &mut Silent)?;
     let class = |index: usize| dataset.samples[all[index]].class;
     let classes = dataset.classes.len();
@@ -452,18 +504,22 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
     let (config, _) = super::read_run(run)?;
     let (real, store) = load(&config.data, plan.split_seed)?;
     let real = super::batch_source(real, store, &best.card);
-    let unseen: Vec<usize> = [Split::Valid, Split::Test].into_iter().flat_map(|split| real.dataset.indices(split)).collect();
+    let unseen: Vec<usize> =
+        [Split::Valid, Split::Test].into_iter().flat_map(|split| real.dataset.indices(split)).collect();
     let (_, of_real) = logits_of(&best, &real, &unseen, device, how, &mut Silent)?;
     let width = features.values.first().map_or(0, Vec::len);
     let flat = |rows: &[&Vec<f32>]| rows.iter().flat_map(|row| row.iter().copied()).collect::<Vec<f32>>();
     let kept: Vec<usize> = features.rows.iter().map(|row| class(*row)).collect();
-    let kept_real: Vec<usize> = of_real.rows.iter().map(|row| real.dataset.samples[unseen[*row]].class).collect();
+    let kept_real: Vec<usize> =
+        of_real.rows.iter().map(|row| real.dataset.samples[unseen[*row]].class).collect();
     let made: Vec<&Vec<f32>> = features.values.iter().collect();
     let taken: Vec<&Vec<f32>> = of_real.values.iter().collect();
     let spread = mean_pairwise_distances(&flat(&made), width, &kept, classes)?;
     let spread_real = mean_pairwise_distances(&flat(&taken), width, &kept_real, classes)?;
-    // The yardstick: two halves of the real images, no group in both. All distances are of equally many images.
-    let mut groups: Vec<&str> = of_real.rows.iter().map(|row| real.dataset.samples[unseen[*row]].group.as_str()).collect();
+    // The yardstick: two halves of the real images, no group in both. All distances are of equally many
+    // images.
+    let mut groups: Vec<&str> =
+        of_real.rows.iter().map(|row| real.dataset.samples[unseen[*row]].group.as_str()).collect();
     groups.sort_unstable();
     groups.dedup();
     let half = |wanted: usize| -> Vec<&Vec<f32>> {
@@ -471,11 +527,19 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
             let group = real.dataset.samples[unseen[**row]].group.as_str();
             groups.binary_search(&group).is_ok_and(|place| place % 2 == wanted)
         };
-        of_real.rows.iter().zip(&of_real.values).filter(|(row, _)| is_in(row)).map(|(_, values)| values).collect()
+        of_real
+            .rows
+            .iter()
+            .zip(&of_real.values)
+            .filter(|(row, _)| is_in(row))
+            .map(|(_, values)| values)
+            .collect()
     };
     let (first, second) = (half(0), half(1));
     let count = first.len().min(second.len()).min(made.len()).min(COMPARED);
-    let some = |rows: &[&Vec<f32>]| flat(&evenly(rows.len(), count).into_iter().map(|place| rows[place]).collect::<Vec<_>>());
+    let some = |rows: &[&Vec<f32>]| {
+        flat(&evenly(rows.len(), count).into_iter().map(|place| rows[place]).collect::<Vec<_>>())
+    };
     let components = COMPONENTS.min(width).min(count / 4).max(1);
     let frechet = frechet_distance_after_pca(&some(&made), &some(&first), width, components)?;
     let frechet_real = frechet_distance_after_pca(&some(&second), &some(&first), width, components)?;
@@ -490,7 +554,14 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
         .collect();
     let model = format!("{}/{}", study::RUNS, run_name(run));
     let right: usize = intended.iter().sum();
-    Ok(Quality { images: all.len(), intended: right as f64 / all.len().max(1) as f64, per_class, frechet, frechet_real, model })
+    Ok(Quality {
+        images: all.len(),
+        intended: right as f64 / all.len().max(1) as f64,
+        per_class,
+        frechet,
+        frechet_real,
+        model,
+    })
 }
 
 /// Passes a run's events on under its name.

@@ -1,4 +1,5 @@
-//! What a run says while it goes on. The trainer sends events; sinks write them to a file, to the terminal or to another program.
+//! What a run says while it goes on. The trainer sends events; sinks write them to a file, to the terminal or
+//! to another program.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -149,7 +150,8 @@ impl Sink for Silent {
     }
 }
 
-/// Appends events to a file, one JSON object a line; each is with the operating system before the next thing happens.
+/// Appends events to a file, one JSON object a line; each is with the operating system before the next thing
+/// happens.
 pub struct EventLog {
     path: PathBuf,
     file: BufWriter<File>,
@@ -161,7 +163,11 @@ impl EventLog {
     /// # Errors
     /// The file cannot be opened.
     pub fn append(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(|e| Error::io("write", path, e))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| Error::io("write", path, e))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 }
@@ -191,14 +197,19 @@ pub fn read(path: &Path) -> Result<Vec<Event>> {
         match serde_json::from_slice(line) {
             Ok(event) => events.push(event),
             Err(_) if index + 1 == count => {}
-            Err(e) => return Err(Error::input(format!("{}:{}", path.display(), index + 1), format!("no event ({e})"))),
+            Err(e) => {
+                return Err(Error::input(
+                    format!("{}:{}", path.display(), index + 1),
+                    format!("no event ({e})"),
+                ));
+            }
         }
     }
     Ok(events)
 }
 
-/// Cuts a file off before the first event that came after a checkpoint: after update `step`, of which `batch` in epoch `epoch` (from 1, the
-/// epoch to go on with). A run that goes on writes them again.
+/// Cuts a file off before the first event that came after a checkpoint: after update `step`, of which `batch`
+/// in epoch `epoch` (from 1, the epoch to go on with). A run that goes on writes them again.
 ///
 /// # Errors
 /// The file cannot be read or written.

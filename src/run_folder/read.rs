@@ -1,5 +1,6 @@
-//! A run folder, read for showing. Only the folder itself and its `config.toml` must be there; of everything else, what is missing is left
-//! out, and what is damaged is told in a notice, so that one bad file does not hide the good ones.
+//! A run folder, read for showing. Only the folder itself and its `config.toml` must be there; of everything
+//! else, what is missing is left out, and what is damaged is told in a notice, so that one bad file does not
+//! hide the good ones.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -14,6 +15,7 @@ use crate::data::{DataSummary, Split};
 use crate::error::{Error, Result};
 use crate::eval::files::{Evaluation, Prediction, read_evaluation, read_predictions};
 use crate::files::read_json;
+use crate::text::one_line;
 
 /// The reference recipe, which holds the default of every key (a test of the configuration sees to that).
 const DEFAULTS: &str = include_str!("../../recipes/reference.toml");
@@ -134,7 +136,8 @@ pub struct CalibrationChange {
     pub brier: [f64; 2],
 }
 
-/// Class activation maps of a run (`explain/explain.json`); every part may be missing. Paths are relative to the run folder.
+/// Class activation maps of a run (`explain/explain.json`); every part may be missing. Paths are relative to
+/// the run folder.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Explain {
@@ -225,14 +228,16 @@ impl RunFiles {
     /// Reads the run in `folder`.
     ///
     /// # Errors
-    /// `folder` is no run folder, or its configuration is no TOML. What else is damaged comes back in [`RunFiles::notices`].
+    /// `folder` is no run folder, or its configuration is no TOML. What else is damaged comes back in
+    /// [`RunFiles::notices`].
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         if !folder.is_dir() {
             return Err(Error::at(folder, "there is no such folder").expected("the folder of a run"));
         }
         if !path.is_file() {
-            return Err(Error::at(folder, format!("there is no {CONFIG}")).expected("a run folder, as `mien train` writes it"));
+            return Err(Error::at(folder, format!("there is no {CONFIG}"))
+                .expected("a run folder, as `mien train` writes it"));
         }
         let config_text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
         let config = toml::from_str(&config_text).map_err(|error: toml::de::Error| {
@@ -275,7 +280,8 @@ impl RunFiles {
         Ok(run)
     }
 
-    /// The evaluation that tells most: of the test split, else of the validation split, else the first there is.
+    /// The evaluation that tells most: of the test split, else of the validation split, else the first there
+    /// is.
     pub fn primary(&self) -> Option<&Evaluated> {
         self.evaluations.first() // they are sorted so
     }
@@ -285,13 +291,16 @@ impl RunFiles {
         self.evaluations.iter().find(|evaluated| evaluated.name == name)
     }
 
-    /// The configuration, a key and its value a line, by key; each with whether it is other than the default (`None`
-    /// where the key has no default).
+    /// The configuration, a key and its value a line, by key; each with whether it is other than the default
+    /// (`None` where the key has no default).
     pub fn settings(&self) -> Vec<(String, String, Option<bool>)> {
         let defaults: BTreeMap<String, Value> =
             toml::from_str(DEFAULTS).map(|table| flatten(&table)).unwrap_or_default().into_iter().collect();
         let other = |key: &str, value: &Value| defaults.get(key).map(|default| !same_value(default, value));
-        flatten(&self.config).into_iter().map(|(key, value)| (key.clone(), shown(&value), other(&key, &value))).collect()
+        flatten(&self.config)
+            .into_iter()
+            .map(|(key, value)| (key.clone(), shown(&value), other(&key, &value)))
+            .collect()
     }
 
     /// A value of the configuration by its dotted key, as it is shown.
@@ -322,9 +331,8 @@ impl RunFiles {
         let mut trained = Trained::default();
         for (index, line) in text.lines().enumerate() {
             let Some((hash, group)) = line.split_once('\t') else {
-                return Err(
-                    Error::input(format!("{}:{}", path.display(), index + 1), "there is no tab").expected("a hash and a group")
-                );
+                return Err(Error::input(format!("{}:{}", path.display(), index + 1), "there is no tab")
+                    .expected("a hash and a group"));
             };
             trained.hashes.insert(hash.to_owned());
             trained.groups.insert(group.to_owned());
@@ -380,7 +388,11 @@ impl RunFiles {
                     self.header = header;
                     self.end = Ending::Unknown;
                 }
-                Event::Step(step) if [step.loss, step.accuracy, step.learning_rate].iter().all(|value| value.is_finite()) => {
+                Event::Step(step)
+                    if [step.loss, step.accuracy, step.learning_rate]
+                        .iter()
+                        .all(|value| value.is_finite()) =>
+                {
                     self.steps.push(step);
                 }
                 Event::Epoch(epoch) => self.epochs.push(epoch),
@@ -401,21 +413,25 @@ impl RunFiles {
     fn read_evaluations(&mut self) {
         let folder = self.folder.join(EVAL);
         let mut names: Vec<String> = match fs::read_dir(&folder) {
-            Ok(files) => {
-                files.filter_map(|file| Some(file.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())).collect()
-            }
+            Ok(files) => files
+                .filter_map(|file| Some(file.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+                .collect(),
             Err(_) => Vec::new(), // nothing was evaluated yet
         };
         names.retain(|name| format!("{name}.json") != CALIBRATION && !name.starts_with('.'));
         names.sort_by_key(|name| (place(name), name.clone()));
         for name in names {
-            let Some(evaluation) = self.optional(&folder.join(format!("{name}.json")), read_evaluation, true) else { continue };
+            let Some(evaluation) = self.optional(&folder.join(format!("{name}.json")), read_evaluation, true)
+            else {
+                continue;
+            };
             if let Some(problem) = check_numbers(&evaluation) {
                 self.notices.push(format!("{EVAL}/{name}.json: {problem}"));
                 continue;
             }
             let path = folder.join(format!("{name}_predictions.csv"));
-            let predictions = self.optional(&path, |path| predictions_of(path, &evaluation), true).unwrap_or_default();
+            let predictions =
+                self.optional(&path, |path| predictions_of(path, &evaluation), true).unwrap_or_default();
             let rows = predictions.len();
             let path = folder.join(format!("{name}_features.safetensors"));
             let features = self.optional(&path, |path| read_features(path, rows), false);
@@ -436,12 +452,17 @@ pub struct Trained {
 /// The last part of a folder's path, also of `.` and `..`.
 pub(crate) fn folder_name(folder: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    name(folder).or_else(|| name(&folder.canonicalize().ok()?)).unwrap_or_else(|| folder.display().to_string())
+    name(folder)
+        .or_else(|| name(&folder.canonicalize().ok()?))
+        .unwrap_or_else(|| folder.display().to_string())
 }
 
 /// Whether a relative path stays in its folder.
 pub(crate) fn inside(relative: &str) -> bool {
-    !relative.is_empty() && Path::new(relative).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    !relative.is_empty()
+        && Path::new(relative)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// Test first, then validation, then the others.
@@ -462,7 +483,8 @@ fn check_numbers(evaluation: &Evaluation) -> Option<String> {
 fn predictions_of(path: &Path, evaluation: &Evaluation) -> Result<Vec<Prediction>> {
     let (classes, predictions) = read_predictions(path)?;
     if classes != evaluation.classes {
-        return Err(Error::at(path, format!("its classes are {}", classes.join(", "))).expected(evaluation.classes.join(", ")));
+        return Err(Error::at(path, format!("its classes are {}", classes.join(", ")))
+            .expected(evaluation.classes.join(", ")));
     }
     let labelled = predictions.iter().filter(|row| row.truth.is_some()).count() as u64;
     if labelled != evaluation.metrics.n {
@@ -474,34 +496,44 @@ fn predictions_of(path: &Path, evaluation: &Evaluation) -> Result<Vec<Prediction
 
 fn read_epochs(path: &Path) -> Result<Vec<EpochRecord>> {
     let mut reader = csv::Reader::from_path(path).map_err(|error| csv_error(path, &error))?;
-    let epochs: Vec<EpochRecord> = reader.deserialize().collect::<Result<_, _>>().map_err(|error| csv_error(path, &error))?;
-    let finite =
-        |epoch: &EpochRecord| [epoch.train_loss, epoch.val_loss, epoch.learning_rate].iter().all(|value| value.is_finite());
+    let epochs: Vec<EpochRecord> =
+        reader.deserialize().collect::<Result<_, _>>().map_err(|error| csv_error(path, &error))?;
+    let finite = |epoch: &EpochRecord| {
+        [epoch.train_loss, epoch.val_loss, epoch.learning_rate].iter().all(|value| value.is_finite())
+    };
     match epochs.iter().find(|epoch| !finite(epoch)) {
         None => Ok(epochs),
-        Some(epoch) => Err(Error::at(path, format!("epoch {} holds a number that is not finite", epoch.epoch))),
+        Some(epoch) => {
+            Err(Error::at(path, format!("epoch {} holds a number that is not finite", epoch.epoch)))
+        }
     }
 }
 
 fn csv_error(path: &Path, error: &csv::Error) -> Error {
     match error.kind() {
         csv::ErrorKind::Io(source) => Error::io("read", path, source.kind().into()),
-        _ => Error::at(path, one_line(&error.to_string())),
+        _ => Error::at(path, one_line(error)),
     }
 }
 
 /// Reads `features` f32 `[n, C]` and `rows` i64 `[n]`.
 fn read_features(path: &Path, predictions: usize) -> Result<Features> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
-    let wrong = |problem: String| Error::at(path, problem).expected("the tensors features (f32, [n, C]) and rows (i64, [n])");
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(one_line(&error.to_string())))?;
-    let tensor = |name: &str| file.tensor(name).map_err(|error| wrong(one_line(&error.to_string())));
+    let wrong = |problem: String| {
+        Error::at(path, problem).expected("the tensors features (f32, [n, C]) and rows (i64, [n])")
+    };
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(one_line(error)))?;
+    let tensor = |name: &str| file.tensor(name).map_err(|error| wrong(one_line(error)));
     let (features, rows) = (tensor("features")?, tensor("rows")?);
     let (&[n, width], &[m]) = (features.shape(), rows.shape()) else {
         return Err(wrong(format!("found the shapes {:?} and {:?}", features.shape(), rows.shape())));
     };
     if n != m || n == 0 || width == 0 || features.dtype() != Dtype::F32 || rows.dtype() != Dtype::I64 {
-        return Err(wrong(format!("found {:?} [{n}, {width}] and {:?} [{m}]", features.dtype(), rows.dtype())));
+        return Err(wrong(format!(
+            "found {:?} [{n}, {width}] and {:?} [{m}]",
+            features.dtype(),
+            rows.dtype()
+        )));
     }
     let (values, _) = features.data().as_chunks::<4>();
     let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
@@ -513,7 +545,8 @@ fn read_features(path: &Path, predictions: usize) -> Result<Features> {
         let row = i64::from_le_bytes(*bytes);
         let row = usize::try_from(row).ok().filter(|row| *row < predictions);
         row.ok_or_else(|| {
-            Error::at(path, format!("names row {}", i64::from_le_bytes(*bytes))).expected(format!("a row of {predictions}"))
+            Error::at(path, format!("names row {}", i64::from_le_bytes(*bytes)))
+                .expected(format!("a row of {predictions}"))
         })
     };
     Ok(Features { width, values, rows: rows.iter().map(row).collect::<Result<_>>()? })
@@ -524,7 +557,9 @@ fn flatten(table: &Table) -> Vec<(String, Value)> {
     let mut flat = Vec::new();
     for (key, value) in table {
         match value {
-            Value::Table(inner) => flat.extend(flatten(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value))),
+            Value::Table(inner) => {
+                flat.extend(flatten(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)))
+            }
             value => flat.push((key.clone(), value.clone())),
         }
     }
@@ -543,10 +578,6 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         value => value.to_string(),
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -585,7 +616,14 @@ pub(crate) mod testing {
             let mut probabilities = vec![(1.0 - confidence) / 2.0; 3];
             probabilities[predicted] = confidence;
             let (truth, predicted) = (Some(CLASSES[truth].to_owned()), CLASSES[predicted].to_owned());
-            Prediction { path: path.into(), group: group.into(), split: "test".into(), truth, predicted, probabilities }
+            Prediction {
+                path: path.into(),
+                group: group.into(),
+                split: "test".into(),
+                truth,
+                predicted,
+                probabilities,
+            }
         };
         rows.iter().map(one).collect()
     }
@@ -593,21 +631,34 @@ pub(crate) mod testing {
     /// Writes an evaluation of a run.
     pub(crate) fn write_rows(run: &Path, data: &Path, name: &str, rows: &[Row]) {
         let classes = CLASSES.map(String::from).to_vec();
-        let (predictions, targets): (Vec<_>, Vec<_>) = (predictions(rows), rows.iter().map(|row| row.2).collect());
+        let (predictions, targets): (Vec<_>, Vec<_>) =
+            (predictions(rows), rows.iter().map(|row| row.2).collect());
         let said: Vec<usize> = rows.iter().map(|row| row.3).collect();
         let probabilities: Vec<&[f32]> = predictions.iter().map(|row| row.probabilities.as_slice()).collect();
         let metrics = compute_for(&said, &probabilities, &targets, &classes).unwrap();
         let (model, data) = ("run".into(), data.display().to_string());
-        let evaluation = Evaluation { model, data, split: name.into(), classes, leakage: false, temperature: 1.0, metrics };
+        let evaluation = Evaluation {
+            model,
+            data,
+            split: name.into(),
+            classes,
+            leakage: false,
+            temperature: 1.0,
+            metrics,
+        };
         write_evaluation(&run.join(EVAL), name, &evaluation, &predictions).unwrap();
     }
 
-    /// A run folder with everything but maps: three epochs, of which the second was the best, and its data beside it.
+    /// A run folder with everything but maps: three epochs, of which the second was the best, and its data
+    /// beside it.
     pub(crate) fn write_run(run: &Path, data: &Path, rows: &[Row]) {
         fs::create_dir_all(run).unwrap();
         let root = data.display();
-        fs::write(run.join(CONFIG), format!("[data]\nroot = \"{root}\"\n[model]\nname = \"vgg16_bn\"\n[train]\nepochs = 3\n"))
-            .unwrap();
+        fs::write(
+            run.join(CONFIG),
+            format!("[data]\nroot = \"{root}\"\n[model]\nname = \"vgg16_bn\"\n[train]\nepochs = 3\n"),
+        )
+        .unwrap();
         let summary = format!(
             r#"{{"root":"{root}","layout":"split-folders","dataset_type":"real","classes":["angry","happy","<sad>"],
             "counts":{{"train":[8,8,8],"valid":[4,4,4],"test":[4,4,4]}},"groups":{{"train":12,"valid":6,"test":6}},"group_rules":{{"regex":36}},
@@ -615,8 +666,9 @@ pub(crate) mod testing {
             "leaking_groups":0,"leaks":[],"unreadable":[],"left_out":[],"warnings":[]}}"#
         );
         fs::write(run.join(DATA), summary).unwrap();
-        let mut events =
-            String::from("{\"event\":\"start\",\"run\":\"run\",\"header\":[[\"device\",\"cpu\"]],\"from_step\":0}\n");
+        let mut events = String::from(
+            "{\"event\":\"start\",\"run\":\"run\",\"header\":[[\"device\",\"cpu\"]],\"from_step\":0}\n",
+        );
         for step in 1..=6 {
             events += &format!(
                 "{{\"event\":\"step\",\"step\":{step},\"epoch\":{},\"batch\":1,\"loss\":{},\"accuracy\":0.5,\"epoch_loss\":1.0,\"epoch_accuracy\":0.5,\
@@ -643,8 +695,13 @@ pub(crate) mod testing {
     pub(crate) fn write_features(path: &Path, n: usize, width: usize) {
         let values: Vec<u8> = (0..n * width).flat_map(|at| ((at * at % 17) as f32).to_le_bytes()).collect();
         let rows: Vec<u8> = (0..n as i64).flat_map(i64::to_le_bytes).collect();
-        let view = |dtype, shape: Vec<usize>, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
-        let tensors = [("features", view(Dtype::F32, vec![n, width], &values)), ("rows", view(Dtype::I64, vec![n], &rows))];
+        let view = |dtype, shape: Vec<usize>, bytes| {
+            safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap()
+        };
+        let tensors = [
+            ("features", view(Dtype::F32, vec![n, width], &values)),
+            ("rows", view(Dtype::I64, vec![n], &rows)),
+        ];
         fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
     }
 }
@@ -681,7 +738,9 @@ mod tests {
         for name in ["all", "valid"] {
             write_rows(&run, &folder.path().join("data"), name, &ROWS[..6]);
         }
-        let names = |run: &Path| RunFiles::open(run).unwrap().evaluations.into_iter().map(|one| one.name).collect::<Vec<_>>();
+        let names = |run: &Path| {
+            RunFiles::open(run).unwrap().evaluations.into_iter().map(|one| one.name).collect::<Vec<_>>()
+        };
         assert_eq!(names(&run), ["test", "valid", "all"]);
         fs::remove_file(run.join("eval/test.json")).unwrap();
         assert_eq!(names(&run), ["valid", "all"]);
@@ -730,9 +789,15 @@ mod tests {
                 let text = fs::read_to_string(&path).unwrap();
                 fs::write(&path, &text[..text.len() / 2]).unwrap();
             }),
-            ("eval/test_predictions.csv", |run| fs::remove_file(run.join("eval/test_predictions.csv")).unwrap()),
-            ("eval/test_features.safetensors", |run| fs::write(run.join("eval/test_features.safetensors"), [1; 30]).unwrap()),
-            ("eval/test_features.safetensors", |run| write_features(&run.join("eval/test_features.safetensors"), 13, 2)),
+            ("eval/test_predictions.csv", |run| {
+                fs::remove_file(run.join("eval/test_predictions.csv")).unwrap()
+            }),
+            ("eval/test_features.safetensors", |run| {
+                fs::write(run.join("eval/test_features.safetensors"), [1; 30]).unwrap()
+            }),
+            ("eval/test_features.safetensors", |run| {
+                write_features(&run.join("eval/test_features.safetensors"), 13, 2)
+            }),
             ("explain/explain.json", |run| {
                 fs::create_dir(run.join("explain")).unwrap();
                 fs::write(run.join("explain/explain.json"), "{\"maps\": 3}").unwrap();
@@ -744,7 +809,10 @@ mod tests {
             let files = RunFiles::open(&run).unwrap();
             let notices = files.notices.join("\n");
             assert!(notices.contains(name), "{name}: {notices}");
-            assert!(!notices.contains(&folder.path().display().to_string()), "paths are those within the run: {notices}");
+            assert!(
+                !notices.contains(&folder.path().display().to_string()),
+                "paths are those within the run: {notices}"
+            );
             assert!(files.config.contains_key("train"));
         }
     }
@@ -771,7 +839,11 @@ mod tests {
         let again = "{\"event\":\"start\",\"run\":\"run\",\"header\":[],\"from_step\":6}\n";
         fs::write(&path, text + again).unwrap();
         let files = RunFiles::open(&run).unwrap();
-        assert_eq!((files.end, files.resumed), (Ending::Finished { seconds: 12.0 }, 1), "all epochs are there");
+        assert_eq!(
+            (files.end, files.resumed),
+            (Ending::Finished { seconds: 12.0 }, 1),
+            "all epochs are there"
+        );
         let epochs = fs::read_to_string(run.join("metrics.csv")).unwrap();
         fs::write(run.join("metrics.csv"), epochs.lines().take(3).collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(RunFiles::open(&run).unwrap().end, Ending::Unknown);

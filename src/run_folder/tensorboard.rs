@@ -1,7 +1,8 @@
 //! TensorBoard's event files: the curves of a run beside those of other programs.
 //!
-//! A file is a row of records (length, its checksum, data, their checksum), each an `Event` message of TensorFlow's `event.proto`. The
-//! few fields that curves need are written here; there is no kept library for these files that does not bring TensorFlow's whole schema.
+//! A file is a row of records (length, its checksum, data, their checksum), each an `Event` message of
+//! TensorFlow's `event.proto`. The few fields that curves need are written here; there is no kept library for
+//! these files that does not bring TensorFlow's whole schema.
 
 use std::fs::{File, OpenOptions, create_dir_all, read_dir};
 use std::io::Write;
@@ -15,10 +16,11 @@ use crate::files::unused_path;
 /// The folder of event files within a run folder.
 pub const TENSORBOARD: &str = "tensorboard";
 
-/// Writes curves to an event file: losses, accuracies and learning rate of each step under `step/`, of each epoch under `epoch/`, both
-/// over the number of steps.
+/// Writes curves to an event file: losses, accuracies and learning rate of each step under `step/`, of each
+/// epoch under `epoch/`, both over the number of steps.
 ///
-/// A run that goes on gets another file; it begins with a mark that makes TensorBoard forget what it had read of later steps.
+/// A run that goes on gets another file; it begins with a mark that makes TensorBoard forget what it had read
+/// of later steps.
 pub struct TensorBoard {
     folder: PathBuf,
     file: Option<(PathBuf, File)>,
@@ -38,7 +40,11 @@ impl TensorBoard {
         let seconds = now() as u64;
         // TensorBoard reads files in the order of their names, and takes those whose names hold `tfevents`.
         let path = unused_path(&self.folder.join(format!("events.out.tfevents.{seconds:010}.mien")));
-        let file = OpenOptions::new().create_new(true).append(true).open(&path).map_err(|e| Error::io("write", &path, e))?;
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)
+            .map_err(|e| Error::io("write", &path, e))?;
         self.file = Some((path, file));
         self.write(&event(0, FILE_VERSION, b"brain.Event:2"))?;
         if goes_on {
@@ -54,7 +60,8 @@ impl TensorBoard {
     }
 
     fn scalars(&mut self, step: u64, values: &[(&str, f64)]) -> Result<()> {
-        let summary: Vec<u8> = values.iter().flat_map(|(tag, value)| bytes_field(1, &scalar(tag, *value as f32))).collect();
+        let summary: Vec<u8> =
+            values.iter().flat_map(|(tag, value)| bytes_field(1, &scalar(tag, *value as f32))).collect();
         self.write(&event(step, SUMMARY, &summary))
     }
 }
@@ -64,13 +71,24 @@ impl Sink for TensorBoard {
         match event {
             Event::Start { from_step, .. } => self.open(*from_step),
             Event::Step(StepRecord { step, loss, accuracy, learning_rate, gradient_norm, .. }) => {
-                let mut values =
-                    vec![("step/train_loss", *loss), ("step/train_accuracy", *accuracy), ("step/learning_rate", *learning_rate)];
+                let mut values = vec![
+                    ("step/train_loss", *loss),
+                    ("step/train_accuracy", *accuracy),
+                    ("step/learning_rate", *learning_rate),
+                ];
                 values.extend(gradient_norm.map(|norm| ("step/gradient_norm", norm)));
                 self.scalars(*step, &values)
             }
             Event::Epoch(record) => {
-                let EpochRecord { step, train_loss, train_accuracy, val_loss, val_accuracy, val_macro_f1, .. } = record;
+                let EpochRecord {
+                    step,
+                    train_loss,
+                    train_accuracy,
+                    val_loss,
+                    val_accuracy,
+                    val_macro_f1,
+                    ..
+                } = record;
                 let values = [
                     ("epoch/train_loss", *train_loss),
                     ("epoch/train_accuracy", *train_accuracy),
@@ -176,7 +194,8 @@ mod tests {
             board.event(&Event::Start { run: "r".into(), header: Vec::new(), from_step }).unwrap();
             board.event(&Event::End { reason: "finished".into(), seconds: 1.0 }).unwrap();
         }
-        let sizes: Vec<u64> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).collect();
+        let sizes: Vec<u64> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).collect();
         assert_eq!(sizes.len(), 2);
         assert_eq!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap(), 16 + 11 + 4);
     }

@@ -1,7 +1,8 @@
 //! Bootstrap by group (Efron & Tibshirani 1993; the clustered form of Davison & Hinkley 1997, section 3.8).
 //!
-//! Rows of one group (the faces of a photo, the images of a person) are alike, so that drawing rows one by one pretends to more
-//! information than there is. Whole groups are drawn instead, with replacement, as many as there are.
+//! Rows of one group (the faces of a photo, the images of a person) are alike, so that drawing rows one by
+//! one pretends to more information than there is. Whole groups are drawn instead, with replacement, as many
+//! as there are.
 //!
 //! Legend: N rows, K classes, G groups, B replicates, S seeds.
 
@@ -24,7 +25,8 @@ pub enum Method {
     /// Between two quantiles of the replicates.
     #[default]
     Percentile,
-    /// Bias-corrected and accelerated (Efron 1987), with the jackknife over groups: better where the statistic is skewed.
+    /// Bias-corrected and accelerated (Efron 1987), with the jackknife over groups: better where the
+    /// statistic is skewed.
     Bca,
 }
 
@@ -113,12 +115,13 @@ pub struct Difference {
     pub b: f64,
     /// `b − a`.
     pub difference: Interval,
-    /// Two-sided: twice the smaller share of replicates on one side of 0, those on 0 counted on both. Below `1 − level` only if
-    /// the interval leaves 0 out. Never below 2 / (B + 1).
+    /// Two-sided: twice the smaller share of replicates on one side of 0, those on 0 counted on both. Below
+    /// `1 − level` only if the interval leaves 0 out. Never below 2 / (B + 1).
     pub p_value: f64,
 }
 
-/// The group of each row as an index in `0..G`, in the order of first appearance. A row with an empty key is a group of its own.
+/// The group of each row as an index in `0..G`, in the order of first appearance. A row with an empty key is
+/// a group of its own.
 pub fn group_indices<S: AsRef<str>>(keys: &[S]) -> Vec<usize> {
     let (mut seen, mut next) = (HashMap::new(), 0);
     let mut fresh = || {
@@ -133,13 +136,15 @@ pub fn group_indices<S: AsRef<str>>(keys: &[S]) -> Vec<usize> {
         .collect()
 }
 
-/// The intervals of accuracy, balanced accuracy, macro F1 and each class, for N rows with class indices below `classes`.
+/// The intervals of accuracy, balanced accuracy, macro F1 and each class, for N rows with class indices below
+/// `classes`.
 ///
-/// The estimates follow [`crate::eval::metrics`]: a quotient without a denominator is 0. A replicate in which the denominator of
-/// a precision or recall is 0 does not count for that number.
+/// The estimates follow [`crate::eval::metrics`]: a quotient without a denominator is 0. A replicate in which
+/// the denominator of a precision or recall is 0 does not count for that number.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class and settings that make no sense.
+/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class and settings that make no
+/// sense.
 pub fn metric_intervals(
     groups: &[usize],
     truth: &[usize],
@@ -174,8 +179,8 @@ pub fn metric_intervals(
     })
 }
 
-/// The intervals of any numbers. `statistics` gets N weights, how often each row is drawn, and returns always as many values;
-/// those that are NaN do not count. Each replicate touches every row.
+/// The intervals of any numbers. `statistics` gets N weights, how often each row is drawn, and returns always
+/// as many values; those that are NaN do not count. Each replicate touches every row.
 ///
 /// # Errors
 /// [`Error::Input`] for no rows and settings that make no sense.
@@ -190,16 +195,17 @@ where
     }))
 }
 
-/// Whether `b` predicts better than `a`: `a[s]` and `b[s]` are the predictions of seed s for the same N rows; the two may have
-/// different numbers of seeds.
+/// Whether `b` predicts better than `a`: `a[s]` and `b[s]` are the predictions of seed s for the same N rows;
+/// the two may have different numbers of seeds.
 ///
-/// Each replicate draws groups, the same for all predictions, and for each side with several seeds S − 1 of them with
-/// replacement, because the variance of a mean of S − 1 draws is that of the mean of S seeds (Rao & Wu 1988). With one seed per
-/// side the result speaks of these two trained models, with several of the two ways of training. The interval is the
-/// percentile one whatever the settings say.
+/// Each replicate draws groups, the same for all predictions, and for each side with several seeds S − 1 of
+/// them with replacement, because the variance of a mean of S − 1 draws is that of the mean of S seeds (Rao &
+/// Wu 1988). With one seed per side the result speaks of these two trained models, with several of the two
+/// ways of training. The interval is the percentile one whatever the settings say.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, no seeds, lengths that differ, an index that is not a class and settings that make no sense.
+/// [`Error::Input`] for no rows, no seeds, lengths that differ, an index that is not a class and settings
+/// that make no sense.
 pub fn paired_difference(
     groups: &[usize],
     truth: &[usize],
@@ -225,11 +231,18 @@ pub fn paired_difference(
     })
 }
 
-/// As [`paired_difference`] for the mean over the rows of any value, the loss for instance: `a[s]` and `b[s]` hold N values.
+/// As [`paired_difference`] for the mean over the rows of any value, the loss for instance: `a[s]` and `b[s]`
+/// hold N values.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, no seeds, lengths that differ, a value that is not finite and settings that make no sense.
-pub fn paired_mean_difference(groups: &[usize], a: &[Vec<f64>], b: &[Vec<f64>], settings: &Settings) -> Result<Difference> {
+/// [`Error::Input`] for no rows, no seeds, lengths that differ, a value that is not finite and settings that
+/// make no sense.
+pub fn paired_mean_difference(
+    groups: &[usize],
+    a: &[Vec<f64>],
+    b: &[Vec<f64>],
+    settings: &Settings,
+) -> Result<Difference> {
     let place = "paired bootstrap";
     let count = check(groups, groups.len(), settings)?;
     let mut sizes = vec![0.0; count];
@@ -238,7 +251,8 @@ pub fn paired_mean_difference(groups: &[usize], a: &[Vec<f64>], b: &[Vec<f64>], 
         let one = |values: &Vec<f64>| {
             same_length(place, "values", values.len(), groups.len())?;
             if let Some((row, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-                return Err(Error::input(place, format!("the value of row {row} is {value}")).expected("a finite number"));
+                return Err(Error::input(place, format!("the value of row {row} is {value}"))
+                    .expected("a finite number"));
             }
             let mut sums = vec![0.0; count];
             values.iter().zip(groups).for_each(|(value, &group)| sums[group] += value);
@@ -247,7 +261,8 @@ pub fn paired_mean_difference(groups: &[usize], a: &[Vec<f64>], b: &[Vec<f64>], 
         side.iter().map(one).collect::<Result<Vec<_>>>()
     };
     compare(count, &prepared(a)?, &prepared(b)?, settings, |sums, counts| {
-        let weighted = |values: &[f64]| values.iter().zip(counts).map(|(value, &n)| value * f64::from(n)).sum::<f64>();
+        let weighted =
+            |values: &[f64]| values.iter().zip(counts).map(|(value, &n)| value * f64::from(n)).sum::<f64>();
         weighted(sums) / weighted(&sizes)
     })
 }
@@ -260,8 +275,11 @@ fn check(groups: &[usize], rows: usize, settings: &Settings) -> Result<usize> {
     }
     if settings.replicates == 0 || !(settings.level > 0.0 && settings.level < 1.0) {
         let Settings { replicates, level, .. } = settings;
-        return Err(Error::input("bootstrap", format!("found {replicates} replicates and the level {level}"))
-            .expected("at least one replicate and a level between 0 and 1"));
+        return Err(Error::input(
+            "bootstrap",
+            format!("found {replicates} replicates and the level {level}"),
+        )
+        .expected("at least one replicate and a level between 0 and 1"));
     }
     let count = groups.iter().max().map_or(0, |largest| largest + 1);
     if count > rows {
@@ -271,7 +289,8 @@ fn check(groups: &[usize], rows: usize, settings: &Settings) -> Result<usize> {
     Ok(count)
 }
 
-/// Draws, and reads the intervals off. `statistics` gets how often each group is drawn, and the generator of the replicate.
+/// Draws, and reads the intervals off. `statistics` gets how often each group is drawn, and the generator of
+/// the replicate.
 fn bootstrap<F>(groups: usize, settings: &Settings, statistics: F) -> Vec<Interval>
 where
     F: Fn(&[u32], Option<&mut ChaCha8Rng>) -> Vec<f64> + Sync,
@@ -283,7 +302,8 @@ where
         Method::Bca => leave_one_out(groups, |counts| statistics(counts, None)),
     };
     let column = |rows: &[Vec<f64>], index: usize| {
-        let mut values: Vec<f64> = rows.iter().map(|row| row[index]).filter(|value| !value.is_nan()).collect();
+        let mut values: Vec<f64> =
+            rows.iter().map(|row| row[index]).filter(|value| !value.is_nan()).collect();
         values.sort_by(f64::total_cmp);
         values
     };
@@ -365,10 +385,13 @@ fn compare<T: Sync>(
         return Err(Error::input("paired bootstrap", format!("found {} and {} seeds", a.len(), b.len()))
             .expected("at least one on each side"));
     }
-    let all = |side: &[T]| side.iter().map(|seed| statistic(seed, &vec![1; groups])).sum::<f64>() / side.len() as f64;
+    let all = |side: &[T]| {
+        side.iter().map(|seed| statistic(seed, &vec![1; groups])).sum::<f64>() / side.len() as f64
+    };
     let drawn = |side: &[T], counts: &[u32], random: &mut ChaCha8Rng| {
         let draws = (side.len() - 1).max(1);
-        (0..draws).map(|_| statistic(&side[random.random_range(0..side.len())], counts)).sum::<f64>() / draws as f64
+        (0..draws).map(|_| statistic(&side[random.random_range(0..side.len())], counts)).sum::<f64>()
+            / draws as f64
     };
     let replicates = draw(groups, settings, |counts, random| {
         let (a, b) = (drawn(a, counts, random), drawn(b, counts, random));
@@ -380,7 +403,8 @@ fn compare<T: Sync>(
     let ends = [(1.0 - settings.level) / 2.0, (1.0 + settings.level) / 2.0];
     let [low, high] = ends.map(|level| quantile(&values, level).unwrap_or(b - a));
     let share = |side: fn(&f64) -> bool| (values.iter().filter(|value| side(value)).count() + 1) as f64;
-    let p_value = 2.0 * share(|value| *value <= 0.0).min(share(|value| *value >= 0.0)) / (values.len() + 1) as f64;
+    let p_value =
+        2.0 * share(|value| *value <= 0.0).min(share(|value| *value >= 0.0)) / (values.len() + 1) as f64;
     Ok(Difference { a, b, difference: Interval { estimate: b - a, low, high }, p_value: p_value.min(1.0) })
 }
 
@@ -490,13 +514,21 @@ mod tests {
         let groups: Vec<usize> = (0..truth.len()).collect();
         let found = metric_intervals(&groups, &truth, &predicted, 4, &settings(500, 1)).unwrap();
         close("accuracy", found.accuracy.estimate, table["accuracy"].as_f64().unwrap(), 1e-12);
-        close("balanced", found.balanced_accuracy.estimate, table["balanced_accuracy"].as_f64().unwrap(), 1e-12);
+        close(
+            "balanced",
+            found.balanced_accuracy.estimate,
+            table["balanced_accuracy"].as_f64().unwrap(),
+            1e-12,
+        );
         close("macro F1", found.macro_f1.estimate, table["macro_f1"].as_f64().unwrap(), 1e-12);
         for (class, expected) in list(&table["recall"]).into_iter().enumerate() {
             let one = found.per_class[class];
             close("recall", one.recall.estimate, expected, 1e-12);
             for interval in [one.precision, one.recall, one.f1, found.accuracy, found.macro_f1] {
-                assert!(interval.low < interval.estimate && interval.estimate < interval.high, "{interval:?}");
+                assert!(
+                    interval.low < interval.estimate && interval.estimate < interval.high,
+                    "{interval:?}"
+                );
             }
         }
     }
@@ -536,7 +568,8 @@ mod tests {
         assert_ne!(run(1, 9), run(1, 10));
     }
 
-    /// The interval by group holds the truth about as often as it says; the one that takes rows for independent does not.
+    /// The interval by group holds the truth about as often as it says; the one that takes rows for
+    /// independent does not.
     #[test]
     fn coverage_by_group_is_as_claimed_where_rows_alone_undercover() {
         let (sets, mut by_group, mut by_bca, mut by_row) = (400, 0, 0, 0);
@@ -571,12 +604,20 @@ mod tests {
             let mut random = rng(set, Purpose::Draw, 1, 0);
             let mut other = |gain: f64| -> Vec<f64> {
                 a.iter()
-                    .map(|&a| if random.random_bool(0.6) { a } else { f64::from(u8::from(random.random_bool(0.7 + gain))) })
+                    .map(|&a| {
+                        if random.random_bool(0.6) {
+                            a
+                        } else {
+                            f64::from(u8::from(random.random_bool(0.7 + gain)))
+                        }
+                    })
                     .collect()
             };
             let (base, same, better) = (other(0.0), other(0.0), other(0.25));
             let p = |b: Vec<f64>| {
-                paired_mean_difference(&groups, std::slice::from_ref(&base), &[b], &settings(400, set)).unwrap().p_value
+                paired_mean_difference(&groups, std::slice::from_ref(&base), &[b], &settings(400, set))
+                    .unwrap()
+                    .p_value
             };
             false_alarms += u32::from(p(same) < 0.05);
             found += u32::from(p(better) < 0.05);
@@ -587,7 +628,8 @@ mod tests {
         assert!(share(found) > 0.8, "{}", share(found));
     }
 
-    /// Three seeds a side that differ by luck: a bootstrap over the rows alone would take one side's luck for a difference.
+    /// Three seeds a side that differ by luck: a bootstrap over the rows alone would take one side's luck for
+    /// a difference.
     #[test]
     fn the_luck_of_seeds_is_not_taken_for_a_difference() {
         let (sets, mut with_seeds, mut rows_alone) = (200, 0, 0);
@@ -602,9 +644,12 @@ mod tests {
                 (0..5).map(|_| one()).collect()
             };
             let (a, b) = (side(), side());
-            let means =
-                |side: &[Vec<f64>]| vec![(0..400).map(|row| side.iter().map(|seed| seed[row]).sum::<f64>() / 5.0).collect()];
-            let p = |a: &[Vec<f64>], b: &[Vec<f64>]| paired_mean_difference(&groups, a, b, &settings(300, set)).unwrap().p_value;
+            let means = |side: &[Vec<f64>]| {
+                vec![(0..400).map(|row| side.iter().map(|seed| seed[row]).sum::<f64>() / 5.0).collect()]
+            };
+            let p = |a: &[Vec<f64>], b: &[Vec<f64>]| {
+                paired_mean_difference(&groups, a, b, &settings(300, set)).unwrap().p_value
+            };
             with_seeds += u32::from(p(&a, &b) < 0.05);
             rows_alone += u32::from(p(&means(&a), &means(&b)) < 0.05);
         }
@@ -638,7 +683,8 @@ mod tests {
         close("balanced", difference(Metric::BalancedAccuracy).0, (2.0 / 3.0 + 0.5) / 3.0, 1e-12);
         close("F1", difference(Metric::MacroF1).0, (4.0 / 7.0 + 0.5) / 3.0, 1e-12);
         let one = std::slice::from_ref(&a);
-        let same = paired_difference(&groups, &truth, one, one, 3, Metric::MacroF1, &settings(100, 0)).unwrap();
+        let same =
+            paired_difference(&groups, &truth, one, one, 3, Metric::MacroF1, &settings(100, 0)).unwrap();
         assert_eq!((same.p_value, same.difference), (1.0, Interval::default()));
     }
 
@@ -659,7 +705,10 @@ mod tests {
             assert!(text.contains(what) && !text.contains('\n'), "{text}");
         };
         refused(metric_intervals(&[], &[], &[], 2, &settings(9, 0)), "found no rows");
-        refused(metric_intervals(&[0], &[0, 1], &[0, 1], 2, &settings(9, 0)), "found 1 groups of rows; expected 2");
+        refused(
+            metric_intervals(&[0], &[0, 1], &[0, 1], 2, &settings(9, 0)),
+            "found 1 groups of rows; expected 2",
+        );
         refused(metric_intervals(&[0], &[2], &[0], 2, &settings(9, 0)), "the truth of row 0 is 2");
         refused(metric_intervals(&[0], &[0], &[0], 2, &settings(0, 0)), "0 replicates");
         refused(metric_intervals(&[7], &[0], &[0], 2, &settings(9, 0)), "found the group 7");

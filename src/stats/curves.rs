@@ -1,5 +1,5 @@
-//! ROC and precision-recall curves, as scikit-learn's `roc_curve`, `roc_auc_score`, `precision_recall_curve` and
-//! `average_precision_score`: equal scores are one threshold.
+//! ROC and precision-recall curves, as scikit-learn's `roc_curve`, `roc_auc_score`, `precision_recall_curve`
+//! and `average_precision_score`: equal scores are one threshold.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,8 @@ pub struct PrecisionRecallPoint {
 /// A precision-recall curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecall {
-    /// From recall 1 down to (recall 0, precision 1). Points whose recall is that of both neighbours are left out.
+    /// From recall 1 down to (recall 0, precision 1). Points whose recall is that of both neighbours are left
+    /// out.
     pub points: Vec<PrecisionRecallPoint>,
     /// Σ (Rₙ − Rₙ₋₁) Pₙ over all thresholds.
     pub average_precision: f64,
@@ -67,7 +68,8 @@ pub fn roc(scores: &[f64], positive: &[bool]) -> Result<Option<Roc>> {
         before = step;
     }
     let turns = |index: usize| {
-        let second = |of: fn(&Step) -> u64| of(&steps[index + 1]) + of(&steps[index - 1]) != 2 * of(&steps[index]);
+        let second =
+            |of: fn(&Step) -> u64| of(&steps[index + 1]) + of(&steps[index - 1]) != 2 * of(&steps[index]);
         index == 0 || index + 1 == steps.len() || second(Step::misses) || second(|step| step.hits)
     };
     let point = |step: &Step| RocPoint {
@@ -88,7 +90,9 @@ pub fn roc(scores: &[f64], positive: &[bool]) -> Result<Option<Roc>> {
 /// [`Error::Input`] for lengths that differ and a score that is NaN.
 pub fn precision_recall(scores: &[f64], positive: &[bool]) -> Result<Option<PrecisionRecall>> {
     let steps = steps("precision-recall curve", scores, positive)?;
-    let Some(&Step { above, hits: positives, .. }) = steps.last().filter(|step| step.hits > 0) else { return Ok(None) };
+    let Some(&Step { above, hits: positives, .. }) = steps.last().filter(|step| step.hits > 0) else {
+        return Ok(None);
+    };
     let point = |step: &Step| PrecisionRecallPoint {
         threshold: step.threshold,
         precision: step.hits as f64 / step.above as f64,
@@ -101,7 +105,10 @@ pub fn precision_recall(scores: &[f64], positive: &[bool]) -> Result<Option<Prec
     }
     let turns = |index: usize| {
         let hits = |index: usize| steps[index].hits;
-        index == 0 || index + 1 == steps.len() || hits(index - 1) != hits(index) || hits(index) != hits(index + 1)
+        index == 0
+            || index + 1 == steps.len()
+            || hits(index - 1) != hits(index)
+            || hits(index) != hits(index + 1)
     };
     let kept = (0..steps.len()).rev().filter(|&index| turns(index)).map(|index| point(&steps[index]));
     let last = PrecisionRecallPoint { threshold: f64::INFINITY, precision: 1.0, recall: 0.0 };
@@ -113,12 +120,17 @@ pub fn precision_recall(scores: &[f64], positive: &[bool]) -> Result<Option<Prec
 ///
 /// # Errors
 /// As [`roc`], and for a row without the class.
-pub fn roc_of_class<P: AsRef<[f32]>>(probabilities: &[P], truth: &[usize], class: usize) -> Result<Option<Roc>> {
+pub fn roc_of_class<P: AsRef<[f32]>>(
+    probabilities: &[P],
+    truth: &[usize],
+    class: usize,
+) -> Result<Option<Roc>> {
     let (scores, positive) = one_against_rest(probabilities, truth, class)?;
     roc(&scores, &positive)
 }
 
-/// The precision-recall curve of one class against the rest, from N rows of K probabilities and N class indices.
+/// The precision-recall curve of one class against the rest, from N rows of K probabilities and N class
+/// indices.
 ///
 /// # Errors
 /// As [`precision_recall`], and for a row without the class.
@@ -167,14 +179,19 @@ fn steps(place: &str, scores: &[f64], positive: &[bool]) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-fn one_against_rest<P: AsRef<[f32]>>(probabilities: &[P], truth: &[usize], class: usize) -> Result<(Vec<f64>, Vec<bool>)> {
+fn one_against_rest<P: AsRef<[f32]>>(
+    probabilities: &[P],
+    truth: &[usize],
+    class: usize,
+) -> Result<(Vec<f64>, Vec<bool>)> {
     let place = "curve of a class";
     same_length(place, "rows of probabilities", probabilities.len(), truth.len())?;
     let score = |row: &P| row.as_ref().get(class).map(|&value| f64::from(value));
     let scores = probabilities.iter().map(score).collect::<Option<Vec<_>>>();
     let widths = probabilities.iter().map(|row| row.as_ref().len()).min().unwrap_or(0);
     let scores = scores.ok_or_else(|| {
-        Error::input(place, format!("found rows of {widths} probabilities")).expected(format!("one for class {class} in each"))
+        Error::input(place, format!("found rows of {widths} probabilities"))
+            .expected(format!("one for class {class} in each"))
     })?;
     below(place, "truth", truth, widths)?;
     Ok((scores, truth.iter().map(|&truth| truth == class).collect()))
@@ -189,20 +206,32 @@ mod tests {
     fn curves_are_those_of_scikit_learn_also_with_ties() {
         for case in fixture()["curves"].as_array().unwrap() {
             let scores = numbers(&case["scores"]);
-            let positive: Vec<bool> = numbers(&case["positive"]).into_iter().map(|value| value > 0.0).collect();
+            let positive: Vec<bool> =
+                numbers(&case["positive"]).into_iter().map(|value| value > 0.0).collect();
             let found = roc(&scores, &positive).unwrap().unwrap();
             close("AUC", found.auc, case["auc"].as_f64().unwrap(), 1e-12);
             let column = |of: fn(&RocPoint) -> f64| found.points.iter().map(of).collect::<Vec<_>>();
             all_close("fpr", &column(|point| point.false_positive_rate), &numbers(&case["fpr"]), 1e-12);
             all_close("tpr", &column(|point| point.true_positive_rate), &numbers(&case["tpr"]), 1e-12);
-            all_close("threshold", &column(|point| point.threshold)[1..], &numbers(&case["roc_thresholds"]), 0.0);
+            all_close(
+                "threshold",
+                &column(|point| point.threshold)[1..],
+                &numbers(&case["roc_thresholds"]),
+                0.0,
+            );
             let found = precision_recall(&scores, &positive).unwrap().unwrap();
             close("AP", found.average_precision, case["average_precision"].as_f64().unwrap(), 1e-12);
-            let column = |of: fn(&PrecisionRecallPoint) -> f64| found.points.iter().map(of).collect::<Vec<_>>();
+            let column =
+                |of: fn(&PrecisionRecallPoint) -> f64| found.points.iter().map(of).collect::<Vec<_>>();
             all_close("precision", &column(|point| point.precision), &numbers(&case["precision"]), 1e-12);
             all_close("recall", &column(|point| point.recall), &numbers(&case["recall"]), 1e-12);
             let thresholds = column(|point| point.threshold);
-            all_close("threshold", &thresholds[..thresholds.len() - 1], &numbers(&case["pr_thresholds"]), 0.0);
+            all_close(
+                "threshold",
+                &thresholds[..thresholds.len() - 1],
+                &numbers(&case["pr_thresholds"]),
+                0.0,
+            );
         }
     }
 

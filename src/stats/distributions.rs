@@ -1,7 +1,7 @@
 //! Distribution functions: normal, binomial, Student's t.
 //!
-//! They rest on the regularised incomplete gamma and beta functions, evaluated as series and continued fractions with Lentz's
-//! method (Abramowitz & Stegun 1964, 6.5.29, 6.5.31, 26.5.8), to about 13 digits.
+//! They rest on the regularised incomplete gamma and beta functions, evaluated as series and continued
+//! fractions with Lentz's method (Abramowitz & Stegun 1964, 6.5.29, 6.5.31, 26.5.8), to about 13 digits.
 
 use std::f64::consts::PI;
 
@@ -25,9 +25,12 @@ pub fn normal_quantile(p: f64) -> f64 {
     if p > 0.5 {
         return -normal_quantile(1.0 - p);
     }
-    // Abramowitz & Stegun 26.2.23 (error below 4.5e-4), then Halley's steps, each of which triples the digits.
+    // Abramowitz & Stegun 26.2.23 (error below 4.5e-4), then Halley's steps, each of which triples the
+    // digits.
     let t = (-2.0 * p.ln()).sqrt();
-    let mut z = (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t;
+    let mut z = (2.515517 + t * (0.802853 + t * 0.010328))
+        / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
+        - t;
     for _ in 0..3 {
         let step = (normal_cdf(z) - p) / ((-z * z / 2.0).exp() / (2.0 * PI).sqrt());
         z -= step / (1.0 + z * step / 2.0);
@@ -98,8 +101,9 @@ pub(crate) fn ln_gamma(x: f64) -> f64 {
         x += 1.0;
     }
     let inverse = 1.0 / (x * x);
-    let series =
-        (1.0 / 12.0 - inverse * (1.0 / 360.0 - inverse * (1.0 / 1260.0 - inverse * (1.0 / 1680.0 - inverse / 1188.0)))) / x;
+    let series = (1.0 / 12.0
+        - inverse * (1.0 / 360.0 - inverse * (1.0 / 1260.0 - inverse * (1.0 / 1680.0 - inverse / 1188.0))))
+        / x;
     (x - 0.5) * x.ln() - x + 0.5 * (2.0 * PI).ln() + series - product.ln()
 }
 
@@ -211,7 +215,10 @@ mod tests {
         assert_eq!((t_quantile(0.0, 3.0), t_quantile(1.0, 3.0)), (f64::NEG_INFINITY, f64::INFINITY));
         assert_eq!((normal_cdf(0.0), t_cdf(0.0, 2.0), normal_quantile(0.5).abs() < 1e-15), (0.5, 0.5, true));
         assert_eq!((normal_cdf(-40.0), normal_cdf(40.0)), (0.0, 1.0));
-        assert_eq!((binomial_cdf(5, 5, 0.3), binomial_pmf(6, 5, 0.3), binomial_pmf(0, 5, 0.0)), (1.0, 0.0, 1.0));
+        assert_eq!(
+            (binomial_cdf(5, 5, 0.3), binomial_pmf(6, 5, 0.3), binomial_pmf(0, 5, 0.0)),
+            (1.0, 0.0, 1.0)
+        );
         assert!(normal_quantile(f64::NAN).is_nan() && t_quantile(0.3, -1.0).is_nan());
     }
 }

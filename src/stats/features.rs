@@ -18,14 +18,16 @@ pub struct ClassSpread {
     pub mean_distance: f64,
 }
 
-/// The squared Fréchet distance |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) between Gaussians fitted to `[na, d]` and `[nb, d]`
-/// features (Dowson & Landau 1982): with Inception features this is the FID of Heusel et al. 2017.
+/// The squared Fréchet distance |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) between Gaussians fitted to `[na, d]`
+/// and `[nb, d]` features (Dowson & Landau 1982): with Inception features this is the FID of Heusel et al.
+/// 2017.
 ///
-/// Few rows make it too large, above all where a set has fewer rows than features; compare only values of equally many rows.
-/// [`frechet_distance_after_pca`] needs fewer rows.
+/// Few rows make it too large, above all where a set has fewer rows than features; compare only values of
+/// equally many rows. [`frechet_distance_after_pca`] needs fewer rows.
 ///
 /// # Errors
-/// [`Error::Input`] for fewer than two rows, values that are not whole rows of `d`, and one that is not finite.
+/// [`Error::Input`] for fewer than two rows, values that are not whole rows of `d`, and one that is not
+/// finite.
 pub fn frechet_distance(a: &[f32], b: &[f32], d: usize) -> Result<f64> {
     let place = "Fréchet distance";
     let (n, m) = (rows(place, a, d)?, rows(place, b, d)?);
@@ -37,8 +39,8 @@ pub fn frechet_distance(a: &[f32], b: &[f32], d: usize) -> Result<f64> {
     let between: f64 = mean_a.iter().zip(&mean_b).map(|(a, b)| (a - b).powi(2)).sum();
     let squares = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
     let traces = squares(&a) / freedom_a + squares(&b) / freedom_b;
-    // tr (Σa Σb)^½ is the sum of the singular values of R·Sᵀ for any R, S with Σa = RᵀR and Σb = SᵀS: the rows themselves where
-    // they are few, Cholesky's factors where the features are.
+    // tr (Σa Σb)^½ is the sum of the singular values of R·Sᵀ for any R, S with Σa = RᵀR and Σb = SᵀS: the
+    // rows themselves where they are few, Cholesky's factors where the features are.
     let cross = if n.min(m) <= d {
         let product = times_transposed(&a, &b, d); // [n, m]
         let smaller = if n <= m { gram(&product, m) } else { gram(&transposed(&product, m), n) };
@@ -57,8 +59,8 @@ pub fn frechet_distance(a: &[f32], b: &[f32], d: usize) -> Result<f64> {
     Ok((between + traces - 2.0 * cross).max(0.0)) // rounding can bring it just below 0
 }
 
-/// [`frechet_distance`] in the first `k` principal components of both sets together, which leave d − k dimensions of little
-/// variance out.
+/// [`frechet_distance`] in the first `k` principal components of both sets together, which leave d − k
+/// dimensions of little variance out.
 ///
 /// # Errors
 /// As [`frechet_distance`].
@@ -74,7 +76,12 @@ pub fn frechet_distance_after_pca(a: &[f32], b: &[f32], d: usize, k: usize) -> R
 ///
 /// # Errors
 /// [`Error::Input`] for lengths that do not fit, an index that is not a class, a value that is not finite.
-pub fn mean_pairwise_distances(features: &[f32], d: usize, targets: &[usize], classes: usize) -> Result<Vec<ClassSpread>> {
+pub fn mean_pairwise_distances(
+    features: &[f32],
+    d: usize,
+    targets: &[usize],
+    classes: usize,
+) -> Result<Vec<ClassSpread>> {
     let place = "pairwise distances";
     let n = rows(place, features, d)?;
     same_length(place, "targets", targets.len(), n)?;
@@ -90,8 +97,9 @@ pub fn mean_pairwise_distances(features: &[f32], d: usize, targets: &[usize], cl
         let (_, centred) = centred(&own, d); // smaller numbers lose fewer digits below
         let n = own.len() / d;
         let products = gram(&centred, d);
-        let distance =
-            |i: usize, j: usize| (products[i * n + i] + products[j * n + j] - 2.0 * products[i * n + j]).max(0.0).sqrt();
+        let distance = |i: usize, j: usize| {
+            (products[i * n + i] + products[j * n + j] - 2.0 * products[i * n + j]).max(0.0).sqrt()
+        };
         let sum: f64 = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| distance(i, j)).sum();
         let pairs = n * n.saturating_sub(1) / 2;
         ClassSpread { rows: n as u64, mean_distance: if pairs > 0 { sum / pairs as f64 } else { 0.0 } }
@@ -118,7 +126,12 @@ mod tests {
             close("distance", frechet_distance(&a, &b, d).unwrap(), expected, 1e-6 * expected);
             close("the other way", frechet_distance(&b, &a, d).unwrap(), expected, 1e-6 * expected);
             assert!(frechet_distance(&a, &a, d).unwrap() < 1e-6);
-            close("after all components", frechet_distance_after_pca(&a, &b, d, d).unwrap(), expected, 1e-4 * expected);
+            close(
+                "after all components",
+                frechet_distance_after_pca(&a, &b, d, d).unwrap(),
+                expected,
+                1e-4 * expected,
+            );
             assert!(frechet_distance_after_pca(&a, &b, d, 2).unwrap() < expected);
         }
     }
@@ -137,7 +150,8 @@ mod tests {
     fn the_spread_is_that_of_scipys_pdist() {
         let case = &fixture()["spread"];
         let d = case["d"].as_u64().unwrap() as usize;
-        let found = mean_pairwise_distances(&singles(&case["features"]), d, &indices(&case["targets"]), 4).unwrap();
+        let found =
+            mean_pairwise_distances(&singles(&case["features"]), d, &indices(&case["targets"]), 4).unwrap();
         for (found, expected) in found.iter().zip(numbers(&case["mean_distance"])) {
             close("mean distance", found.mean_distance, expected, 1e-6);
         }

@@ -1,4 +1,5 @@
-//! The numbers of scipy, statsmodels and scikit-learn that tests compare with; written by scripts/stats_fixtures.py.
+//! The numbers of scipy, statsmodels and scikit-learn that tests compare with; written by
+//! scripts/stats_fixtures.py.
 
 use serde_json::Value;
 

@@ -16,19 +16,23 @@ pub struct McNemar {
     pub only_b: u64,
     /// Two-sided p value of the exact binomial test: never too small, often too large.
     pub exact: f64,
-    /// The mid-p value (Fagerland, Lydersen & Laake 2013), which is closer to its nominal rate; the one to report.
+    /// The mid-p value (Fagerland, Lydersen & Laake 2013), which is closer to its nominal rate; the one to
+    /// report.
     pub mid_p: f64,
 }
 
 /// McNemar's test (McNemar 1947) from whether each of N rows is predicted right by a and by b.
 ///
-/// It takes the rows for independent. Where groups hold several rows, [`super::bootstrap::paired_difference`] is the right test.
+/// It takes the rows for independent. Where groups hold several rows, [`super::bootstrap::paired_difference`]
+/// is the right test.
 ///
 /// # Errors
 /// [`Error::Input`] for lengths that differ.
 pub fn mcnemar(a_right: &[bool], b_right: &[bool]) -> Result<McNemar> {
     same_length("McNemar's test", "outcomes", b_right.len(), a_right.len())?;
-    let count = |pick: fn(bool, bool) -> bool| a_right.iter().zip(b_right).filter(|&(&a, &b)| pick(a, b)).count() as u64;
+    let count = |pick: fn(bool, bool) -> bool| {
+        a_right.iter().zip(b_right).filter(|&(&a, &b)| pick(a, b)).count() as u64
+    };
     Ok(mcnemar_counts(count(|a, b| a && !b), count(|a, b| b && !a)))
 }
 
@@ -37,13 +41,17 @@ pub fn mcnemar_counts(only_a: u64, only_b: u64) -> McNemar {
     let (fewer, n) = (only_a.min(only_b), only_a + only_b);
     let tail = binomial_cdf(fewer, n, 0.5);
     let exact = (2.0 * tail).min(1.0);
-    let mid_p = if only_a == only_b { 1.0 - 0.5 * binomial_pmf(fewer, n, 0.5) } else { 2.0 * tail - binomial_pmf(fewer, n, 0.5) };
+    let mid_p = if only_a == only_b {
+        1.0 - 0.5 * binomial_pmf(fewer, n, 0.5)
+    } else {
+        2.0 * tail - binomial_pmf(fewer, n, 0.5)
+    };
     // Without a row that tells the two apart there is nothing to test.
     McNemar { only_a, only_b, exact, mid_p: if n == 0 { 1.0 } else { mid_p } }
 }
 
-/// p values adjusted for being several, by Holm's method (1979): the chance of one false finding or more stays below the level.
-/// In the order given.
+/// p values adjusted for being several, by Holm's method (1979): the chance of one false finding or more
+/// stays below the level. In the order given.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let (order, m) = (ascending(p_values), p_values.len());
     let mut adjusted = vec![0.0; m];
@@ -55,8 +63,8 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// p values adjusted by the method of Benjamini & Hochberg (1995): the expected share of false ones among the findings stays
-/// below the level. In the order given.
+/// p values adjusted by the method of Benjamini & Hochberg (1995): the expected share of false ones among the
+/// findings stays below the level. In the order given.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let (order, m) = (ascending(p_values), p_values.len());
     let mut adjusted = vec![0.0; m];
@@ -68,8 +76,8 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Wilson's score interval (Wilson 1927) of a share of `successes` in `n` trials at any level, low and high; `[0, 1]` without
-/// trials.
+/// Wilson's score interval (Wilson 1927) of a share of `successes` in `n` trials at any level, low and high;
+/// `[0, 1]` without trials.
 pub fn wilson_interval(successes: u64, n: u64, level: f64) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
@@ -89,8 +97,11 @@ pub fn wilson_interval(successes: u64, n: u64, level: f64) -> [f64; 2] {
 pub fn t_interval(values: &[f64], level: f64) -> Result<Interval> {
     let n = values.len() as f64;
     if values.len() < 2 || !(level > 0.0 && level < 1.0) {
-        return Err(Error::input("t interval", format!("found {} values and the level {level}", values.len()))
-            .expected("at least two values and a level between 0 and 1"));
+        return Err(Error::input(
+            "t interval",
+            format!("found {} values and the level {level}", values.len()),
+        )
+        .expected("at least two values and a level between 0 and 1"));
     }
     let estimate = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - estimate).powi(2)).sum::<f64>() / (n - 1.0);
@@ -154,7 +165,12 @@ mod tests {
         let table = &fixture()["corrections"];
         let p = numbers(&table["p"]);
         all_close("Holm", &holm(&p), &numbers(&table["holm"]), 1e-14);
-        all_close("Benjamini-Hochberg", &benjamini_hochberg(&p), &numbers(&table["benjamini_hochberg"]), 1e-14);
+        all_close(
+            "Benjamini-Hochberg",
+            &benjamini_hochberg(&p),
+            &numbers(&table["benjamini_hochberg"]),
+            1e-14,
+        );
         assert!(holm(&[]).is_empty() && benjamini_hochberg(&[]).is_empty());
     }
 
@@ -162,7 +178,8 @@ mod tests {
     fn intervals_are_those_of_statsmodels_and_scipy() {
         let table = fixture();
         for row in table["wilson"].as_array().unwrap() {
-            let found = wilson_interval(row[0].as_u64().unwrap(), row[1].as_u64().unwrap(), row[2].as_f64().unwrap());
+            let found =
+                wilson_interval(row[0].as_u64().unwrap(), row[1].as_u64().unwrap(), row[2].as_f64().unwrap());
             all_close("Wilson", &found, &numbers(&row[3]), 1e-12);
         }
         assert_eq!(

@@ -1,8 +1,8 @@
-//! Confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels"): which
-//! labels a model does not believe.
+//! Confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
+//! Labels"): which labels a model does not believe.
 //!
-//! The probabilities must come from models that have not seen the rows (test predictions or cross-validation): a model believes
-//! what it was trained on. Legend: N rows, K classes.
+//! The probabilities must come from models that have not seen the rows (test predictions or
+//! cross-validation): a model believes what it was trained on. Legend: N rows, K classes.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,8 @@ pub struct LabelIssue {
     pub self_confidence: f64,
     /// The probability of the label less that of the likeliest other class, in `-1..=1`.
     pub margin: f64,
-    /// Whether another class is believed as firmly as it is where it is the label (an off-diagonal cell of the confident joint):
-    /// the paper's estimate of which labels are wrong.
+    /// Whether another class is believed as firmly as it is where it is the label (an off-diagonal cell of
+    /// the confident joint): the paper's estimate of which labels are wrong.
     pub off_diagonal: bool,
 }
 
@@ -34,19 +34,25 @@ pub struct ConfidentLearning {
     pub thresholds: Vec<f64>,
     /// `[K, K]` counts: rows with the label of the row that are confidently of the class of the column.
     pub confident_counts: Vec<Vec<u64>>,
-    /// `[K, K]`: the estimated share of rows with the label of the row whose true class is that of the column; the sum is 1.
+    /// `[K, K]`: the estimated share of rows with the label of the row whose true class is that of the
+    /// column; the sum is 1.
     pub joint: Vec<Vec<f64>>,
     /// The estimated share of wrong labels: what lies off the diagonal of `joint`.
     pub noise: f64,
-    /// All rows, the one whose label is least believed first: by self-confidence, then by margin, then by row.
+    /// All rows, the one whose label is least believed first: by self-confidence, then by margin, then by
+    /// row.
     pub issues: Vec<LabelIssue>,
 }
 
 /// Ranks N rows with the labels `given` by N rows of K probabilities.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class, a probability that is not finite.
-pub fn confident_learning<P: AsRef<[f32]>>(probabilities: &[P], given: &[usize]) -> Result<ConfidentLearning> {
+/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class, a probability that is not
+/// finite.
+pub fn confident_learning<P: AsRef<[f32]>>(
+    probabilities: &[P],
+    given: &[usize],
+) -> Result<ConfidentLearning> {
     let k = check(probabilities, given)?;
     let row_of = |row: usize| probabilities[row].as_ref();
     let mut labelled = vec![0u64; k];
@@ -55,7 +61,8 @@ pub fn confident_learning<P: AsRef<[f32]>>(probabilities: &[P], given: &[usize])
         labelled[label] += 1;
         sums[label] += f64::from(row_of(row)[label]);
     }
-    let thresholds: Vec<f64> = sums.iter().zip(&labelled).map(|(sum, &n)| if n > 0 { sum / n as f64 } else { 1.0 }).collect();
+    let thresholds: Vec<f64> =
+        sums.iter().zip(&labelled).map(|(sum, &n)| if n > 0 { sum / n as f64 } else { 1.0 }).collect();
 
     let mut confident_counts = vec![vec![0u64; k]; k];
     let mut issues = Vec::with_capacity(given.len());
@@ -68,7 +75,10 @@ pub fn confident_learning<P: AsRef<[f32]>>(probabilities: &[P], given: &[usize])
         issues.push(issue(row, label, p, confident.is_some_and(|class| class != label)));
     }
     issues.sort_by(|a, b| {
-        a.self_confidence.total_cmp(&b.self_confidence).then(a.margin.total_cmp(&b.margin)).then(a.row.cmp(&b.row))
+        a.self_confidence
+            .total_cmp(&b.self_confidence)
+            .then(a.margin.total_cmp(&b.margin))
+            .then(a.row.cmp(&b.row))
     });
     let joint = calibrated(&confident_counts, &labelled);
     let noise = 1.0 - (0..k).map(|class| joint[class][class]).sum::<f64>();
@@ -85,7 +95,8 @@ fn check<P: AsRef<[f32]>>(probabilities: &[P], given: &[usize]) -> Result<usize>
     for (row, values) in probabilities.iter().enumerate() {
         let values = values.as_ref();
         if values.len() != k || values.iter().any(|value| !value.is_finite()) {
-            return Err(Error::input(place, format!("row {row} is {values:?}")).expected(format!("{k} finite probabilities")));
+            return Err(Error::input(place, format!("row {row} is {values:?}"))
+                .expected(format!("{k} finite probabilities")));
         }
     }
     Ok(k)
@@ -94,7 +105,8 @@ fn check<P: AsRef<[f32]>>(probabilities: &[P], given: &[usize]) -> Result<usize>
 /// Rounding may leave a probability a hair below the mean of many equal ones; cleanlab allows for as much.
 const SLACK: f64 = 1e-6;
 
-/// The likeliest of the classes that are at least as likely as they are where they are the label (eq. 1 of the paper).
+/// The likeliest of the classes that are at least as likely as they are where they are the label (eq. 1 of
+/// the paper).
 fn confident_class(p: &[f32], thresholds: &[f64], labelled: &[u64]) -> Option<usize> {
     let confident = |&class: &usize| labelled[class] > 0 && f64::from(p[class]) >= thresholds[class] - SLACK;
     (0..p.len()).filter(confident).fold(None, |best, class| match best {
@@ -104,13 +116,15 @@ fn confident_class(p: &[f32], thresholds: &[f64], labelled: &[u64]) -> Option<us
 }
 
 fn issue(row: usize, given: usize, p: &[f32], off_diagonal: bool) -> LabelIssue {
-    let other = (0..p.len()).filter(|&class| class != given).map(|class| f64::from(p[class])).fold(0.0, f64::max);
+    let other =
+        (0..p.len()).filter(|&class| class != given).map(|class| f64::from(p[class])).fold(0.0, f64::max);
     let suggested = crate::eval::metrics::argmax(p);
     let self_confidence = f64::from(p[given]);
     LabelIssue { row, given, suggested, self_confidence, margin: self_confidence - other, off_diagonal }
 }
 
-/// The joint distribution of labels and true classes: each row of the counts scaled to the rows that have the label (eq. 3).
+/// The joint distribution of labels and true classes: each row of the counts scaled to the rows that have the
+/// label (eq. 3).
 fn calibrated(counts: &[Vec<u64>], labelled: &[u64]) -> Vec<Vec<f64>> {
     let total = labelled.iter().sum::<u64>() as f64;
     let one = |(label, (counts, &labelled)): (usize, (&Vec<u64>, &u64))| {
@@ -148,7 +162,8 @@ mod tests {
         close("noise", found.noise, case["noise"].as_f64().unwrap(), 1e-12);
         let order: Vec<usize> = found.issues.iter().map(|issue| issue.row).collect();
         assert_eq!(order, indices(&case["order"]));
-        let mut picked: Vec<usize> = found.issues.iter().filter(|issue| issue.off_diagonal).map(|issue| issue.row).collect();
+        let mut picked: Vec<usize> =
+            found.issues.iter().filter(|issue| issue.off_diagonal).map(|issue| issue.row).collect();
         picked.sort_unstable();
         assert_eq!(picked, indices(&case["off_diagonal"]));
     }

@@ -1,6 +1,7 @@
 //! Symmetric matrices in f64, row by row in flat slices, and products of features.
 //!
-//! Sums have a fixed order (eight partial sums, whatever the processor can do at once); threads share out whole rows.
+//! Sums have a fixed order (eight partial sums, whatever the processor can do at once); threads share out
+//! whole rows.
 
 use rayon::prelude::*;
 
@@ -100,7 +101,9 @@ pub fn centred(features: &[f32], d: usize) -> (Vec<f64>, Vec<f64>) {
         mean.iter_mut().zip(row).for_each(|(mean, &value)| *mean += f64::from(value));
     }
     mean.iter_mut().for_each(|mean| *mean /= n);
-    let rows = features.chunks_exact(d).flat_map(|row| row.iter().zip(&mean).map(|(&value, mean)| f64::from(value) - mean));
+    let rows = features
+        .chunks_exact(d)
+        .flat_map(|row| row.iter().zip(&mean).map(|(&value, mean)| f64::from(value) - mean));
     let rows = rows.collect();
     (mean, rows)
 }
@@ -136,29 +139,36 @@ pub fn gram(a: &[f64], d: usize) -> Vec<f64> {
 fn products(a: &[f64], b: &[f64], d: usize, needed: impl Fn(usize) -> usize + Sync) -> Vec<f64> {
     let (n, m, level) = (a.len() / d, b.len() / d, Level::detect());
     let mut product = vec![0.0; n * m];
-    product.par_chunks_mut((ROWS * m).max(1)).zip(a.par_chunks(ROWS * d)).enumerate().for_each(|(block, (out, rows))| {
-        let count = rows.len() / d;
-        let columns = needed(block * ROWS + count - 1);
-        for (column, b) in b.chunks_exact(d).take(columns).enumerate() {
-            let mut sums = [0.0; ROWS];
-            match count {
-                ROWS => dots_at(level, rows, b, &mut sums),
-                _ => sums.iter_mut().zip(rows.chunks_exact(d)).for_each(|(sum, row)| *sum = dot_at(level, row, b)),
+    product.par_chunks_mut((ROWS * m).max(1)).zip(a.par_chunks(ROWS * d)).enumerate().for_each(
+        |(block, (out, rows))| {
+            let count = rows.len() / d;
+            let columns = needed(block * ROWS + count - 1);
+            for (column, b) in b.chunks_exact(d).take(columns).enumerate() {
+                let mut sums = [0.0; ROWS];
+                match count {
+                    ROWS => dots_at(level, rows, b, &mut sums),
+                    _ => sums
+                        .iter_mut()
+                        .zip(rows.chunks_exact(d))
+                        .for_each(|(sum, row)| *sum = dot_at(level, row, b)),
+                }
+                (0..count).for_each(|row| out[row * m + column] = sums[row]);
             }
-            (0..count).for_each(|row| out[row * m + column] = sums[row]);
-        }
-    });
+        },
+    );
     product
 }
 
-/// All eigenvalues of a symmetric `[n, n]` matrix, the largest first: Householder's tridiagonal form (Golub & Van Loan 2013,
-/// algorithm 8.3.1), then implicit QL steps with Wilkinson's shift (section 8.3.5).
+/// All eigenvalues of a symmetric `[n, n]` matrix, the largest first: Householder's tridiagonal form (Golub &
+/// Van Loan 2013, algorithm 8.3.1), then implicit QL steps with Wilkinson's shift (section 8.3.5).
 pub fn eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     let (mut diagonal, mut beside) = tridiagonal(&mut a, n);
     for l in 0..n {
-        // A handful of steps per eigenvalue is the rule; the bound only keeps a matrix with NaN from looping for ever.
+        // A handful of steps per eigenvalue is the rule; the bound only keeps a matrix with NaN from looping
+        // for ever.
         for _ in 0..100 {
-            let small = |m: usize| beside[m].abs() <= f64::EPSILON * (diagonal[m].abs() + diagonal[m + 1].abs());
+            let small =
+                |m: usize| beside[m].abs() <= f64::EPSILON * (diagonal[m].abs() + diagonal[m + 1].abs());
             let m = (l..n - 1).find(|&m| small(m)).unwrap_or(n - 1);
             if m == l {
                 break;
@@ -170,14 +180,15 @@ pub fn eigenvalues(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     diagonal
 }
 
-/// Eigenvalues, the largest first, and eigenvectors (rows of `[n, n]`) of a small symmetric matrix: Jacobi's rotations, cycle
-/// by cycle (Golub & Van Loan 2013, algorithm 8.5.3).
+/// Eigenvalues, the largest first, and eigenvectors (rows of `[n, n]`) of a small symmetric matrix: Jacobi's
+/// rotations, cycle by cycle (Golub & Van Loan 2013, algorithm 8.5.3).
 pub fn jacobi(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut vectors = vec![0.0; n * n];
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
     let total: f64 = a.iter().map(|value| value * value).sum();
     for _ in 0..60 {
-        let off: f64 = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * n + j].powi(2)).sum();
+        let off: f64 =
+            (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * n + j].powi(2)).sum();
         if off <= total * 1e-29 {
             break;
         }
@@ -193,8 +204,8 @@ pub fn jacobi(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     (values, order.iter().flat_map(|&i| vectors[i * n..(i + 1) * n].to_vec()).collect())
 }
 
-/// R with A = Rᵀ·R for a symmetric `[n, n]` matrix without negative eigenvalues, as `[rank, n]`: Cholesky's factor with pivots on
-/// the diagonal, cut where nothing but rounding is left (Higham 2002, section 10.3).
+/// R with A = Rᵀ·R for a symmetric `[n, n]` matrix without negative eigenvalues, as `[rank, n]`: Cholesky's
+/// factor with pivots on the diagonal, cut where nothing but rounding is left (Higham 2002, section 10.3).
 pub fn half(a: &[f64], n: usize) -> Vec<f64> {
     let mut left: Vec<f64> = (0..n).map(|i| a[i * n + i]).collect(); // the diagonal of what is not yet factored
     let tolerance = left.iter().copied().fold(0.0, f64::max) * n as f64 * f64::EPSILON;
@@ -222,7 +233,8 @@ pub fn half(a: &[f64], n: usize) -> Vec<f64> {
     factor
 }
 
-/// Householder's tridiagonal form: the diagonal, and the values beside it (the last one is 0). `a` is used up.
+/// Householder's tridiagonal form: the diagonal, and the values beside it (the last one is 0). `a` is used
+/// up.
 fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let level = Level::detect();
     let (mut diagonal, mut beside) = (vec![0.0; n], vec![0.0; n]);
@@ -238,7 +250,8 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
         // The row right of the diagonal is reflected onto its first entry.
         let mut next = vec![0.0; n];
         next[k + 1..].copy_from_slice(&row[1..]);
-        let (first, rest) = (row.get(1).copied().unwrap_or(0.0), row.get(2..).map_or(0.0, |rest| dot(rest, rest)));
+        let (first, rest) =
+            (row.get(1).copied().unwrap_or(0.0), row.get(2..).map_or(0.0, |rest| dot(rest, rest)));
         beside[k] = first;
         let mut scale = 0.0;
         if rest > f64::MIN_POSITIVE {
@@ -347,7 +360,10 @@ mod tests {
         assert_eq!(eigenvalues(vec![2.0, 0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 2.0], 3), [5.0, 2.0, 2.0]);
         assert_eq!(eigenvalues(vec![0.0; 16], 4), [0.0; 4]);
         let found = eigenvalues(vec![1.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0, 0.0], 3);
-        found.iter().zip([2.0, 1.0, -2.0]).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-14));
+        found
+            .iter()
+            .zip([2.0, 1.0, -2.0])
+            .for_each(|(found, expected)| assert!((found - expected).abs() < 1e-14));
     }
 
     #[test]
@@ -381,7 +397,8 @@ mod tests {
         for level in Level::available() {
             let mut found = [0.0; ROWS];
             dots_at(level, &random(4, 101), &a, &mut found);
-            let expected = random(4, 101).chunks_exact(101).map(|row| dot_at(level, row, &a)).collect::<Vec<_>>();
+            let expected =
+                random(4, 101).chunks_exact(101).map(|row| dot_at(level, row, &a)).collect::<Vec<_>>();
             assert_eq!(found, expected[..]);
         }
     }

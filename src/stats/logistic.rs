@@ -66,8 +66,15 @@ pub struct CrossValidated {
 /// By L-BFGS (Liu & Nocedal 1989) with ten corrections.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, lengths that do not fit, an index that is not a class, a value that is not finite.
-pub fn fit(features: &[f32], d: usize, targets: &[usize], classes: usize, settings: &LogisticSettings) -> Result<Logistic> {
+/// [`Error::Input`] for no rows, lengths that do not fit, an index that is not a class, a value that is not
+/// finite.
+pub fn fit(
+    features: &[f32],
+    d: usize,
+    targets: &[usize],
+    classes: usize,
+    settings: &LogisticSettings,
+) -> Result<Logistic> {
     let n = check(features, d, targets, classes)?;
     let all: Vec<usize> = (0..n).collect();
     Ok(fit_rows(features, d, &all, targets, classes, settings))
@@ -80,7 +87,8 @@ impl Logistic {
         let mut out = vec![0.0; features.len() / d * k];
         out.par_chunks_mut(k).zip(features.par_chunks(d)).for_each(|(out, row)| {
             let row: Vec<f64> = standardised(row, &self.mean, &self.scale).collect();
-            let logits = self.weights.chunks_exact(d).zip(&self.bias).map(|(weights, bias)| dot(weights, &row) + bias);
+            let logits =
+                self.weights.chunks_exact(d).zip(&self.bias).map(|(weights, bias)| dot(weights, &row) + bias);
             out.iter_mut().zip(logits).for_each(|(out, logit)| *out = logit);
             softmax(out);
         });
@@ -88,12 +96,15 @@ impl Logistic {
     }
 }
 
-/// Cross-validation in `folds` parts that no group is cut by; the rows of each class are spread evenly over the folds as far as
-/// groups let them.
+/// Cross-validation in `folds` parts that no group is cut by; the rows of each class are spread evenly over
+/// the folds as far as groups let them.
 ///
 /// # Errors
 /// As [`fit`], and for fewer than two groups or folds.
-#[expect(clippy::too_many_arguments, reason = "plain slices in: each argument is one of them or how to use it")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "plain slices in: each argument is one of them or how to use it"
+)]
 pub fn cross_validated(
     features: &[f32],
     d: usize,
@@ -113,7 +124,8 @@ pub fn cross_validated(
         let model = fit_rows(features, d, &seen, targets, classes, settings);
         for row in held_out {
             let found = model.probabilities(&features[row * d..(row + 1) * d]);
-            let best = (0..classes).fold(0, |best, class| if found[class] > found[best] { class } else { best });
+            let best =
+                (0..classes).fold(0, |best, class| if found[class] > found[best] { class } else { best });
             predicted[row] = best;
             probabilities[row * classes..(row + 1) * classes].copy_from_slice(&found);
         }
@@ -123,7 +135,8 @@ pub fn cross_validated(
         support[target] += 1;
         hits[target] += u64::from(target == predicted);
     }
-    let recalls: Vec<f64> = support.iter().zip(&hits).filter(|(n, _)| **n > 0).map(|(&n, &h)| h as f64 / n as f64).collect();
+    let recalls: Vec<f64> =
+        support.iter().zip(&hits).filter(|(n, _)| **n > 0).map(|(&n, &h)| h as f64 / n as f64).collect();
     Ok(CrossValidated {
         predicted,
         probabilities,
@@ -145,16 +158,25 @@ fn check(features: &[f32], d: usize, targets: &[usize], classes: usize) -> Resul
     Ok(n)
 }
 
-/// The fold of each row, and how many folds there are. Groups are taken in random order; each goes where its classes have the
-/// fewest rows so far, rare classes weighing more.
-fn divide(targets: &[usize], classes: usize, groups: &[usize], folds: usize, seed: u64) -> Result<(Vec<usize>, usize)> {
+/// The fold of each row, and how many folds there are. Groups are taken in random order; each goes where its
+/// classes have the fewest rows so far, rare classes weighing more.
+fn divide(
+    targets: &[usize],
+    classes: usize,
+    groups: &[usize],
+    folds: usize,
+    seed: u64,
+) -> Result<(Vec<usize>, usize)> {
     let mut rows_of = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     groups.iter().enumerate().for_each(|(row, &group)| rows_of.entry(group).or_default().push(row));
     let mut members: Vec<Vec<usize>> = rows_of.into_values().collect();
     let folds = folds.min(members.len());
     if folds < 2 {
-        return Err(Error::input("cross-validation", format!("found {} groups and {folds} folds", members.len()))
-            .expected("at least two of each"));
+        return Err(Error::input(
+            "cross-validation",
+            format!("found {} groups and {folds} folds", members.len()),
+        )
+        .expected("at least two of each"));
     }
     members.shuffle(&mut rng(seed, Purpose::Folds, 0, 0));
     let mut support = vec![0.0; classes];
@@ -195,7 +217,8 @@ fn fit_rows(
     }
     // A column that varies by no more than rounding is constant.
     let spread = |(variance, mean): (&mut f64, &f64)| {
-        *variance = if variance.sqrt() > 1e-7 * mean.abs() && *variance > 0.0 { variance.sqrt() } else { 1.0 };
+        *variance =
+            if variance.sqrt() > 1e-7 * mean.abs() && *variance > 0.0 { variance.sqrt() } else { 1.0 };
     };
     scale.iter_mut().zip(&mean).for_each(spread);
     let data: Vec<f64> = chosen.iter().flat_map(|&index| standardised(row(index), &mean, &scale)).collect();
@@ -213,8 +236,16 @@ fn standardised<'a>(row: &'a [f32], mean: &'a [f64], scale: &'a [f64]) -> impl I
 /// Rows whose losses are summed together: fixed, so that the sum does not depend on the threads.
 const BLOCK: usize = 512;
 
-/// The mean over rows of −ln p(target) plus the penalty, and its slope; `at` is weights `[k, d]`, then the bias `[k]`.
-fn loss_and_slope(at: &[f64], data: &[f64], d: usize, targets: &[usize], k: usize, l2: f64) -> (f64, Vec<f64>) {
+/// The mean over rows of −ln p(target) plus the penalty, and its slope; `at` is weights `[k, d]`, then the
+/// bias `[k]`.
+fn loss_and_slope(
+    at: &[f64],
+    data: &[f64],
+    d: usize,
+    targets: &[usize],
+    k: usize,
+    l2: f64,
+) -> (f64, Vec<f64>) {
     let (weights, bias) = at.split_at(k * d);
     let block = |(data, targets): (&[f64], &[usize])| {
         let (mut loss, mut slope, mut p) = (0.0, vec![0.0; at.len()], vec![0.0; k]);
@@ -232,7 +263,8 @@ fn loss_and_slope(at: &[f64], data: &[f64], d: usize, targets: &[usize], k: usiz
         }
         (loss, slope)
     };
-    let blocks: Vec<(f64, Vec<f64>)> = data.par_chunks(BLOCK * d).zip(targets.par_chunks(BLOCK)).map(block).collect();
+    let blocks: Vec<(f64, Vec<f64>)> =
+        data.par_chunks(BLOCK * d).zip(targets.par_chunks(BLOCK)).map(block).collect();
     let n = targets.len() as f64;
     let mut loss = l2 / 2.0 * dot(weights, weights);
     let mut slope: Vec<f64> = weights.iter().map(|weight| l2 * weight).collect();
@@ -255,8 +287,13 @@ fn softmax(values: &mut [f64]) {
 /// Corrections that L-BFGS remembers.
 const MEMORY: usize = 10;
 
-/// The minimum of a smooth convex function, by L-BFGS with a backtracking search (Nocedal & Wright 2006, algorithms 7.4 and 3.1).
-fn minimise(mut at: Vec<f64>, settings: &LogisticSettings, function: impl Fn(&[f64]) -> (f64, Vec<f64>)) -> Vec<f64> {
+/// The minimum of a smooth convex function, by L-BFGS with a backtracking search (Nocedal & Wright 2006,
+/// algorithms 7.4 and 3.1).
+fn minimise(
+    mut at: Vec<f64>,
+    settings: &LogisticSettings,
+    function: impl Fn(&[f64]) -> (f64, Vec<f64>),
+) -> Vec<f64> {
     let (mut value, mut slope) = function(&at);
     let mut memory: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new(); // steps, changes of slope, 1 / their product
     for _ in 0..settings.iterations {
@@ -334,7 +371,12 @@ mod tests {
                 values.iter().map(|value| value - mean).collect::<Vec<_>>()
             };
             all_close("bias", &centre(&found.bias), &centre(&numbers(&expected["bias"])), 2e-5);
-            all_close("probabilities", &found.probabilities(&features)[..30], &numbers(&expected["probabilities"]), 1e-5);
+            all_close(
+                "probabilities",
+                &found.probabilities(&features)[..30],
+                &numbers(&expected["probabilities"]),
+                1e-5,
+            );
         }
     }
 
@@ -370,10 +412,21 @@ mod tests {
         let groups: Vec<usize> = (0..300).map(|row| row / 2).collect();
         let (fold_of, folds) = divide(&targets, 2, &groups, 5, 3).unwrap();
         assert_eq!(folds, 5);
-        assert!(groups.chunks(2).zip(fold_of.chunks(2)).all(|(group, fold)| group[0] == group[1] && fold[0] == fold[1]));
+        assert!(
+            groups
+                .chunks(2)
+                .zip(fold_of.chunks(2))
+                .all(|(group, fold)| group[0] == group[1] && fold[0] == fold[1])
+        );
         for fold in 0..5 {
-            let count = |class: usize| (0..300).filter(|&row| fold_of[row] == fold && targets[row] == class).count();
-            assert!((4..=8).contains(&count(1)) && (48..=60).contains(&count(0)), "{} {}", count(0), count(1));
+            let count =
+                |class: usize| (0..300).filter(|&row| fold_of[row] == fold && targets[row] == class).count();
+            assert!(
+                (4..=8).contains(&count(1)) && (48..=60).contains(&count(0)),
+                "{} {}",
+                count(0),
+                count(1)
+            );
         }
     }
 
@@ -383,7 +436,8 @@ mod tests {
         let p = found.probabilities(&[5.0]);
         close("the share of the class", p[1], 2.0 / 3.0, 1e-3);
         let settings = LogisticSettings::default();
-        let refused = |text: String, what: &str| assert!(text.contains(what) && !text.contains('\n'), "{text}");
+        let refused =
+            |text: String, what: &str| assert!(text.contains(what) && !text.contains('\n'), "{text}");
         refused(fit(&[1.0], 1, &[3], 2, &settings).unwrap_err().to_string(), "the target of row 0 is 3");
         refused(fit(&[], 1, &[], 2, &settings).unwrap_err().to_string(), "no rows");
         let one_group = cross_validated(&[1.0, 2.0], 1, &[0, 1], 2, &[4, 4], 5, 0, &settings);

@@ -1,7 +1,7 @@
 //! Statistics from plain slices: intervals, tests, curves, projections.
 //!
-//! Nothing here reads files or knows of models. Results depend on the arguments alone: random draws are keyed by seed and
-//! replicate, and sums are taken in a fixed order, so that the number of threads changes no bit.
+//! Nothing here reads files or knows of models. Results depend on the arguments alone: random draws are keyed
+//! by seed and replicate, and sums are taken in a fixed order, so that the number of threads changes no bit.
 
 pub mod bootstrap;
 pub mod curves;
@@ -21,13 +21,15 @@ use crate::error::{Error, Result};
 /// That a flat `[n, d]` slice is one: whole rows, all of them finite. Returns n. `place` begins the error.
 fn rows(place: &str, features: &[f32], d: usize) -> Result<usize> {
     if d == 0 || !features.len().is_multiple_of(d) {
-        return Err(Error::input(place, format!("found {} values in rows of {d}", features.len())).expected("whole rows"));
+        return Err(Error::input(place, format!("found {} values in rows of {d}", features.len()))
+            .expected("whole rows"));
     }
     match features.iter().position(|value| !value.is_finite()) {
         None => Ok(features.len() / d),
         Some(at) => {
             let (row, column, value) = (at / d, at % d, features[at]);
-            Err(Error::input(place, format!("row {row} has {value} in column {column}")).expected("finite numbers"))
+            Err(Error::input(place, format!("row {row} has {value} in column {column}"))
+                .expected("finite numbers"))
         }
     }
 }
@@ -44,8 +46,7 @@ fn same_length(place: &str, what: &str, found: usize, expected: usize) -> Result
 fn below(place: &str, what: &str, indices: &[usize], limit: usize) -> Result<()> {
     match indices.iter().enumerate().find(|(_, index)| **index >= limit) {
         None => Ok(()),
-        Some((row, index)) => {
-            Err(Error::input(place, format!("the {what} of row {row} is {index}")).expected(format!("an index below {limit}")))
-        }
+        Some((row, index)) => Err(Error::input(place, format!("the {what} of row {row} is {index}"))
+            .expected(format!("an index below {limit}"))),
     }
 }

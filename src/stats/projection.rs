@@ -17,7 +17,8 @@ use crate::simd::Level;
 pub struct Pca {
     /// `[d]`: the mean of the rows.
     pub mean: Vec<f64>,
-    /// `[k, d]`: directions of length 1, that of the largest variance first. The entry of the largest magnitude is positive.
+    /// `[k, d]`: directions of length 1, that of the largest variance first. The entry of the largest
+    /// magnitude is positive.
     pub components: Vec<f64>,
     /// `[k]`: the variance along each (with n − 1).
     pub variance: Vec<f64>,
@@ -45,7 +46,13 @@ pub struct TsneSettings {
 
 impl Default for TsneSettings {
     fn default() -> Self {
-        Self { perplexity: 30.0, iterations: 1000, early_exaggeration: 12.0, learning_rate: None, dimensions: 50 }
+        Self {
+            perplexity: 30.0,
+            iterations: 1000,
+            early_exaggeration: 12.0,
+            learning_rate: None,
+            dimensions: 50,
+        }
     }
 }
 
@@ -54,11 +61,12 @@ pub const MOST_TSNE_ROWS: usize = 5000;
 
 /// The first `k` principal components of `[n, d]` features; fewer where n or d is less.
 ///
-/// By subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4) on the smaller of the two Gram matrices, repeated until
-/// the variances stand still.
+/// By subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4) on the smaller of the two Gram
+/// matrices, repeated until the variances stand still.
 ///
 /// # Errors
-/// [`Error::Input`] for fewer than two rows, values that are not whole rows of `d`, and one that is not finite.
+/// [`Error::Input`] for fewer than two rows, values that are not whole rows of `d`, and one that is not
+/// finite.
 pub fn pca(features: &[f32], d: usize, k: usize) -> Result<Pca> {
     let n = rows("PCA", features, d)?;
     if n < 2 {
@@ -68,7 +76,8 @@ pub fn pca(features: &[f32], d: usize, k: usize) -> Result<Pca> {
     let (mean, data) = centred(features, d); // [n, d]
     let columns = transposed(&data, d); // [d, n]
     let freedom = (n - 1) as f64;
-    let (values, vectors) = if n < d { leading(&gram(&data, d), n, k) } else { leading(&gram(&columns, n), d, k) };
+    let (values, vectors) =
+        if n < d { leading(&gram(&data, d), n, k) } else { leading(&gram(&columns, n), d, k) };
     // An eigenvector u of X·Xᵀ makes the component Xᵀu / √λ.
     let mut components = if n < d { times_transposed(&vectors, &columns, n) } else { vectors }; // [k, d]
     for row in components.chunks_exact_mut(d) {
@@ -80,8 +89,8 @@ pub fn pca(features: &[f32], d: usize, k: usize) -> Result<Pca> {
     Ok(Pca { mean, components, variance, total_variance, scores })
 }
 
-/// t-SNE in two dimensions (van der Maaten & Hinton 2008), exact, from a start at the first two principal components, so that it
-/// needs no seed: the same features give the same image.
+/// t-SNE in two dimensions (van der Maaten & Hinton 2008), exact, from a start at the first two principal
+/// components, so that it needs no seed: the same features give the same image.
 ///
 /// Neighbourhoods are kept; distances between clusters and their sizes mean little.
 ///
@@ -90,7 +99,9 @@ pub fn pca(features: &[f32], d: usize, k: usize) -> Result<Pca> {
 pub fn tsne(features: &[f32], d: usize, settings: &TsneSettings) -> Result<Vec<[f64; 2]>> {
     let n = rows("t-SNE", features, d)?;
     if n > MOST_TSNE_ROWS {
-        return Err(Error::input("t-SNE", format!("found {n} rows")).expected(format!("at most {MOST_TSNE_ROWS}")));
+        return Err(
+            Error::input("t-SNE", format!("found {n} rows")).expected(format!("at most {MOST_TSNE_ROWS}"))
+        );
     }
     let first = pca(features, d, settings.dimensions.max(2))?;
     let k = first.variance.len();
@@ -104,7 +115,8 @@ pub fn tsne(features: &[f32], d: usize, settings: &TsneSettings) -> Result<Vec<[
     Ok(x.into_iter().zip(y).map(|(x, y)| [x, y]).collect())
 }
 
-/// The `k` largest eigenvalues of a symmetric `[m, m]` matrix without negative ones, and their vectors as rows.
+/// The `k` largest eigenvalues of a symmetric `[m, m]` matrix without negative ones, and their vectors as
+/// rows.
 fn leading(a: &[f64], m: usize, k: usize) -> (Vec<f64>, Vec<f64>) {
     let width = (k + 10).min(m); // some more than asked for: the last ones converge slowly
     let mut random = rng(0, Purpose::Start, m as u64, k as u64);
@@ -133,8 +145,8 @@ fn leading(a: &[f64], m: usize, k: usize) -> (Vec<f64>, Vec<f64>) {
     (values, basis)
 }
 
-/// Gram–Schmidt, twice: once is not enough where rows are nearly parallel (Giraud et al. 2005). A row that the others span
-/// becomes 0.
+/// Gram–Schmidt, twice: once is not enough where rows are nearly parallel (Giraud et al. 2005). A row that
+/// the others span becomes 0.
 fn orthonormalise(basis: &mut [f64], m: usize) {
     for i in 0..basis.len() / m {
         let (before, row) = basis.split_at_mut(i * m);
@@ -152,13 +164,15 @@ fn orthonormalise(basis: &mut [f64], m: usize) {
 /// Length 1, and the entry of the largest magnitude (the first of several) positive.
 fn orient(row: &mut [f64]) {
     let norm = dot(row, row).sqrt();
-    let largest = row.iter().fold(0.0f64, |best, &value| if value.abs() > best.abs() * (1.0 + 1e-9) { value } else { best });
+    let largest = row
+        .iter()
+        .fold(0.0f64, |best, &value| if value.abs() > best.abs() * (1.0 + 1e-9) { value } else { best });
     let scale = if norm > 0.0 { 1.0f64.copysign(largest) / norm } else { 0.0 };
     row.iter_mut().for_each(|value| *value *= scale);
 }
 
-/// The joint probabilities pᵢⱼ, `[n, n]`, of rows `[n, k]`: for each row a Gaussian of such a width that its entropy is the
-/// logarithm of the perplexity.
+/// The joint probabilities pᵢⱼ, `[n, n]`, of rows `[n, k]`: for each row a Gaussian of such a width that its
+/// entropy is the logarithm of the perplexity.
 fn affinities(rows: &[f64], k: usize, perplexity: f64) -> Vec<f32> {
     let n = rows.len() / k;
     let mut p = vec![0.0f32; n * n];
@@ -166,7 +180,10 @@ fn affinities(rows: &[f64], k: usize, perplexity: f64) -> Vec<f32> {
         let own = &rows[i * k..(i + 1) * k];
         let distance = |row: &[f64]| own.iter().zip(row).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
         let distances: Vec<f64> = rows.chunks_exact(k).map(distance).collect();
-        conditional(&distances, i, perplexity).into_iter().zip(out).for_each(|(value, out)| *out = value as f32);
+        conditional(&distances, i, perplexity)
+            .into_iter()
+            .zip(out)
+            .for_each(|(value, out)| *out = value as f32);
     });
     for i in 0..n {
         for j in 0..i {
@@ -177,7 +194,8 @@ fn affinities(rows: &[f64], k: usize, perplexity: f64) -> Vec<f32> {
     p
 }
 
-/// The probabilities of row `i`'s neighbours from squared distances, by bisection over the Gaussian's precision.
+/// The probabilities of row `i`'s neighbours from squared distances, by bisection over the Gaussian's
+/// precision.
 fn conditional(distances: &[f64], i: usize, perplexity: f64) -> Vec<f64> {
     let others = || distances.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, d)| *d);
     let nearest = others().fold(f64::INFINITY, f64::min);
@@ -240,11 +258,17 @@ fn descend(p: &[f32], n: usize, start: [Vec<f64>; 2], settings: &TsneSettings) -
 fn gradient(p: &[f32], n: usize, at: &[Vec<f64>; 2], exaggeration: f64) -> [Vec<f64>; 2] {
     let level = Level::detect();
     let [x, y] = [0, 1].map(|axis| at[axis].iter().map(|&value| value as f32).collect::<Vec<_>>());
-    let forces: Vec<[f64; 5]> =
-        (0..n).into_par_iter().with_min_len(64).map(|i| forces(level, &p[i * n..(i + 1) * n], &x, &y, i)).collect();
+    let forces: Vec<[f64; 5]> = (0..n)
+        .into_par_iter()
+        .with_min_len(64)
+        .map(|i| forces(level, &p[i * n..(i + 1) * n], &x, &y, i))
+        .collect();
     let z = forces.iter().map(|force| force[0] - 1.0).sum::<f64>().max(f64::MIN_POSITIVE); // less each row's own weight, 1
     let slope = |attraction: usize| {
-        forces.iter().map(|force| 4.0 * (exaggeration * force[attraction] - force[attraction + 1] / z)).collect()
+        forces
+            .iter()
+            .map(|force| 4.0 * (exaggeration * force[attraction] - force[attraction + 1] / z))
+            .collect()
     };
     [slope(1), slope(3)]
 }
@@ -253,7 +277,8 @@ fn gradient(p: &[f32], n: usize, at: &[Vec<f64>; 2], exaggeration: f64) -> [Vec<
 const LANES: usize = 16;
 
 vectorized! {
-    /// Σ w, Σ p·w·Δx, Σ w²·Δx, Σ p·w·Δy, Σ w²·Δy over all rows, row `i` itself included (with p = 0 and Δ = 0).
+    /// Σ w, Σ p·w·Δx, Σ w²·Δx, Σ p·w·Δy, Σ w²·Δy over all rows, row `i` itself included (with p = 0 and Δ =
+    /// 0).
     fn forces(p: &[f32], x: &[f32], y: &[f32], i: usize) -> [f64; 5] {
         let (own_x, own_y) = (x[i], y[i]);
         let mut sums = [[0.0f32; LANES]; 5];
@@ -321,7 +346,11 @@ mod tests {
     fn divergence(p: &[f32], at: &[[f64; 2]]) -> f64 {
         let n = at.len();
         let w = |i: usize, j: usize| {
-            if i == j { 0.0 } else { 1.0 / (1.0 + (at[i][0] - at[j][0]).powi(2) + (at[i][1] - at[j][1]).powi(2)) }
+            if i == j {
+                0.0
+            } else {
+                1.0 / (1.0 + (at[i][0] - at[j][0]).powi(2) + (at[i][1] - at[j][1]).powi(2))
+            }
         };
         let pairs = || (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
         let z: f64 = pairs().map(|(i, j)| w(i, j)).sum();
@@ -344,7 +373,8 @@ mod tests {
         };
         let found = run(1);
         assert_eq!(found, run(3));
-        let p = affinities(&features.iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), d, perplexity);
+        let p =
+            affinities(&features.iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), d, perplexity);
         close("Σ p", p.iter().map(|&p| f64::from(p)).sum(), 1.0, 1e-5);
         let (own, theirs) = (divergence(&p, &found), case["divergence"].as_f64().unwrap());
         // scikit-learn's own runs from other starts differ by as much.
@@ -353,7 +383,8 @@ mod tests {
         let distance = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2);
         for (i, &own) in found.iter().enumerate() {
             let others = (0..found.len()).filter(|&j| j != i);
-            let nearest = others.min_by(|&a, &b| distance(own, found[a]).total_cmp(&distance(own, found[b]))).unwrap();
+            let nearest =
+                others.min_by(|&a, &b| distance(own, found[a]).total_cmp(&distance(own, found[b]))).unwrap();
             assert_eq!(classes[i], classes[nearest], "row {i} lies in a foreign cluster");
         }
     }
@@ -362,7 +393,8 @@ mod tests {
     fn the_gradient_is_that_of_the_divergence() {
         let features: Vec<f64> = (0..30).map(|i| f64::from(i * i % 17)).collect();
         let p = affinities(&features, 3, 3.0);
-        let at = [0, 1].map(|axis| (0..10).map(|i| f64::from((i * 7 + axis * 3) % 10) / 5.0).collect::<Vec<_>>());
+        let at =
+            [0, 1].map(|axis| (0..10).map(|i| f64::from((i * 7 + axis * 3) % 10) / 5.0).collect::<Vec<_>>());
         let found = gradient(&p, 10, &at, 1.0);
         for (axis, i) in [(0, 0), (1, 4), (0, 9)] {
             let moved = |step: f64| {

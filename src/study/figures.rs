@@ -1,8 +1,8 @@
 //! The figures of a study: values and differences as dots with intervals, and the dose curve.
 
 use crate::plot::{
-    Anchor, Curve, Dash, Drawing, Figure, Format, Item, Look, Paint, Panel, Scale, Shape, Spec, Text, csv_line, draw_curve,
-    drawable, no_data, width,
+    Anchor, Curve, Dash, Drawing, Figure, Format, Item, Look, Paint, Panel, Scale, Shape, Spec, Text,
+    csv_line, draw_curve, drawable, no_data, width,
 };
 use crate::stats::bootstrap::Interval;
 
@@ -47,7 +47,8 @@ pub(super) fn intervals(name: &str, title: &str, caption: &str, axis: Axis, bloc
     let mut csv = csv_line(&["group", "name", "value", "low", "high", "seeds"].map(String::from));
     for block in blocks {
         for row in &block.rows {
-            let [value, low, high] = [row.value.estimate, row.value.low, row.value.high].map(|value| value.to_string());
+            let [value, low, high] =
+                [row.value.estimate, row.value.low, row.value.high].map(|value| value.to_string());
             let seeds = row.seeds.iter().map(f64::to_string).collect::<Vec<_>>().join(";");
             csv.push_str(&csv_line(&[block.title.clone(), row.name.clone(), value, low, high, seeds]));
         }
@@ -58,7 +59,9 @@ pub(super) fn intervals(name: &str, title: &str, caption: &str, axis: Axis, bloc
 fn draw(look: Look, axis: Axis, blocks: &[Block]) -> Drawing {
     const ROW: f64 = 28.0;
     let rows = || blocks.iter().flat_map(|block| &block.rows);
-    let reach = rows().flat_map(|row| [row.value.estimate, row.value.low, row.value.high].into_iter().chain(row.seeds.clone()));
+    let reach = rows().flat_map(|row| {
+        [row.value.estimate, row.value.low, row.value.high].into_iter().chain(row.seeds.clone())
+    });
     let zero = (axis == Axis::Points).then_some(0.0);
     let Some(scale) = Scale::around(reach.chain(zero), false, Some(1.0), 5) else {
         return no_data(look, "there is nothing to show yet");
@@ -75,7 +78,9 @@ fn draw(look: Look, axis: Axis, blocks: &[Block]) -> Drawing {
     let x = |value: f64| x0 + scale.unit(value).clamp(0.0, 1.0) * (x1 - x0);
     // The axis counts in percent or points, which is the same.
     let ticks = (1..=6).rev().map(|most| scale.ticks(Format::Percent, most)).find(|ticks| {
-        ticks.windows(2).all(|pair| x(pair[1].value) - x(pair[0].value) >= width(&pair[0].label, look.small, false) + 16.0)
+        ticks.windows(2).all(|pair| {
+            x(pair[1].value) - x(pair[0].value) >= width(&pair[0].label, look.small, false) + 16.0
+        })
     });
     let ticks = ticks.unwrap_or_default();
 
@@ -83,7 +88,9 @@ fn draw(look: Look, axis: Axis, blocks: &[Block]) -> Drawing {
     let mut top = 2.0;
     for block in blocks.iter().filter(|block| !block.rows.is_empty()) {
         if !block.title.is_empty() {
-            d.text(Text::new(0.0, top + look.size, &block.title, look.size, Paint::Text).bold().fit(look.width));
+            d.text(
+                Text::new(0.0, top + look.size, &block.title, look.size, Paint::Text).bold().fit(look.width),
+            );
             top += look.size + 10.0;
         }
         let bottom = top + block.rows.len() as f64 * ROW;
@@ -101,7 +108,10 @@ fn draw(look: Look, axis: Axis, blocks: &[Block]) -> Drawing {
             };
             let half = width(&text, look.small, false) / 2.0;
             let middle = at.clamp(half, look.width - half);
-            d.text(Text::new(middle, bottom + look.small + 5.0, text, look.small, Paint::Muted).anchor(Anchor::Middle));
+            d.text(
+                Text::new(middle, bottom + look.small + 5.0, text, look.small, Paint::Muted)
+                    .anchor(Anchor::Middle),
+            );
         }
         for (index, row) in block.rows.iter().enumerate() {
             mark(&mut d, look, row, top + (index as f64 + 0.5) * ROW, left, &x, &label(row));
@@ -124,7 +134,14 @@ fn mark(d: &mut Drawing, look: Look, row: &Row, y: f64, left: f64, x: &dyn Fn(f6
     }
     if drawable(low) && drawable(high) {
         let runs = vec![vec![(x(low), y), (x(high), y)]];
-        d.items.push(Item::Line { runs, paint, width: 3.0, dash: Dash::Solid, opacity: 0.45, tip: String::new() });
+        d.items.push(Item::Line {
+            runs,
+            paint,
+            width: 3.0,
+            dash: Dash::Solid,
+            opacity: 0.45,
+            tip: String::new(),
+        });
     }
     // One seed is the mean itself.
     for &seed in row.seeds.iter().filter(|_| row.seeds.len() > 1) {
@@ -152,10 +169,13 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
         csv.push_str(&csv_line(&[images.to_string(), value, low, high, seeds]));
     }
     Figure::new("dose", title, caption, Some(csv), |look| {
-        let reach = points.iter().flat_map(|(_, value, seeds)| [value.low, value.high].into_iter().chain(seeds.clone()));
-        let (Some(xs), Some(ys)) =
-            (Scale::around(points.iter().map(|point| point.0 as f64), true, None, 5), Scale::around(reach, false, Some(1.0), 5))
-        else {
+        let reach = points
+            .iter()
+            .flat_map(|(_, value, seeds)| [value.low, value.high].into_iter().chain(seeds.clone()));
+        let (Some(xs), Some(ys)) = (
+            Scale::around(points.iter().map(|point| point.0 as f64), true, None, 5),
+            Scale::around(reach, false, Some(1.0), 5),
+        ) else {
             return no_data(look, "no dose is trained yet");
         };
         let height = if look.narrow { 240.0 } else { 320.0 };
@@ -173,7 +193,8 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
             strip: false,
         };
         let panel = Panel::draw(&mut d, look, &spec);
-        let line: Vec<(f64, f64)> = points.iter().map(|(images, value, _)| (*images as f64, value.estimate)).collect();
+        let line: Vec<(f64, f64)> =
+            points.iter().map(|(images, value, _)| (*images as f64, value.estimate)).collect();
         draw_curve(&mut d, &panel, Curve::new(&line, Paint::Series(0)));
         for (images, value, seeds) in points {
             let x = panel.x(*images as f64);
@@ -187,7 +208,13 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
                 tip: String::new(),
             });
             for seed in seeds.iter().filter(|_| seeds.len() > 1) {
-                d.rule((x - 6.0, panel.y(*seed)), (x + 6.0, panel.y(*seed)), Paint::Series(0), 1.5, Dash::Solid);
+                d.rule(
+                    (x - 6.0, panel.y(*seed)),
+                    (x + 6.0, panel.y(*seed)),
+                    Paint::Series(0),
+                    1.5,
+                    Dash::Solid,
+                );
             }
             let tip = format!(
                 "{images} added: {} % ({} to {})",

@@ -1,6 +1,8 @@
-//! A study: several variants, each trained with several seeds, all tested on the same real images, and what can be said of them.
+//! A study: several variants, each trained with several seeds, all tested on the same real images, and what
+//! can be said of them.
 //!
-//! [`plan`] reads which runs there are to be, [`results`] compares those that are finished, [`page`] shows it. Training is not done here.
+//! [`plan`] reads which runs there are to be, [`results`] compares those that are finished, [`page`] shows
+//! it. Training is not done here.
 
 mod figures;
 pub mod page;
@@ -35,8 +37,9 @@ pub fn is_finished(out: &Path, job: &Job) -> bool {
     results::evaluation(&job.folder(out)).is_file()
 }
 
-/// Compares the finished runs of the study in `out` and writes `study.json`, `study.csv`, `study.html`, `plots/` and `tables/`, the page
-/// last. It may be called at any time and as often as one likes; what is missing is named.
+/// Compares the finished runs of the study in `out` and writes `study.json`, `study.csv`, `study.html`,
+/// `plots/` and `tables/`, the page last. It may be called at any time and as often as one likes; what is
+/// missing is named.
 ///
 /// # Errors
 /// Those of [`Results::read`]; a file cannot be written.

@@ -1,7 +1,7 @@
 //! A study as one HTML file that needs nothing else, with its figures and tables beside it.
 //!
-//! The same results give the same page, byte for byte. It says no more than the numbers carry: what cannot be told from so many
-//! seeds and groups is called that.
+//! The same results give the same page, byte for byte. It says no more than the numbers carry: what cannot be
+//! told from so many seeds and groups is called that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,11 +9,13 @@ use std::path::Path;
 use super::PAGE;
 use super::figures::{self, Axis, Block, Row};
 use super::plan::{Kind, Plan};
-use super::results::{Change, Comparison, Quality, Results, VariantResult, counted, is_clear, kind_text, level, p_text, points};
+use super::results::{
+    Change, Comparison, Quality, Results, VariantResult, counted, is_clear, kind_text, level, p_text, points,
+};
 use crate::error::Result;
 use crate::page::html::{
-    Cell, Section, Table, count, decimals, details, document, duration, escape, html, list, number, percent, percent_interval,
-    share, significant, text, thousands, whole,
+    Cell, Section, Table, count, decimals, details, document, duration, escape, html, list, number, percent,
+    percent_interval, share, significant, text, thousands, whole,
 };
 use crate::page::output::{Output, Written};
 use crate::stats::bootstrap::Interval;
@@ -25,7 +27,8 @@ use crate::stats::bootstrap::Interval;
 pub fn write(out: &Path, results: &Results, plan: &Plan) -> Result<Written> {
     let mut output = Output::default();
     let html = document_of(results, plan, &mut output);
-    let warnings = results.warnings.iter().map(|warning| format!("{}: {}", warning.title, warning.text)).collect();
+    let warnings =
+        results.warnings.iter().map(|warning| format!("{}: {}", warning.title, warning.text)).collect();
     output.write(out, PAGE, &html, None, warnings)
 }
 
@@ -86,7 +89,8 @@ fn answer(results: &Results) -> Section {
                     format!("'{}' ({direction})", one.variant)
                 })
                 .collect();
-            let of = format!("{} with '{}'", count(answers.len(), "comparison", "comparisons"), results.baseline);
+            let of =
+                format!("{} with '{}'", count(answers.len(), "comparison", "comparisons"), results.baseline);
             if clear.is_empty() {
                 escape(&format!("Of {of}, none shows a difference of accuracy that chance does not explain."))
             } else {
@@ -106,7 +110,8 @@ fn answer(results: &Results) -> Section {
     }
     let planned = results.variants.iter().map(|variant| variant.runs.len()).sum::<usize>()
         + results.claim.as_ref().map_or(0, |claim| claim.runs.len());
-    let missing = if results.missing.is_empty() { "all".into() } else { format!("{} missing", results.missing.len()) };
+    let missing =
+        if results.missing.is_empty() { "all".into() } else { format!("{} missing", results.missing.len()) };
     let seeds = results.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let tiles = [
         ("test images", thousands(results.images), "real, the same for every variant".to_owned()),
@@ -117,7 +122,10 @@ fn answer(results: &Results) -> Section {
     let tiles: String = tiles
         .iter()
         .map(|(what, value, more)| {
-            format!("<div class=\"tile\"><dt>{what}</dt><dd>{value}<small>{}</small></dd></div>", escape(more))
+            format!(
+                "<div class=\"tile\"><dt>{what}</dt><dd>{value}<small>{}</small></dd></div>",
+                escape(more)
+            )
         })
         .collect();
     body += &format!("<dl class=\"tiles\">{tiles}</dl>");
@@ -141,7 +149,11 @@ fn warning_list(results: &Results) -> String {
             format!("<li class=\"{class}\"><b>{}.</b> {}</li>", escape(&warning.title), escape(&warning.text))
         })
         .collect();
-    if items.is_empty() { items } else { format!("<ul class=\"warnings\" aria-label=\"Warnings\">{items}</ul>") }
+    if items.is_empty() {
+        items
+    } else {
+        format!("<ul class=\"warnings\" aria-label=\"Warnings\">{items}</ul>")
+    }
 }
 
 // ---- numbers ----
@@ -166,7 +178,11 @@ fn numbers(results: &Results, output: &mut Output) -> Section {
     );
     for (index, variant) in results.variants.iter().enumerate() {
         let mut row = vec![name_cell(index, &variant.name), kind_cell(variant), whole(variant.runs.len())];
-        row.extend([share(variant.accuracy.estimate), between(variant.accuracy), share(variant.balanced_accuracy.estimate)]);
+        row.extend([
+            share(variant.accuracy.estimate),
+            between(variant.accuracy),
+            share(variant.balanced_accuracy.estimate),
+        ]);
         row.push(number(decimals(variant.macro_f1.estimate, 3), variant.macro_f1.estimate));
         match results.comparisons.iter().find(|comparison| comparison.variant == variant.name) {
             Some(comparison) => row.extend(change_cells(&comparison.accuracy, results.level)),
@@ -206,7 +222,8 @@ fn numbers(results: &Results, output: &mut Output) -> Section {
         Axis::Share,
         &blocks,
     );
-    let mut runs = Table::new("runs", "Every run", &["run", "seed", "accuracy", "balanced accuracy", "macro F1"]);
+    let mut runs =
+        Table::new("runs", "Every run", &["run", "seed", "accuracy", "balanced accuracy", "macro F1"]);
     for run in results.variants.iter().flat_map(|variant| &variant.runs) {
         runs.push(vec![
             text(&run.run),
@@ -232,7 +249,10 @@ fn numbers(results: &Results, output: &mut Output) -> Section {
 
 fn name_cell(index: usize, name: &str) -> Cell {
     let color = crate::plot::series_color(index);
-    html(unbroken(&format!("<span class=\"swatch\" style=\"background:{color}\"></span>{}", escape(name))), name)
+    html(
+        unbroken(&format!("<span class=\"swatch\" style=\"background:{color}\"></span>{}", escape(name))),
+        name,
+    )
 }
 
 fn ends(value: Interval) -> String {
@@ -291,7 +311,12 @@ fn differences(results: &Results, output: &mut Output) -> Option<Section> {
             row.extend(change_cells(change, results.level));
             row.push(number(p_text(change.p), change.p));
             table.push(row);
-            rows.push(Row { name: comparison.variant.clone(), value: change.difference, seeds: Vec::new(), series: Some(index) });
+            rows.push(Row {
+                name: comparison.variant.clone(),
+                value: change.difference,
+                seeds: Vec::new(),
+                series: Some(index),
+            });
         }
         blocks.push(Block { title: format!("Change of {title}, points"), rows });
     }
@@ -361,7 +386,8 @@ fn classes(results: &Results, output: &mut Output) -> Option<Section> {
         for class in &comparison.classes {
             all += 1;
             clear += usize::from(is_clear(&class.recall, results.level));
-            let mut row = vec![name_cell(index, &comparison.variant), text(&class.class), whole(class.images)];
+            let mut row =
+                vec![name_cell(index, &comparison.variant), text(&class.class), whole(class.images)];
             row.extend(change_cells(&class.recall, results.level));
             row.extend(change_cells(&class.f1, results.level));
             table.push(row);
@@ -393,7 +419,12 @@ fn classes(results: &Results, output: &mut Output) -> Option<Section> {
          leave out 0 by chance alone.</p>",
         decimals((1.0 - results.level) * all as f64, 1)
     );
-    Some(Section { id: "classes", title: "Classes", lead, body: output.figure(figure) + &note + &output.table(&table) })
+    Some(Section {
+        id: "classes",
+        title: "Classes",
+        lead,
+        body: output.figure(figure) + &note + &output.table(&table),
+    })
 }
 
 // ---- the leaky split ----
@@ -436,7 +467,8 @@ fn claim(results: &Results, output: &mut Output) -> Option<Section> {
         Axis::Share,
         &[Block { title: "Accuracy, %".into(), rows }],
     );
-    let mut table = Table::new("claim", "The leaky runs", &["run", "images", "accuracy", "95 % as printed", "macro F1"]);
+    let mut table =
+        Table::new("claim", "The leaky runs", &["run", "images", "accuracy", "95 % as printed", "macro F1"]);
     for run in &claim.runs {
         table.push(vec![
             text(&run.run),
@@ -449,7 +481,12 @@ fn claim(results: &Results, output: &mut Output) -> Option<Section> {
     let note = "<p class=\"quiet\">In a random split after augmenting, copies of one photo and images of one person lie on both sides, so that remembering is \
                 taken for recognising. The two numbers are of different test images: the gap is no exact measure of the leak, and the claimed number is no \
                 estimate for new faces.</p>";
-    Some(Section { id: "claim", title: "Leaky split", lead, body: output.figure(figure) + &output.table(&table) + note })
+    Some(Section {
+        id: "claim",
+        title: "Leaky split",
+        lead,
+        body: output.figure(figure) + &output.table(&table) + note,
+    })
 }
 
 // ---- dose ----
@@ -477,10 +514,19 @@ fn dose(results: &Results, output: &mut Output) -> Option<Section> {
         &["synthetic images", "variant", "accuracy", &interval, "change of accuracy", &interval, "p (Holm)"],
     );
     for point in &results.dose {
-        let mut row = vec![whole(point.images), text(&point.variant), share(point.accuracy.estimate), between(point.accuracy)];
+        let mut row = vec![
+            whole(point.images),
+            text(&point.variant),
+            share(point.accuracy.estimate),
+            between(point.accuracy),
+        ];
         match results.comparisons.iter().find(|comparison| comparison.variant == point.variant) {
             Some(comparison) => row.extend(change_cells(&comparison.accuracy, results.level)),
-            None => row.extend([text(if point.variant == results.baseline { "baseline" } else { "" }), text(""), text("")]),
+            None => row.extend([
+                text(if point.variant == results.baseline { "baseline" } else { "" }),
+                text(""),
+                text(""),
+            ]),
         }
         table.push(row);
     }
@@ -527,11 +573,9 @@ fn synthetic(results: &Results, quality: &Quality, output: &mut Output) -> Secti
         percent(quality.intended),
         count(quality.images, "synthetic image", "synthetic images")
     );
-    let judge = results
-        .variants
-        .iter()
-        .flat_map(|variant| &variant.runs)
-        .find(|run| Path::new(&quality.model).file_name().is_some_and(|name| name.to_str() == Some(run.run.as_str())));
+    let judge = results.variants.iter().flat_map(|variant| &variant.runs).find(|run| {
+        Path::new(&quality.model).file_name().is_some_and(|name| name.to_str() == Some(run.run.as_str()))
+    });
     let judge = judge.map_or_else(String::new, |run| {
         format!(
             " It recognises {} of the real test images itself, so that not every disagreement is the images’ fault.",
@@ -558,14 +602,24 @@ fn cost(results: &Results, output: &mut Output) -> Section {
         "Training of one run, means over the seeds",
         &["variant", "training images", "epochs", "images seen", "time"],
     );
-    let rounded = |value: Option<f64>| value.map_or_else(|| text(""), |value| number(thousands(value.round() as usize), value));
+    let rounded = |value: Option<f64>| {
+        value.map_or_else(|| text(""), |value| number(thousands(value.round() as usize), value))
+    };
     for (index, variant) in results.variants.iter().enumerate() {
         let cost = variant.cost;
-        let epochs = cost.epochs.map_or_else(|| text(""), |value| number(decimals(value, 1).replace(".0", ""), value));
+        let epochs =
+            cost.epochs.map_or_else(|| text(""), |value| number(decimals(value, 1).replace(".0", ""), value));
         let time = cost.seconds.map_or_else(|| text(""), |value| number(duration(value), value));
-        table.push(vec![name_cell(index, &variant.name), rounded(cost.train_images), epochs, rounded(cost.images_seen), time]);
+        table.push(vec![
+            name_cell(index, &variant.name),
+            rounded(cost.train_images),
+            epochs,
+            rounded(cost.images_seen),
+            time,
+        ]);
     }
-    let seconds: f64 = results.variants.iter().flat_map(|variant| &variant.runs).filter_map(|run| run.cost.seconds).sum();
+    let seconds: f64 =
+        results.variants.iter().flat_map(|variant| &variant.runs).filter_map(|run| run.cost.seconds).sum();
     let lead = if seconds > 0.0 {
         format!("Training the compared runs took {} in all.", duration(seconds))
     } else {
@@ -579,9 +633,12 @@ fn cost(results: &Results, output: &mut Output) -> Section {
 
 fn settings(results: &Results, plan: &Plan, output: &mut Output) -> Section {
     let fact = |what: &str, value: String| format!("<div><dt>{what}</dt><dd>{}</dd></div>", escape(&value));
-    let path = |path: Option<&std::path::PathBuf>| path.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    let path = |path: Option<&std::path::PathBuf>| {
+        path.map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+    };
     let seeds = plan.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-    let changes = plan.set.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ");
+    let changes =
+        plan.set.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ");
     let mut body = format!(
         "<dl class=\"facts\">{}{}{}{}{}{}{}</dl>",
         fact("real images", path(Some(&plan.real))),
@@ -592,9 +649,18 @@ fn settings(results: &Results, plan: &Plan, output: &mut Output) -> Section {
         fact("split by", format!("seed {}", plan.split_seed)),
         fact("copies", format!("{} of each image, profile {}", plan.augment.copies, plan.augment.profile))
     );
-    let mut variants = Table::new("settings_of_variants", "What sets the variants apart", &["variant", "trained on", "changes"]);
+    let mut variants = Table::new(
+        "settings_of_variants",
+        "What sets the variants apart",
+        &["variant", "trained on", "changes"],
+    );
     for (index, variant) in results.variants.iter().enumerate() {
-        let changes = variant.changes.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ");
+        let changes = variant
+            .changes
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         variants.push(vec![name_cell(index, &variant.name), kind_cell(variant), text(changes)]);
     }
     body += &output.table(&variants);
@@ -607,7 +673,8 @@ fn settings(results: &Results, plan: &Plan, output: &mut Output) -> Section {
         let mut table = Table::new(name, caption, &["key"]);
         results.variants.iter().for_each(|variant| table.column(&variant.name));
         for &key in &keys {
-            let values: Vec<Option<String>> = results.variants.iter().map(|variant| value(variant, key)).collect();
+            let values: Vec<Option<String>> =
+                results.variants.iter().map(|variant| value(variant, key)).collect();
             if all || values.iter().any(|value| *value != values[0]) {
                 let cells = values.iter().map(|value| text(value.as_deref().unwrap_or("–")));
                 table.push(std::iter::once(text(key)).chain(cells).collect());
@@ -622,7 +689,11 @@ fn settings(results: &Results, plan: &Plan, output: &mut Output) -> Section {
     if !keys.is_empty() {
         body += &details("All settings", &table_of("", "All settings", true).html());
     }
-    let lead = format!("{} were planned with {}.", counted(plan.arms().len(), "variant"), counted(plan.seeds.len(), "seed"));
+    let lead = format!(
+        "{} were planned with {}.",
+        counted(plan.arms().len(), "variant"),
+        counted(plan.seeds.len(), "seed")
+    );
     let lead = if plan.arms().len() == 1 { lead.replace(" were ", " was ") } else { lead };
     Section { id: "settings", title: "Settings", lead, body }
 }
@@ -639,7 +710,8 @@ mod tests {
                        [[variant]]\nname = 'resnet'\nset = { 'model.name' = '<img>' }\n";
 
     fn made(text: &str) -> (tempfile::TempDir, Plan, String) {
-        let text = text.replace("[set]", "variants = ['real', 'augmented', 'synthetic', 'synthetic-augmented']\n[set]");
+        let text = text
+            .replace("[set]", "variants = ['real', 'augmented', 'synthetic', 'synthetic-augmented']\n[set]");
         let (folder, plan) = study(&text, WORLD, |variant| match variant {
             "leaky" => 0.93,
             "synthetic" => 0.45,
@@ -683,7 +755,10 @@ mod tests {
             rest = after;
             if tag.starts_with('/') {
                 assert_eq!(open.pop(), Some(name), "near {}", &after[..after.len().min(80)]);
-            } else if !tag.starts_with('!') && !tag.ends_with('/') && !["meta", "link", "img", "input", "br"].contains(&name) {
+            } else if !tag.starts_with('!')
+                && !tag.ends_with('/')
+                && !["meta", "link", "img", "input", "br"].contains(&name)
+            {
                 open.push(name);
                 if name == "script" || name == "style" {
                     rest = &rest[rest.find(&format!("</{name}")).unwrap()..];
@@ -697,7 +772,9 @@ mod tests {
     fn a_study_becomes_a_page_with_every_section_and_file() {
         let (folder, _, page) = made(ALL);
         check_nesting(&page);
-        for id in ["answer", "numbers", "differences", "classes", "claim", "dose", "synthetic", "cost", "settings"] {
+        for id in
+            ["answer", "numbers", "differences", "classes", "claim", "dose", "synthetic", "cost", "settings"]
+        {
             assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
         }
         for part in [
@@ -734,7 +811,11 @@ mod tests {
         for text in ["<sad>", "<script>alert", "<img>", "a<b>", "real<b>"] {
             assert!(!page.contains(text), "{text}");
         }
-        assert!(page.contains("&lt;sad&gt;") && page.contains("&lt;script&gt;alert(1)") && page.contains("real&lt;b&gt;"));
+        assert!(
+            page.contains("&lt;sad&gt;")
+                && page.contains("&lt;script&gt;alert(1)")
+                && page.contains("real&lt;b&gt;")
+        );
         assert_eq!(page.matches("<script").count(), 2);
     }
 
@@ -742,10 +823,14 @@ mod tests {
     fn the_same_runs_give_the_same_bytes() {
         let (folder, plan, page) = made(ALL);
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
-        let before = ["study.json", "study.csv", "plots/differences.png", "tables/class_changes.csv"].map(read);
+        let before =
+            ["study.json", "study.csv", "plots/differences.png", "tables/class_changes.csv"].map(read);
         super::super::write(folder.path(), &plan).unwrap();
         assert!(fs::read_to_string(folder.path().join(PAGE)).unwrap() == page);
-        assert!(["study.json", "study.csv", "plots/differences.png", "tables/class_changes.csv"].map(read) == before);
+        assert!(
+            ["study.json", "study.csv", "plots/differences.png", "tables/class_changes.csv"].map(read)
+                == before
+        );
     }
 
     #[test]
@@ -767,19 +852,29 @@ mod tests {
             fs::remove_dir_all(folder.path().join("runs").join(run)).unwrap();
         }
         let alone = page(&plan);
-        assert!(alone.contains("There is nothing to compare yet.") && alone.contains("augmented-s1, leaky-s1"));
+        assert!(
+            alone.contains("There is nothing to compare yet.") && alone.contains("augmented-s1, leaky-s1")
+        );
     }
 
     #[test]
     fn labels_of_figures_do_not_touch() {
         let value = |estimate: f64| Interval { estimate, low: estimate - 0.04, high: estimate + 0.05 };
-        let row =
-            |name: &str, at: f64| Row { name: name.into(), value: value(at), seeds: vec![at - 0.01, at + 0.02], series: Some(0) };
+        let row = |name: &str, at: f64| Row {
+            name: name.into(),
+            value: value(at),
+            seeds: vec![at - 0.01, at + 0.02],
+            series: Some(0),
+        };
         let blocks = [
-            Block { title: "first".into(), rows: vec![row("a", 0.5), row(&"a long name of a variant ".repeat(3), 0.91)] },
+            Block {
+                title: "first".into(),
+                rows: vec![row("a", 0.5), row(&"a long name of a variant ".repeat(3), 0.91)],
+            },
             Block { title: "second".into(), rows: vec![row("b", 0.03)] },
         ];
-        let points = [(0, value(0.5), vec![0.5, 0.52]), (100, value(0.55), vec![]), (10_000, value(0.6), vec![])];
+        let points =
+            [(0, value(0.5), vec![0.5, 0.52]), (100, value(0.55), vec![]), (10_000, value(0.6), vec![])];
         for figure in [
             figures::intervals("x", "title", "caption", Axis::Share, &blocks),
             figures::intervals("x", "title", "caption", Axis::Points, &blocks),

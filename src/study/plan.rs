@@ -12,11 +12,18 @@ use crate::error::{Error, Result};
 use crate::files::write_atomic;
 
 /// Keys that the study sets itself for every run.
-const OWNED: [&str; 6] = ["train.seed", "data.split_seed", "data.root", "data.dataset_type", "data.augmented", "data.synthetic"];
+const OWNED: [&str; 6] =
+    ["train.seed", "data.split_seed", "data.root", "data.dataset_type", "data.augmented", "data.synthetic"];
 
 /// Keys that decide who is in the test set, which must be the same for all variants.
-const FIXED: [&str; 6] =
-    ["data.classes", "data.group_regex", "data.split", "data.resplit", "data.drop_leaking", "data.allow_leakage"];
+const FIXED: [&str; 6] = [
+    "data.classes",
+    "data.group_regex",
+    "data.split",
+    "data.resplit",
+    "data.drop_leaking",
+    "data.allow_leakage",
+];
 
 /// The name of the runs that follow the leaky protocol.
 pub const LEAKY: &str = "leaky";
@@ -39,7 +46,8 @@ pub struct Plan {
     pub split_seed: u64,
     /// What is compared, beside the doses.
     pub variants: Vec<Variant>,
-    /// Whether the leaky protocol (augment, then split at random) is run as well, to show what it would have claimed.
+    /// Whether the leaky protocol (augment, then split at random) is run as well, to show what it would have
+    /// claimed.
     pub leaky: bool,
     /// Numbers of synthetic images that are added to the real training set, a variant each; ascending.
     pub dose: Vec<usize>,
@@ -116,8 +124,8 @@ impl Job {
 }
 
 impl Plan {
-    /// Reads a plan. Its paths are relative to its own place. Whether the data are there is not looked at, see
-    /// [`Plan::check_paths`].
+    /// Reads a plan. Its paths are relative to its own place. Whether the data are there is not looked at,
+    /// see [`Plan::check_paths`].
     ///
     /// # Errors
     /// The file cannot be read; it is no TOML; a key is unknown or missing; a value makes no sense.
@@ -143,9 +151,12 @@ impl Plan {
         ];
         for (key, path) in named {
             if let Some(path) = path.filter(|path| !path.exists()) {
-                return Err(Error::input(format!("the study's {key}"), format!("there is no {}", path.display()))
-                    .expected("something that is there")
-                    .hint("Paths are relative to the file that names them"));
+                return Err(Error::input(
+                    format!("the study's {key}"),
+                    format!("there is no {}", path.display()),
+                )
+                .expected("something that is there")
+                .hint("Paths are relative to the file that names them"));
             }
         }
         Ok(())
@@ -175,12 +186,13 @@ impl Plan {
             set: self.set.iter().cloned().collect(),
             variant: self.variants.iter().map(variant).collect(),
         };
-        let text = toml::to_string(&file).map_err(|error| Error::at(path, format!("cannot write the study: {error}")))?;
+        let text = toml::to_string(&file)
+            .map_err(|error| Error::at(path, format!("cannot write the study: {error}")))?;
         write_atomic(path, |out| out.write_all(text.as_bytes()))
     }
 
-    /// Every run: all variants with the first seed, then all with the next, so that a study that is stopped early has compared
-    /// like with like.
+    /// Every run: all variants with the first seed, then all with the next, so that a study that is stopped
+    /// early has compared like with like.
     pub fn jobs(&self) -> Vec<Job> {
         let mut arms = self.arms();
         if self.leaky {
@@ -207,11 +219,11 @@ impl Plan {
             kind: Kind::Typed(variant.dataset_type),
             set: &variant.set,
         });
-        let doses = self.dose.iter().filter(|&&images| images > 0 || self.plain_real().is_none()).map(|&images| Arm {
-            name: dose_name(images),
-            kind: Kind::Dose(images),
-            set: &[],
-        });
+        let doses = self
+            .dose
+            .iter()
+            .filter(|&&images| images > 0 || self.plain_real().is_none())
+            .map(|&images| Arm { name: dose_name(images), kind: Kind::Dose(images), set: &[] });
         variants.chain(doses).collect()
     }
 
@@ -224,7 +236,9 @@ impl Plan {
     }
 
     fn plain_real(&self) -> Option<&Variant> {
-        self.variants.iter().find(|variant| variant.dataset_type == DatasetType::Real && variant.set.is_empty())
+        self.variants
+            .iter()
+            .find(|variant| variant.dataset_type == DatasetType::Real && variant.set.is_empty())
     }
 }
 
@@ -280,16 +294,20 @@ struct VariantFile {
 
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    let place = line.map_or_else(|| path.display().to_string(), |line| format!("{}, line {line}", path.display()));
+    let place =
+        line.map_or_else(|| path.display().to_string(), |line| format!("{}, line {line}", path.display()));
     let problem = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
     Error::input(place, problem).expected("a study, as `mien study --help` describes it")
 }
 
-/// The plan that a file means. `place` names the file in messages, `folder` is what its paths are relative to.
+/// The plan that a file means. `place` names the file in messages, `folder` is what its paths are relative
+/// to.
 fn resolve(file: File, place: &str, folder: &Path) -> Result<Plan> {
     let at = |key: &str| format!("{place}: {key}");
     let real = file.real.ok_or_else(|| {
-        Error::input(at("real"), "is not set").expected("the folder of the real images").hint("The test set is taken from it")
+        Error::input(at("real"), "is not set")
+            .expected("the folder of the real images")
+            .hint("The test set is taken from it")
     })?;
     let real = folder.join(real);
     let synthetic = file.synthetic.map(|path| folder.join(path));
@@ -301,14 +319,16 @@ fn resolve(file: File, place: &str, folder: &Path) -> Result<Plan> {
         return Err(Error::input(at("seeds"), format!("{twice} is there twice")).expected("different seeds"));
     }
     if seeds.is_empty() {
-        return Err(Error::input(at("seeds"), "the list is empty").expected("at least one seed; three or more show the spread"));
+        return Err(Error::input(at("seeds"), "the list is empty")
+            .expected("at least one seed; three or more show the spread"));
     }
 
     let variants = variants(file.variants, file.variant, synthetic.is_some(), &at)?;
     let mut dose = file.dose;
     dose.sort_unstable();
     if let Some(pair) = dose.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::input(at("dose"), format!("{} is there twice", pair[0])).expected("different numbers of images"));
+        return Err(Error::input(at("dose"), format!("{} is there twice", pair[0]))
+            .expected("different numbers of images"));
     }
     if !dose.is_empty() && synthetic.is_none() {
         return Err(Error::input(at("dose"), "there are no synthetic images to add")
@@ -318,13 +338,16 @@ fn resolve(file: File, place: &str, folder: &Path) -> Result<Plan> {
 
     let mut augment = file.augment;
     if augment.copies == 0 || augment.copies > 1000 {
-        return Err(Error::input(at("augment.copies"), format!("found {}", augment.copies)).expected("1 to 1000"));
+        return Err(
+            Error::input(at("augment.copies"), format!("found {}", augment.copies)).expected("1 to 1000")
+        );
     }
     if !built_in(&augment.profile) {
         augment.profile = folder.join(&augment.profile).to_string_lossy().into_owned();
     }
     let set = changes(&file.set, &at("set"), &OWNED)?;
-    let leaky = file.leaky.unwrap_or_else(|| variants.iter().any(|one| one.dataset_type == DatasetType::Augmented));
+    let leaky =
+        file.leaky.unwrap_or_else(|| variants.iter().any(|one| one.dataset_type == DatasetType::Augmented));
 
     let mut plan = Plan {
         real,
@@ -379,16 +402,24 @@ fn variants(
         Some(texts) => texts.iter().map(|text| read("variants", text)).collect::<Result<_>>()?,
         None if !named.is_empty() => Vec::new(),
         None if synthetic => {
-            vec![DatasetType::Real, DatasetType::Augmented, DatasetType::Synthetic, DatasetType::SyntheticAugmented]
+            vec![
+                DatasetType::Real,
+                DatasetType::Augmented,
+                DatasetType::Synthetic,
+                DatasetType::SyntheticAugmented,
+            ]
         }
         None => vec![DatasetType::Real, DatasetType::Augmented],
     };
-    let mut found: Vec<Variant> =
-        kinds.into_iter().map(|kind| Variant { name: kind.to_string(), dataset_type: kind, set: Vec::new() }).collect();
+    let mut found: Vec<Variant> = kinds
+        .into_iter()
+        .map(|kind| Variant { name: kind.to_string(), dataset_type: kind, set: Vec::new() })
+        .collect();
     for VariantFile { name, dataset_type, set } in named {
         check_name(&name, at)?;
         let place = format!("variant '{name}'");
-        let dataset_type = read(&format!("{place}: dataset_type"), dataset_type.as_deref().unwrap_or("real"))?;
+        let dataset_type =
+            read(&format!("{place}: dataset_type"), dataset_type.as_deref().unwrap_or("real"))?;
         let place = at(&format!("{place}: set"));
         let set = changes(&set, &place, &OWNED)?;
         if let Some((key, _)) = set.iter().find(|(key, _)| FIXED.contains(&key.as_str())) {
@@ -401,7 +432,8 @@ fn variants(
     // Names are folders, and some file systems do not tell large letters from small ones.
     let mut seen = HashSet::new();
     if let Some(twice) = found.iter().find(|variant| !seen.insert(variant.name.to_lowercase())) {
-        return Err(Error::input(at("variants"), format!("'{}' is there twice", twice.name)).expected("a name for each"));
+        return Err(Error::input(at("variants"), format!("'{}' is there twice", twice.name))
+            .expected("a name for each"));
     }
     if found.is_empty() {
         return Err(Error::input(at("variants"), "the list is empty").expected("at least one variant"));
@@ -429,7 +461,9 @@ fn changes(table: &Table, place: &str, refused: &[&str]) -> Result<Vec<(String, 
     flatten("", table, &mut flat);
     flat.sort_by(|a, b| a.0.cmp(&b.0));
     if let Some(pair) = flat.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(Error::input(place, format!("{} is there twice", pair[0].0)).expected("one value for each key"));
+        return Err(
+            Error::input(place, format!("{} is there twice", pair[0].0)).expected("one value for each key")
+        );
     }
     if let Some((key, _)) = flat.iter().find(|(key, _)| refused.contains(&key.as_str())) {
         return Err(Error::input(place, format!("{key} is set by the study itself"))
@@ -475,7 +509,10 @@ mod tests {
         std::fs::write(&path, "real = 'faces'").unwrap();
         let plan = Plan::load(&path).unwrap();
         assert_eq!(plan.real, folder.path().join("faces"));
-        assert_eq!((plan.seeds.as_slice(), plan.split_seed, plan.baseline.as_str()), (&[1, 2, 3][..], 42, "real"));
+        assert_eq!(
+            (plan.seeds.as_slice(), plan.split_seed, plan.baseline.as_str()),
+            (&[1, 2, 3][..], 42, "real")
+        );
         assert!(plan.leaky && plan.needs_copies());
         assert_eq!(names(&plan)[..4], ["real-s1", "augmented-s1", "leaky-s1", "real-s2"]);
         assert_eq!(plan.jobs().len(), 9);
@@ -488,12 +525,21 @@ mod tests {
     #[test]
     fn with_synthetic_images_there_are_four_types_and_doses() {
         let plan = load("real = 'a'\nsynthetic = 'b'\nseeds = [7]\ndose = [400, 0, 100]").unwrap();
-        let expected =
-            ["real-s7", "augmented-s7", "synthetic-s7", "synthetic-augmented-s7", "dose-100-s7", "dose-400-s7", "leaky-s7"];
+        let expected = [
+            "real-s7",
+            "augmented-s7",
+            "synthetic-s7",
+            "synthetic-augmented-s7",
+            "dose-100-s7",
+            "dose-400-s7",
+            "leaky-s7",
+        ];
         assert_eq!(names(&plan), expected);
         assert_eq!(plan.jobs()[5].kind, Kind::Dose(400));
         assert_eq!(plan.dose_variant(0), "real", "the plain real run is the dose 0");
-        let plan = load("real = 'a'\nsynthetic = 'b'\nseeds = [7]\ndose = [0, 5]\nvariants = ['Synthetic']\nbaseline = 'dose-0'");
+        let plan = load(
+            "real = 'a'\nsynthetic = 'b'\nseeds = [7]\ndose = [0, 5]\nvariants = ['Synthetic']\nbaseline = 'dose-0'",
+        );
         assert_eq!(names(&plan.unwrap()), ["synthetic-s7", "dose-0-s7", "dose-5-s7"]);
     }
 
@@ -507,8 +553,12 @@ mod tests {
             ["plain-s1", "resnet-s1"],
             "named ones instead of the types; nothing augmented, so nothing leaky"
         );
-        let changes: Vec<String> = plan.jobs()[1].changes.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(changes, ["train.batch_size=8", "train.epochs=5", "model.name=\"resnet18\"", "train.epochs=9"]);
+        let changes: Vec<String> =
+            plan.jobs()[1].changes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            changes,
+            ["train.batch_size=8", "train.epochs=5", "model.name=\"resnet18\"", "train.epochs=9"]
+        );
         let both = load(&format!("variants = ['real']\n{text}")).unwrap();
         assert_eq!(names(&both), ["real-s1", "plain-s1", "resnet-s1"]);
     }
@@ -544,7 +594,10 @@ mod tests {
             ("real = 'a'\nvariants = ['real', 'synthetic']", "'synthetic' needs synthetic images"),
             ("real = 'a'\ndose = [1]", "there are no synthetic images to add"),
             ("real = 'a'\nsynthetic = 'b'\ndose = [1, 1]", "dose: 1 is there twice"),
-            ("real = 'a'\nbaseline = 'best'", "baseline: there is no variant 'best'; expected one of real, augmented"),
+            (
+                "real = 'a'\nbaseline = 'best'",
+                "baseline: there is no variant 'best'; expected one of real, augmented",
+            ),
             ("real = 'a'\n[augment]\ncopies = 0", "augment.copies: found 0"),
             ("real = 'a'\n[augment]\nprofil = 'safe'", "unknown field `profil`"),
             ("real = 'a'\n[set]\n'train.seed' = 5", "set: train.seed is set by the study itself"),
@@ -552,7 +605,10 @@ mod tests {
             ("real = 'a'\n[[variant]]\nname = '../x'", "found the name '../x'"),
             ("real = 'a'\n[[variant]]\nname = 'leaky'", "the name 'leaky' is the study's own"),
             ("real = 'a'\n[[variant]]\nname = 'x'\n[[variant]]\nname = 'X'", "'X' is there twice"),
-            ("real = 'a'\n[[variant]]\nname = 'x'\nset = { 'data.split' = [1, 0, 0] }", "data.split decides which images"),
+            (
+                "real = 'a'\n[[variant]]\nname = 'x'\nset = { 'data.split' = [1, 0, 0] }",
+                "data.split decides which images",
+            ),
             ("real = 'a'\n[[variant]]\nname = 'x'\nsets = {}", "unknown field `sets`"),
         ] {
             let error = load(text).unwrap_err().to_string();

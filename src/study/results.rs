@@ -1,10 +1,12 @@
-//! What the finished runs of a study say: values with intervals, paired differences, and what can be told from them.
+//! What the finished runs of a study say: values with intervals, paired differences, and what can be told
+//! from them.
 //!
-//! All runs (but the leaky ones) are tested on the same images, so that differences are paired image by image. Two things make a
-//! difference uncertain: which groups of images the test set happens to hold, and which seeds the runs happened to have. The
-//! interval takes both in: it is the wider of the bootstrap's, which draws groups and seeds, and Student's from the jackknife over
-//! groups and the variance over seeds. A bootstrap of three seeds or of five groups knows few values and is too sure of itself;
-//! Student's t with its few degrees of freedom is not. The p value is the larger of the two.
+//! All runs (but the leaky ones) are tested on the same images, so that differences are paired image by
+//! image. Two things make a difference uncertain: which groups of images the test set happens to hold, and
+//! which seeds the runs happened to have. The interval takes both in: it is the wider of the bootstrap's,
+//! which draws groups and seeds, and Student's from the jackknife over groups and the variance over seeds. A
+//! bootstrap of three seeds or of five groups knows few values and is too sure of itself; Student's t with
+//! its few degrees of freedom is not. The p value is the larger of the two.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -24,7 +26,8 @@ use crate::stats::bootstrap::{self, Difference, Interval, Metric, Settings};
 use crate::stats::distributions::{t_cdf, t_quantile};
 use crate::stats::hypothesis::{holm, mcnemar, wilson_interval};
 
-/// Fewer groups than this make a bootstrap over groups rough (Cameron, Gelbach & Miller 2008 call 5 to 30 clusters few).
+/// Fewer groups than this make a bootstrap over groups rough (Cameron, Gelbach & Miller 2008 call 5 to 30
+/// clusters few).
 const FEW_GROUPS: usize = 30;
 
 /// A variant that sees so many times the images of another has also been trained so much longer.
@@ -150,11 +153,13 @@ pub struct Comparison {
     pub mcnemar: Vec<SeedTest>,
     /// The change of each class that has test images.
     pub classes: Vec<ClassChange>,
-    /// Whether the change of accuracy is more than chance explains: p after Holm's correction below 1 − level.
+    /// Whether the change of accuracy is more than chance explains: p after Holm's correction below 1 −
+    /// level.
     pub clear: bool,
 }
 
-/// McNemar's exact test of the runs of one seed. It takes images for independent, which those of one group are not.
+/// McNemar's exact test of the runs of one seed. It takes images for independent, which those of one group
+/// are not.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeedTest {
     /// The seed.
@@ -182,8 +187,8 @@ pub struct ClassChange {
     pub f1: Change,
 }
 
-/// What the leaky protocol says. Its test images are others, copies of training images among them: the numbers are no
-/// estimate of anything and are not compared.
+/// What the leaky protocol says. Its test images are others, copies of training images among them: the
+/// numbers are no estimate of anything and are not compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// Its runs.
@@ -280,8 +285,8 @@ impl Results {
     /// Reads the finished runs of the study in `out` and compares them.
     ///
     /// # Errors
-    /// No run is finished; the evaluation of a finished run is damaged; two runs were tested on different images, groups or
-    /// classes (leaky runs aside).
+    /// No run is finished; the evaluation of a finished run is damaged; two runs were tested on different
+    /// images, groups or classes (leaky runs aside).
     pub fn read(out: &Path, plan: &Plan) -> Result<Self> {
         Self::read_with(out, plan, &Settings::default())
     }
@@ -373,7 +378,8 @@ impl Results {
             "variant", "seeds", "accuracy", "95 %", "macro F1", "change", "95 %", "p (Holm)"
         )
         .replace("95 %", &level(self.level));
-        let shares = |interval: Interval| format!("{:.1} – {:.1}", interval.low * 100.0, interval.high * 100.0);
+        let shares =
+            |interval: Interval| format!("{:.1} – {:.1}", interval.low * 100.0, interval.high * 100.0);
         for variant in &self.variants {
             let mut name = variant.name.clone();
             if name.chars().count() > NAME {
@@ -386,12 +392,16 @@ impl Results {
                 shares(variant.accuracy),
                 variant.macro_f1.estimate
             );
-            if let Some(comparison) = self.comparisons.iter().find(|comparison| comparison.variant == variant.name) {
+            if let Some(comparison) =
+                self.comparisons.iter().find(|comparison| comparison.variant == variant.name)
+            {
                 let change = comparison.accuracy;
-                let between = format!("{} – {}", points(change.difference.low), points(change.difference.high));
+                let between =
+                    format!("{} – {}", points(change.difference.low), points(change.difference.high));
                 let sign = if comparison.clear { " *" } else { "" };
                 let p = p_text(change.p_holm);
-                let _ = write!(line, "   {:>8} {between:>14} {p:>8}{sign}", points(change.difference.estimate));
+                let _ =
+                    write!(line, "   {:>8} {between:>14} {p:>8}{sign}", points(change.difference.estimate));
             } else if variant.name == self.baseline {
                 line += "   (baseline)";
             }
@@ -459,8 +469,9 @@ impl Results {
             let [a, b, f] = [variant.accuracy, variant.balanced_accuracy, variant.macro_f1]
                 .map(|one| [one.estimate.to_string(), one.low.to_string(), one.high.to_string()]);
             let ([a, al, ah], [b, bl, bh], [f, fl, fh]) = (a, b, f);
-            let mcnemar =
-                |comparison: &Comparison| comparison.mcnemar.iter().map(|test| test.p.to_string()).collect::<Vec<_>>().join(";");
+            let mcnemar = |comparison: &Comparison| {
+                comparison.mcnemar.iter().map(|test| test.p.to_string()).collect::<Vec<_>>().join(";")
+            };
             out += &record([
                 variant.name.clone(),
                 kind_text(variant.kind),
@@ -504,7 +515,8 @@ impl Results {
         let data = format!("{seeds} and {}", counted(self.groups, "group"));
         let one_seed = a.min(b) < 2;
         let several = self.comparisons.len();
-        let corrected = if several > 1 { format!(", corrected for {several} comparisons") } else { String::new() };
+        let corrected =
+            if several > 1 { format!(", corrected for {several} comparisons") } else { String::new() };
         let size = format!("{:.1}", estimate.abs() * 100.0);
         match (comparison.clear, one_seed) {
             (true, false) => format!(
@@ -519,8 +531,11 @@ impl Results {
                 p_equals(change.p_holm)
             ),
             (false, _) => {
-                let unknown =
-                    if one_seed { ", and how much a result varies from seed to seed is unknown with one seed" } else { "" };
+                let unknown = if one_seed {
+                    ", and how much a result varies from seed to seed is unknown with one seed"
+                } else {
+                    ""
+                };
                 let holm = if low > 0.0 || high < 0.0 {
                     format!("; p {} corrected for {several} comparisons", p_equals(change.p_holm))
                 } else {
@@ -536,7 +551,9 @@ impl Results {
 
     /// What was done, in words where the baseline is the plain real training set.
     fn subject(&self, comparison: &Comparison) -> String {
-        let plain = |name: &str| self.variant(name).filter(|variant| variant.changes.is_empty()).map(|variant| variant.kind);
+        let plain = |name: &str| {
+            self.variant(name).filter(|variant| variant.changes.is_empty()).map(|variant| variant.kind)
+        };
         let words = match (plain(&comparison.baseline), plain(&comparison.variant)) {
             (Some(Kind::Typed(DatasetType::Real) | Kind::Dose(0)), Some(kind)) => match kind {
                 Kind::Typed(DatasetType::Augmented) => Some("Augmented copies".to_owned()),
@@ -579,19 +596,32 @@ impl Loaded {
         let path = path.with_file_name("test_predictions.csv");
         let (classes, mut predictions) = read_predictions(&path)?;
         predictions.retain(|row| row.truth.is_some());
-        if classes != evaluation.classes || predictions.len() as u64 != evaluation.metrics.n || predictions.is_empty() {
-            return Err(Error::at(&path, format!("found {} images of {}", predictions.len(), classes.join(", ")))
-                .expected(format!("{} of {}, as test.json says", evaluation.metrics.n, evaluation.classes.join(", ")))
-                .hint("Evaluate the run again"));
+        if classes != evaluation.classes
+            || predictions.len() as u64 != evaluation.metrics.n
+            || predictions.is_empty()
+        {
+            return Err(Error::at(
+                &path,
+                format!("found {} images of {}", predictions.len(), classes.join(", ")),
+            )
+            .expected(format!(
+                "{} of {}, as test.json says",
+                evaluation.metrics.n,
+                evaluation.classes.join(", ")
+            ))
+            .hint("Evaluate the run again"));
         }
         predictions.sort_by(|a, b| a.path.cmp(&b.path));
         if let Some(pair) = predictions.windows(2).find(|pair| pair[0].path == pair[1].path) {
-            return Err(Error::at(&path, format!("{} is there twice", pair[0].path)).expected("every image once"));
+            return Err(
+                Error::at(&path, format!("{} is there twice", pair[0].path)).expected("every image once")
+            );
         }
         // A run that was moved here without its settings is compared all the same.
         let files = RunFiles::open(&folder).ok();
         let cost = files.as_ref().map(cost).unwrap_or_default();
-        let settings = files.map(|files| files.settings().into_iter().map(|(key, value, _)| (key, value)).collect());
+        let settings =
+            files.map(|files| files.settings().into_iter().map(|(key, value, _)| (key, value)).collect());
         Ok(Some(Self { name, seed, evaluation, predictions, cost, settings: settings.unwrap_or_default() }))
     }
 }
@@ -599,7 +629,9 @@ impl Loaded {
 fn cost(files: &RunFiles) -> Cost {
     let some = |value: f64| (value > 0.0).then_some(value);
     let seconds = match files.end {
-        Ending::Finished { seconds } | Ending::EarlyStopped { seconds } | Ending::Interrupted { seconds } => seconds,
+        Ending::Finished { seconds } | Ending::EarlyStopped { seconds } | Ending::Interrupted { seconds } => {
+            seconds
+        }
         Ending::Unknown => files.epochs.iter().map(|epoch| epoch.seconds).sum(),
     };
     Cost {
@@ -625,7 +657,8 @@ impl TestSet {
     fn of(run: &Loaded) -> Result<Self> {
         let classes = run.evaluation.classes.clone();
         if classes.len() < 2 {
-            return Err(Error::input(&run.name, format!("found {} class", classes.len())).expected("two or more classes"));
+            return Err(Error::input(&run.name, format!("found {} class", classes.len()))
+                .expected("two or more classes"));
         }
         Ok(Self {
             run: run.name.clone(),
@@ -658,7 +691,9 @@ impl TestSet {
                 .iter()
                 .map(String::as_str)
                 .find(|path| !theirs.contains(path))
-                .or_else(|| run.predictions.iter().map(|row| row.path.as_str()).find(|path| !mine.contains(path)))
+                .or_else(|| {
+                    run.predictions.iter().map(|row| row.path.as_str()).find(|path| !mine.contains(path))
+                })
                 .unwrap_or_default();
             return Err(differ(format!(
                 "their tests are of {} and {} images, {} of them in both ({example} is not)",
@@ -693,7 +728,8 @@ fn class_of(classes: &[String], name: Option<&str>) -> usize {
     index.expect("the reader lets no other class pass")
 }
 
-/// Numbered by first appearance, so that groups that are called otherwise but divide the images alike are the same.
+/// Numbered by first appearance, so that groups that are called otherwise but divide the images alike are the
+/// same.
 fn groups_of(run: &Loaded) -> Vec<usize> {
     let keys: Vec<&str> = run.predictions.iter().map(|row| row.group.as_str()).collect();
     bootstrap::group_indices(&keys)
@@ -717,7 +753,8 @@ struct Run {
 impl Run {
     fn new(run: Loaded, test: &TestSet) -> Self {
         let k = test.classes.len();
-        let predicted: Vec<usize> = run.predictions.iter().map(|row| class_of(&test.classes, Some(&row.predicted))).collect();
+        let predicted: Vec<usize> =
+            run.predictions.iter().map(|row| class_of(&test.classes, Some(&row.predicted))).collect();
         let right = predicted.iter().zip(&test.truth).map(|(a, b)| a == b).collect();
         let mut members = vec![Vec::new(); test.group_count()];
         let mut confusion = vec![0i64; k * k];
@@ -761,7 +798,8 @@ impl Side<'_> {
     }
 
     fn result(&self, test: &TestSet, settings: &Settings) -> Result<VariantResult> {
-        let [accuracy, balanced_accuracy, macro_f1] = METRICS.map(|metric| self.value(metric, test, settings));
+        let [accuracy, balanced_accuracy, macro_f1] =
+            METRICS.map(|metric| self.value(metric, test, settings));
         let shown = |value: &Value| match value {
             Value::String(text) => text.clone(),
             value => value.to_string(),
@@ -782,18 +820,31 @@ impl Side<'_> {
     /// The mean over the seeds with its interval.
     fn value(&self, metric: Metric, test: &TestSet, settings: &Settings) -> Result<Interval> {
         let classes = test.classes.len();
-        // The difference from predictions that are never right, whose value is 0 in every replicate, is the value itself.
+        // The difference from predictions that are never right, whose value is 0 in every replicate, is the
+        // value itself.
         let never: Vec<usize> = test.truth.iter().map(|truth| (truth + 1) % classes).collect();
-        let found =
-            bootstrap::paired_difference(&test.groups, &test.truth, &[never], &self.predicted(), classes, metric, settings)?;
+        let found = bootstrap::paired_difference(
+            &test.groups,
+            &test.truth,
+            &[never],
+            &self.predicted(),
+            classes,
+            metric,
+            settings,
+        )?;
         let index = metric as usize;
         let (student, _) = Uncertain::of(index, None, self).student(settings.level);
         let mut interval = wider(found.difference, student, 0.0);
         if interval.estimate <= 0.0 || interval.estimate >= 1.0 {
             // All or none: nothing varies, and yet one does not know.
             let groups = test.group_count() as u64;
-            let [low, high] = wilson_interval(if interval.estimate >= 1.0 { groups } else { 0 }, groups, settings.level);
-            interval = Interval { estimate: interval.estimate, low: low.min(interval.low), high: high.max(interval.high) };
+            let [low, high] =
+                wilson_interval(if interval.estimate >= 1.0 { groups } else { 0 }, groups, settings.level);
+            interval = Interval {
+                estimate: interval.estimate,
+                low: low.min(interval.low),
+                high: high.max(interval.high),
+            };
         }
         Ok(interval)
     }
@@ -829,8 +880,8 @@ fn mean_cost(runs: &[Run]) -> Cost {
 /// In the order of [`statistics`].
 const METRICS: [Metric; 3] = [Metric::Accuracy, Metric::BalancedAccuracy, Metric::MacroF1];
 
-/// Accuracy, balanced accuracy, macro F1; then recall and F1 of each class, NaN without images of it. `confusion`: `[K, K]` counts,
-/// a row per true class.
+/// Accuracy, balanced accuracy, macro F1; then recall and F1 of each class, NaN without images of it.
+/// `confusion`: `[K, K]` counts, a row per true class.
 fn statistics(confusion: &[i64], k: usize) -> Vec<f64> {
     let cell = |truth: usize, predicted: usize| confusion[truth * k + predicted] as f64;
     let (mut n, mut hits, mut recalls, mut with_rows, mut f1s) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -876,7 +927,8 @@ impl Uncertain {
         let without = |side: &Side, group: usize| {
             side.runs.iter().map(|run| run.without[group][index]).sum::<f64>() / side.runs.len() as f64
         };
-        let left: Vec<f64> = (0..groups).map(|group| without(b, group) - a.map_or(0.0, |a| without(a, group))).collect();
+        let left: Vec<f64> =
+            (0..groups).map(|group| without(b, group) - a.map_or(0.0, |a| without(a, group))).collect();
         let (g, middle) = (groups as f64, mean(&left));
         let jackknife = (g - 1.0) / g * left.iter().map(|value| (value - middle).powi(2)).sum::<f64>();
         // A single group, or a class that has images in one only, tells nothing of others.
@@ -899,9 +951,13 @@ impl Uncertain {
         }
         // Rounding leaves traces where nothing varies.
         if variance < 1e-24 {
-            return (Interval { estimate, low: estimate, high: estimate }, if estimate.abs() < 1e-12 { 1.0 } else { 0.0 });
+            return (
+                Interval { estimate, low: estimate, high: estimate },
+                if estimate.abs() < 1e-12 { 1.0 } else { 0.0 },
+            );
         }
-        let spread: f64 = self.sources.iter().filter(|one| one.0 > 0.0).map(|(part, df)| part * part / df).sum();
+        let spread: f64 =
+            self.sources.iter().filter(|one| one.0 > 0.0).map(|(part, df)| part * part / df).sum();
         let (error, df) = (variance.sqrt(), variance * variance / spread);
         let half = t_quantile((1.0 + level) / 2.0, df) * error;
         let p = 2.0 * (1.0 - t_cdf((estimate / error).abs(), df));
@@ -922,7 +978,8 @@ fn compare(baseline: &Side, variant: &Side, test: &TestSet, settings: &Settings)
     let classes = test.classes.len();
     let (a, b) = (baseline.predicted(), variant.predicted());
     let [accuracy, balanced_accuracy, macro_f1] = METRICS.map(|metric| {
-        let found = bootstrap::paired_difference(&test.groups, &test.truth, &a, &b, classes, metric, settings)?;
+        let found =
+            bootstrap::paired_difference(&test.groups, &test.truth, &a, &b, classes, metric, settings)?;
         let (student, p) = Uncertain::of(metric as usize, Some(baseline), variant).student(settings.level);
         Ok(change(found, student, p))
     });
@@ -932,18 +989,30 @@ fn compare(baseline: &Side, variant: &Side, test: &TestSet, settings: &Settings)
         if let Some(other) = baseline.runs.iter().find(|other| other.seed == run.seed) {
             let found = mcnemar(&other.right, &run.right)?;
             let (only_baseline, only_variant) = (found.only_a, found.only_b);
-            tests.push(SeedTest { seed: run.seed, only_baseline, only_variant, p: found.exact, p_holm: found.exact });
+            tests.push(SeedTest {
+                seed: run.seed,
+                only_baseline,
+                only_variant,
+                p: found.exact,
+                p_holm: found.exact,
+            });
         }
     }
     let class_change = |class: usize| {
         let of = |index: usize| {
             let (interval, p) = Uncertain::of(index, Some(baseline), variant).student(settings.level);
-            let value = |side: &Side| mean(&side.runs.iter().map(|run| run.values[index]).collect::<Vec<_>>());
+            let value =
+                |side: &Side| mean(&side.runs.iter().map(|run| run.values[index]).collect::<Vec<_>>());
             let difference = wider(interval, interval, -1.0);
             Change { a: value(baseline), b: value(variant), difference, p, p_holm: p }
         };
         let index = recall_of(class);
-        ClassChange { class: test.classes[class].clone(), images: test.support(class), recall: of(index), f1: of(index + 1) }
+        ClassChange {
+            class: test.classes[class].clone(),
+            images: test.support(class),
+            recall: of(index),
+            f1: of(index + 1),
+        }
     };
     Ok(Comparison {
         variant: variant.arm.name.clone(),
@@ -970,10 +1039,18 @@ fn correct(comparisons: &mut [Comparison], level: f64) {
     for metric in metrics {
         corrected(comparisons.iter_mut().map(|one| pair(metric(one))).collect());
     }
-    corrected(comparisons.iter_mut().flat_map(|one| &mut one.mcnemar).map(|test| (test.p, &mut test.p_holm)).collect());
+    corrected(
+        comparisons
+            .iter_mut()
+            .flat_map(|one| &mut one.mcnemar)
+            .map(|test| (test.p, &mut test.p_holm))
+            .collect(),
+    );
     let scores: [fn(&mut ClassChange) -> &mut Change; 2] = [|class| &mut class.recall, |class| &mut class.f1];
     for score in scores {
-        corrected(comparisons.iter_mut().flat_map(|one| &mut one.classes).map(|class| pair(score(class))).collect());
+        corrected(
+            comparisons.iter_mut().flat_map(|one| &mut one.classes).map(|class| pair(score(class))).collect(),
+        );
     }
     for one in comparisons {
         one.clear = is_clear(&one.accuracy, level);
@@ -1019,8 +1096,10 @@ fn claim_runs(out: &Path, plan: &Plan, missing: &mut Vec<String>) -> Result<Vec<
 }
 
 fn claim(runs: Vec<ClaimRun>, plan: &Plan, variants: &[VariantResult]) -> Option<Claim> {
-    let augmented = |one: &&VariantResult| one.kind == Kind::Typed(DatasetType::Augmented) && one.changes.is_empty();
-    let beside = variants.iter().find(augmented).or_else(|| variants.iter().find(|one| one.name == plan.baseline))?;
+    let augmented =
+        |one: &&VariantResult| one.kind == Kind::Typed(DatasetType::Augmented) && one.changes.is_empty();
+    let beside =
+        variants.iter().find(augmented).or_else(|| variants.iter().find(|one| one.name == plan.baseline))?;
     if runs.is_empty() {
         return None;
     }
@@ -1046,27 +1125,55 @@ fn dose(plan: &Plan, variants: &[VariantResult]) -> Vec<DosePoint> {
 
 fn warnings(results: &Results) -> Vec<Warning> {
     let mut found = Vec::new();
-    let mut warn = |grave: bool, title: &str, text: String| found.push(Warning { grave, title: title.into(), text });
-    let leaking: Vec<&str> =
-        results.variants.iter().flat_map(|variant| &variant.runs).filter(|run| run.leakage).map(|run| run.run.as_str()).collect();
+    let mut warn =
+        |grave: bool, title: &str, text: String| found.push(Warning { grave, title: title.into(), text });
+    let leaking: Vec<&str> = results
+        .variants
+        .iter()
+        .flat_map(|variant| &variant.runs)
+        .filter(|run| run.leakage)
+        .map(|run| run.run.as_str())
+        .collect();
     if !leaking.is_empty() {
-        warn(true, "Leakage", format!("{} saw test images or groups in training: the numbers are too good.", leaking.join(", ")));
+        warn(
+            true,
+            "Leakage",
+            format!(
+                "{} saw test images or groups in training: the numbers are too good.",
+                leaking.join(", ")
+            ),
+        );
     }
     if results.variant(&results.baseline).is_none() {
-        let text = format!("No run of the baseline '{}' is finished: nothing can be compared yet.", results.baseline);
+        let text = format!(
+            "No run of the baseline '{}' is finished: nothing can be compared yet.",
+            results.baseline
+        );
         warn(true, "Nothing to compare with", text);
     }
     if !results.missing.is_empty() {
-        warn(true, "Not finished", format!("{}. The numbers are those of the finished runs.", results.missing.join(", ")));
+        warn(
+            true,
+            "Not finished",
+            format!("{}. The numbers are those of the finished runs.", results.missing.join(", ")),
+        );
     }
-    let single: Vec<&str> =
-        results.variants.iter().filter(|variant| variant.runs.len() == 1).map(|variant| variant.name.as_str()).collect();
+    let single: Vec<&str> = results
+        .variants
+        .iter()
+        .filter(|variant| variant.runs.len() == 1)
+        .map(|variant| variant.name.as_str())
+        .collect();
     if single.len() == results.variants.len() {
         let text = "Every variant has one run: seed-to-seed variation is unknown. The intervals tell how another choice of test images \
                     would change the numbers of these very models, not what training again would.";
         warn(true, "One seed", text.into());
     } else if !single.is_empty() {
-        let have = if single.len() == 1 { "has one run only: how it varies" } else { "have one run only: how these vary" };
+        let have = if single.len() == 1 {
+            "has one run only: how it varies"
+        } else {
+            "have one run only: how these vary"
+        };
         warn(true, "One seed", format!("{} {have} from seed to seed is unknown.", single.join(", ")));
     } else if results.seeds.len() < 3 {
         let text = "Two seeds say little about how far results spread: the intervals of differences are wide, those of single variants \
@@ -1078,8 +1185,7 @@ fn warnings(results: &Results) -> Vec<Warning> {
         warn(false, "Unequal seeds", "Not all variants have the same number of finished runs.".into());
     }
     if results.groups == results.images {
-        let text =
-            "Every test image is a group of its own. If several show one person or one photo, the intervals are too narrow.";
+        let text = "Every test image is a group of its own. If several show one person or one photo, the intervals are too narrow.";
         warn(false, "No groups", text.into());
     }
     if results.groups < FEW_GROUPS {
@@ -1227,13 +1333,15 @@ pub(super) mod testing {
         let run = out.join(RUNS).join(name);
         write_evaluation(&run.join("eval"), "test", &evaluation_of(rows), rows).unwrap();
         let own = name.split("-s").next().unwrap_or_default();
-        fs::write(run.join("config.toml"), format!("[model]\nname = \"{own}<b>\"\n[train]\nepochs = 2\n")).unwrap();
+        fs::write(run.join("config.toml"), format!("[model]\nname = \"{own}<b>\"\n[train]\nepochs = 2\n"))
+            .unwrap();
         let summary = r#"{"root":"faces","layout":"split-folders","dataset_type":"real","classes":["angry","happy","<sad>"],
             "counts":{"train":[30,30,30],"valid":[4,4,4],"test":[4,4,4]},"groups":{"train":12,"valid":6,"test":6},"group_rules":{"regex":36},
             "group_regex":null,"augmented":0,"synthetic":0,"duplicates":0,"seed":1,"fingerprint":"abcdef0123456789","leakage":false,
             "leaking_groups":0,"leaks":[],"unreadable":[],"left_out":[],"warnings":[]}"#;
         fs::write(run.join("data.json"), summary).unwrap();
-        let mut events = String::from("{\"event\":\"start\",\"run\":\"run\",\"header\":[],\"from_step\":0}\n");
+        let mut events =
+            String::from("{\"event\":\"start\",\"run\":\"run\",\"header\":[],\"from_step\":0}\n");
         let images = if own == "augmented" { 270 } else { 90 };
         for step in 1..=2 {
             events += &format!(
@@ -1241,7 +1349,11 @@ pub(super) mod testing {
                  \"learning_rate\":0.01,\"images\":{images},\"seconds\":0.1,\"waited\":0.0}}\n"
             );
         }
-        fs::write(run.join("events.jsonl"), events + "{\"event\":\"end\",\"reason\":\"finished\",\"seconds\":60.0}\n").unwrap();
+        fs::write(
+            run.join("events.jsonl"),
+            events + "{\"event\":\"end\",\"reason\":\"finished\",\"seconds\":60.0}\n",
+        )
+        .unwrap();
         let epochs = "epoch,step,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1,learning_rate,images_per_second,seconds,best\n\
                       1,1,1.0,0.5,0.9,0.5,0.5,0.01,10.0,4.0,true\n2,2,0.5,0.7,0.7,0.7,0.7,0.01,10.0,4.0,true\n";
         fs::write(run.join("metrics.csv"), epochs).unwrap();
@@ -1250,14 +1362,23 @@ pub(super) mod testing {
     pub(crate) const WORLD: World = World { number: 1, groups: 20, per_group: 15, seeds: 0.01, spread: 0.02 };
 
     /// The plan of `text` with all its runs, of the accuracy that `accuracy` gives each.
-    pub(crate) fn study(text: &str, world: World, accuracy: impl Fn(&str) -> f64) -> (tempfile::TempDir, Plan) {
+    pub(crate) fn study(
+        text: &str,
+        world: World,
+        accuracy: impl Fn(&str) -> f64,
+    ) -> (tempfile::TempDir, Plan) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.toml");
         fs::write(&path, text).unwrap();
         let plan = Plan::load(&path).unwrap();
         for (index, job) in plan.jobs().iter().enumerate() {
-            let variant = plan.jobs().iter().position(|other| other.variant == job.variant).unwrap_or(index) as u64;
-            write_run(folder.path(), &job.name(), &world.predictions(variant, job.seed, accuracy(&job.variant)));
+            let variant =
+                plan.jobs().iter().position(|other| other.variant == job.variant).unwrap_or(index) as u64;
+            write_run(
+                folder.path(),
+                &job.name(),
+                &world.predictions(variant, job.seed, accuracy(&job.variant)),
+            );
         }
         (folder, plan)
     }
@@ -1272,7 +1393,8 @@ mod tests {
     use crate::eval::files::write_evaluation;
     use crate::stats::hypothesis::t_interval;
 
-    const QUICK: Settings = Settings { replicates: 400, level: 0.95, seed: 0, method: bootstrap::Method::Percentile };
+    const QUICK: Settings =
+        Settings { replicates: 400, level: 0.95, seed: 0, method: bootstrap::Method::Percentile };
 
     fn read(out: &Path, plan: &Plan) -> Results {
         Results::read_with(out, plan, &QUICK).unwrap()
@@ -1285,7 +1407,14 @@ mod tests {
                 let mut predictions = world.predictions(variant, seed, accuracy);
                 predictions.sort_by(|a, b| a.path.cmp(&b.path));
                 let (evaluation, settings) = (evaluation_of(&predictions), Vec::new());
-                let run = Loaded { name: "run".into(), seed, evaluation, predictions, cost: Cost::default(), settings };
+                let run = Loaded {
+                    name: "run".into(),
+                    seed,
+                    evaluation,
+                    predictions,
+                    cost: Cost::default(),
+                    settings,
+                };
                 let test = test.get_or_insert_with(|| TestSet::of(&run).unwrap());
                 test.check(&run).unwrap();
                 Run::new(run, test)
@@ -1295,8 +1424,8 @@ mod tests {
         (Side { arm, runs }, test.unwrap())
     }
 
-    /// The share of `studies` made-up studies without any effect whose p is below 0.05, and that whose interval of a value
-    /// leaves the true one out; and the former for the bootstrap alone.
+    /// The share of `studies` made-up studies without any effect whose p is below 0.05, and that whose
+    /// interval of a value leaves the true one out; and the former for the bootstrap alone.
     fn wrong(world: World, seeds: u64, studies: u64) -> [f64; 3] {
         let few = Settings { replicates: 200, ..QUICK };
         let mut found = [0.0; 3];
@@ -1308,14 +1437,16 @@ mod tests {
             let value = b.value(Metric::Accuracy, &test, &few).unwrap();
             found[1] += f64::from(u8::from(value.low > 0.6 || value.high < 0.6));
             let (a, b) = (a.predicted(), b.predicted());
-            let alone = bootstrap::paired_difference(&test.groups, &test.truth, &a, &b, 3, Metric::Accuracy, &few).unwrap();
+            let alone =
+                bootstrap::paired_difference(&test.groups, &test.truth, &a, &b, 3, Metric::Accuracy, &few)
+                    .unwrap();
             found[2] += f64::from(u8::from(alone.p_value < 0.05));
         }
         found.map(|count| count / studies as f64)
     }
 
-    /// The claim of the module: with few seeds, few groups and both, no effect is found where there is none in about one
-    /// study of twenty, where the bootstrap alone errs far more often.
+    /// The claim of the module: with few seeds, few groups and both, no effect is found where there is none
+    /// in about one study of twenty, where the bootstrap alone errs far more often.
     #[test]
     fn where_there_is_no_effect_none_is_found() {
         let world = World { number: 0, groups: 12, per_group: 10, seeds: 0.0, spread: 0.0 };
@@ -1333,8 +1464,11 @@ mod tests {
             ("one", world, 1),
         ] {
             let [found, outside, alone] = wrong(world, seeds, studies);
-            eprintln!("{name}: {found:.3} false findings ({alone:.3} of the bootstrap alone), {outside:.3} of intervals wrong");
-            // Two seeds that agree by chance hide their spread: one value's interval is then too narrow, which a warning says.
+            eprintln!(
+                "{name}: {found:.3} false findings ({alone:.3} of the bootstrap alone), {outside:.3} of intervals wrong"
+            );
+            // Two seeds that agree by chance hide their spread: one value's interval is then too narrow,
+            // which a warning says.
             assert!(found <= limit && (outside <= limit || seeds == 2), "{name}: {found} {outside}");
             assert!(name != "two seeds" || alone > limit, "{alone}");
         }
@@ -1342,15 +1476,26 @@ mod tests {
 
     #[test]
     fn a_planted_effect_is_found_and_said() {
-        let (folder, plan) = study("real = 'a'\nleaky = false", WORLD, |variant| if variant == "real" { 0.55 } else { 0.75 });
+        let (folder, plan) =
+            study("real = 'a'\nleaky = false", WORLD, |variant| if variant == "real" { 0.55 } else { 0.75 });
         let results = read(folder.path(), &plan);
         let [comparison] = results.comparisons.as_slice() else { panic!() };
-        assert!(comparison.clear && comparison.accuracy.difference.low > 0.1 && comparison.accuracy.difference.high < 0.3);
+        assert!(
+            comparison.clear
+                && comparison.accuracy.difference.low > 0.1
+                && comparison.accuracy.difference.high < 0.3
+        );
         assert!(comparison.classes.iter().all(|class| class.recall.difference.estimate > 0.05));
-        assert!(comparison.mcnemar.iter().all(|test| test.only_variant > test.only_baseline && test.p_holm < 0.05));
+        assert!(
+            comparison
+                .mcnemar
+                .iter()
+                .all(|test| test.only_variant > test.only_baseline && test.p_holm < 0.05)
+        );
         let answer = &results.answers()[0];
         assert!(
-            answer.starts_with("Augmented copies raised accuracy by ") && answer.contains("3 seeds and 20 groups"),
+            answer.starts_with("Augmented copies raised accuracy by ")
+                && answer.contains("3 seeds and 20 groups"),
             "{answer}"
         );
         let (folder, plan) = study("real = 'a'\nleaky = false", WORLD, |_| 0.6);
@@ -1369,18 +1514,27 @@ mod tests {
         for variant in &results.variants {
             let mut mean = [0.0; 3];
             for run in &variant.runs {
-                let metrics = read_evaluation(&evaluation(&folder.path().join(RUNS).join(&run.run))).unwrap().metrics;
+                let metrics =
+                    read_evaluation(&evaluation(&folder.path().join(RUNS).join(&run.run))).unwrap().metrics;
                 let expected = [metrics.accuracy, metrics.balanced_accuracy, metrics.macro_f1];
-                for (index, found) in [run.accuracy, run.balanced_accuracy, run.macro_f1].into_iter().enumerate() {
+                for (index, found) in
+                    [run.accuracy, run.balanced_accuracy, run.macro_f1].into_iter().enumerate()
+                {
                     close(found, expected[index]);
                     mean[index] += found / 3.0;
                 }
             }
-            for (mean, value) in mean.into_iter().zip([variant.accuracy, variant.balanced_accuracy, variant.macro_f1]) {
+            for (mean, value) in
+                mean.into_iter().zip([variant.accuracy, variant.balanced_accuracy, variant.macro_f1])
+            {
                 close(value.estimate, mean);
-                assert!(value.low < mean && mean < value.high && value.low > 0.4 && value.high < 0.8, "{value:?}");
+                assert!(
+                    value.low < mean && mean < value.high && value.low > 0.4 && value.high < 0.8,
+                    "{value:?}"
+                );
             }
-            let cost = Cost { train_images: Some(90.0), epochs: Some(2.0), seconds: Some(60.0), ..variant.cost };
+            let cost =
+                Cost { train_images: Some(90.0), epochs: Some(2.0), seconds: Some(60.0), ..variant.cost };
             assert_eq!(variant.cost, cost);
         }
         let metrics = read_evaluation(&evaluation(&folder.path().join("runs/augmented-s1"))).unwrap().metrics;
@@ -1392,10 +1546,16 @@ mod tests {
         }
         let seen = |name: &str| results.variant(name).unwrap().cost.images_seen;
         assert_eq!((seen("real"), seen("augmented")), (Some(180.0), Some(540.0)));
-        assert!(results.warnings.iter().any(|warning| warning.text.contains("'augmented' saw 3.0 times the images")));
+        assert!(
+            results
+                .warnings
+                .iter()
+                .any(|warning| warning.text.contains("'augmented' saw 3.0 times the images"))
+        );
     }
 
-    /// One seed and groups of one size: the jackknife is the variance of the groups' means, and Student's interval theirs.
+    /// One seed and groups of one size: the jackknife is the variance of the groups' means, and Student's
+    /// interval theirs.
     #[test]
     fn with_one_seed_the_interval_is_that_of_the_groups() {
         let world = World { spread: 0.1, ..WORLD };
@@ -1407,7 +1567,9 @@ mod tests {
         }
         let expected = t_interval(&means, 0.95).unwrap();
         let (found, p) = Uncertain::of(0, Some(&a), &b).student(0.95);
-        for (a, b) in [(found.estimate, expected.estimate), (found.low, expected.low), (found.high, expected.high)] {
+        for (a, b) in
+            [(found.estimate, expected.estimate), (found.low, expected.low), (found.high, expected.high)]
+        {
             assert!((a - b).abs() < 1e-9, "{found:?} {expected:?}");
         }
         assert_eq!(p < 0.05, found.low > 0.0 || found.high < 0.0);
@@ -1426,7 +1588,8 @@ mod tests {
         let (interval, p) = uncertain([0.5, 0.6, 0.7], [0.8, 0.85, 0.95]).student(0.95);
         assert!((p - 0.024_018_108_461_534_84).abs() < 1e-9, "{p}");
         assert!(
-            (interval.low - 0.059_332_484_296).abs() < 1e-9 && (interval.high - 0.474_000_849_037).abs() < 1e-9,
+            (interval.low - 0.059_332_484_296).abs() < 1e-9
+                && (interval.high - 0.474_000_849_037).abs() < 1e-9,
             "{interval:?}"
         );
         assert_eq!(uncertain([0.5; 3], [0.5; 3]).student(0.95).1, 1.0);
@@ -1445,21 +1608,31 @@ mod tests {
         assert_eq!(tests.len(), 9);
         let p: Vec<f64> = tests.iter().map(|test| test.p).collect();
         assert_eq!(tests.iter().map(|test| test.p_holm).collect::<Vec<_>>(), holm(&p));
-        let clear: Vec<&str> = results.comparisons.iter().filter(|one| one.clear).map(|one| one.variant.as_str()).collect();
+        let clear: Vec<&str> =
+            results.comparisons.iter().filter(|one| one.clear).map(|one| one.variant.as_str()).collect();
         assert_eq!(clear, ["synthetic"]);
         assert!(
-            results.answers()[1].contains("lowered accuracy by") && results.answers()[1].contains("corrected for 3 comparisons")
+            results.answers()[1].contains("lowered accuracy by")
+                && results.answers()[1].contains("corrected for 3 comparisons")
         );
     }
 
     #[test]
     fn with_one_seed_the_spread_is_called_unknown() {
-        let (folder, plan) = study("real = 'a'\nseeds = [5]", WORLD, |variant| if variant == "real" { 0.4 } else { 0.8 });
+        let (folder, plan) =
+            study("real = 'a'\nseeds = [5]", WORLD, |variant| if variant == "real" { 0.4 } else { 0.8 });
         let results = read(folder.path(), &plan);
         assert!(results.comparisons[0].clear);
         let answer = &results.answers()[0];
-        assert!(answer.contains("from seed to seed is unknown with one seed") && !answer.contains("raised"), "{answer}");
-        assert!(results.warnings[0].text.contains("seed-to-seed variation is unknown"), "{:?}", results.warnings);
+        assert!(
+            answer.contains("from seed to seed is unknown with one seed") && !answer.contains("raised"),
+            "{answer}"
+        );
+        assert!(
+            results.warnings[0].text.contains("seed-to-seed variation is unknown"),
+            "{:?}",
+            results.warnings
+        );
     }
 
     #[test]
@@ -1474,7 +1647,9 @@ mod tests {
         };
         let error = refused(&|rows| rows[7].path = "test/other.png".into()).unwrap_err();
         assert!(
-            error.starts_with("real-s1 and augmented-s2: their tests are of 300 and 300 images, 299 of them in both"),
+            error.starts_with(
+                "real-s1 and augmented-s2: their tests are of 300 and 300 images, 299 of them in both"
+            ),
             "{error}"
         );
         let error = refused(&|rows| drop(rows.pop())).unwrap_err();
@@ -1510,7 +1685,11 @@ mod tests {
         }
         let results = read(folder.path(), &plan);
         assert!(results.comparisons.is_empty());
-        assert!(results.warnings[0].text.starts_with("No run of the baseline 'real'"), "{:?}", results.warnings);
+        assert!(
+            results.warnings[0].text.starts_with("No run of the baseline 'real'"),
+            "{:?}",
+            results.warnings
+        );
         for seed in 1..4 {
             fs::remove_dir_all(runs.join(format!("augmented-s{seed}"))).unwrap();
         }
@@ -1551,11 +1730,19 @@ mod tests {
         let claim = results.claim.as_ref().unwrap();
         assert_eq!((claim.runs.len(), claim.beside.as_str()), (3, "augmented"));
         assert!(claim.accuracy > 0.9 && claim.honest < 0.7);
-        assert!(results.variant(LEAKY).is_none() && !results.csv().contains(LEAKY), "it is compared with nothing");
-        let dose: Vec<(usize, &str)> = results.dose.iter().map(|point| (point.images, point.variant.as_str())).collect();
+        assert!(
+            results.variant(LEAKY).is_none() && !results.csv().contains(LEAKY),
+            "it is compared with nothing"
+        );
+        let dose: Vec<(usize, &str)> =
+            results.dose.iter().map(|point| (point.images, point.variant.as_str())).collect();
         assert_eq!(dose, [(0, "real"), (50, "dose-50")]);
         assert_eq!(results.quality, Some(quality));
-        assert!(results.answers()[1].starts_with("50 added synthetic images changed accuracy"), "{:?}", results.answers());
+        assert!(
+            results.answers()[1].starts_with("50 added synthetic images changed accuracy"),
+            "{:?}",
+            results.answers()
+        );
         // What is written as JSON reads back, so no number is missing in it.
         let json = serde_json::to_string(&results).unwrap();
         assert!(!json.contains("null") && serde_json::from_str::<Results>(&json).unwrap() == results);
@@ -1574,7 +1761,9 @@ mod tests {
             rows.iter().map(|row| row[0].to_owned()).collect::<Vec<_>>(),
             ["real", "augmented", "synthetic", "synthetic-augmented"]
         );
-        let cell = |row: usize, name: &str| rows[row][header.iter().position(|title| title == name).unwrap()].to_owned();
+        let cell = |row: usize, name: &str| {
+            rows[row][header.iter().position(|title| title == name).unwrap()].to_owned()
+        };
         assert_eq!(cell(0, "p_holm"), "", "the baseline is compared with nothing");
         assert_eq!(cell(2, "accuracy"), results.variants[2].accuracy.estimate.to_string());
         assert_eq!(cell(2, "p_holm"), results.comparisons[1].accuracy.p_holm.to_string());
@@ -1582,7 +1771,9 @@ mod tests {
         assert_eq!(cell(3, "seconds"), "60");
         let table = results.table();
         assert!(
-            table.starts_with("variant ") && table.contains("\nsynthetic-augmented ") && table.contains("(baseline)"),
+            table.starts_with("variant ")
+                && table.contains("\nsynthetic-augmented ")
+                && table.contains("(baseline)"),
             "{table}"
         );
         let wide = table.lines().take(6).map(|line| line.chars().count()).max().unwrap();

@@ -1,8 +1,9 @@
 //! The whole state of a run in one file, so that a run that goes on is the run that was never interrupted.
 //!
-//! A checkpoint is a model file (evaluation weights under torchvision's names, the description in the metadata) with the training
-//! state beside it: `train.live.*` (the weights themselves where the model's are averages), `train.momentum.*` or
-//! `train.adam_*.*`, and the progress as JSON. So every checkpoint can be evaluated, used and resumed.
+//! A checkpoint is a model file (evaluation weights under torchvision's names, the description in the
+//! metadata) with the training state beside it: `train.live.*` (the weights themselves where the model's are
+//! averages), `train.momentum.*` or `train.adam_*.*`, and the progress as JSON. So every checkpoint can be
+//! evaluated, used and resumed.
 
 use std::path::Path;
 
@@ -96,7 +97,12 @@ impl State {
         let params = params.for_training();
         let ema = ema_decay.map(|decay| Ema::new(&params, decay));
         let frozen = params.iter().filter(|param| param.frozen).map(|param| param.name.clone()).collect();
-        Self { optimizer: Optimizer::new(rule), ema, params, progress: Progress { frozen, ..Progress::default() } }
+        Self {
+            optimizer: Optimizer::new(rule),
+            ema,
+            params,
+            progress: Progress { frozen, ..Progress::default() },
+        }
     }
 
     /// The weights that validation, the best model and users get: the averages where they are on.
@@ -115,11 +121,15 @@ impl State {
             optimizer_steps: self.optimizer.steps(),
             ..self.progress.clone()
         };
-        let json = serde_json::to_string(&progress).map_err(|e| Error::Compute(format!("cannot write the progress: {e}")))?;
+        let json = serde_json::to_string(&progress)
+            .map_err(|e| Error::Compute(format!("cannot write the progress: {e}")))?;
         metadata.insert(PROGRESS.to_owned(), json);
         let mut tensors: Vec<NamedTensor> = named(&self.evaluated()).collect();
         if self.ema.is_some() {
-            tensors.extend(named(&self.params).map(|tensor| NamedTensor { name: format!("{LIVE}{}", tensor.name), ..tensor }));
+            tensors.extend(
+                named(&self.params)
+                    .map(|tensor| NamedTensor { name: format!("{LIVE}{}", tensor.name), ..tensor }),
+            );
         }
         tensors.extend(self.optimizer.tensors(&self.params));
         save_tensors(path, tensors, metadata)
@@ -129,7 +139,13 @@ impl State {
     ///
     /// # Errors
     /// The file cannot be read, holds no training state, or belongs to another model or other settings.
-    pub fn load(path: &Path, model: &Model, rule: Rule, ema_decay: Option<f64>, device: &Device) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        model: &Model,
+        rule: Rule,
+        ema_decay: Option<f64>,
+        device: &Device,
+    ) -> Result<Self> {
         let file = TensorFile::open(path)?;
         let json = file.metadata(PROGRESS).ok_or_else(|| {
             Error::at(path, "holds a model but no training state")
@@ -137,7 +153,8 @@ impl State {
                 .hint("Resume from checkpoints/last.safetensors, or start anew from it with --weights")
         })?;
         let progress: Progress = serde_json::from_str(json).map_err(|e| {
-            Error::at(path, format!("its progress cannot be read ({e})")).expected("a checkpoint of this program")
+            Error::at(path, format!("its progress cannot be read ({e})"))
+                .expected("a checkpoint of this program")
         })?;
         let mut averaged = model.init(0, false, device);
         file.load(&mut averaged, "")?;

@@ -124,7 +124,12 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// The optimizer's numbers.
     pub fn rule(&self) -> Rule {
-        Rule { kind: self.optimizer, weight_decay: self.weight_decay, momentum: self.momentum, nesterov: self.nesterov }
+        Rule {
+            kind: self.optimizer,
+            weight_decay: self.weight_decay,
+            momentum: self.momentum,
+            nesterov: self.nesterov,
+        }
     }
 
     /// Checks every value.
@@ -132,17 +137,23 @@ impl TrainConfig {
     /// # Errors
     /// The first value that is out of its range.
     pub fn validate(&self) -> Result<()> {
-        let positive = [("epochs", self.epochs), ("batch_size", self.batch_size), ("accumulation", self.accumulation)];
+        let positive =
+            [("epochs", self.epochs), ("batch_size", self.batch_size), ("accumulation", self.accumulation)];
         for (key, value) in positive {
             if value == 0 {
                 return Err(Error::input(format!("train.{key}"), "found 0").expected("1 or more"));
             }
         }
         if self.accumulation > 256 {
-            return Err(Error::input("train.accumulation", format!("found {}", self.accumulation)).expected("1 to 256"));
+            return Err(Error::input("train.accumulation", format!("found {}", self.accumulation))
+                .expected("1 to 256"));
         }
         let range = |key: &str, value: f64, fits: bool, expected: &str| {
-            if fits { Ok(()) } else { Err(Error::input(format!("train.{key}"), format!("found {value}")).expected(expected)) }
+            if fits {
+                Ok(())
+            } else {
+                Err(Error::input(format!("train.{key}"), format!("found {value}")).expected(expected))
+            }
         };
         let share = |value: f64| (0.0..1.0).contains(&value);
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -151,12 +162,24 @@ impl TrainConfig {
         range("weight_decay", self.weight_decay, not_negative(self.weight_decay), "0 or more")?;
         range("momentum", self.momentum, share(self.momentum), "0 or more, less than 1")?;
         range("ema_decay", self.ema_decay, share(self.ema_decay), "0 or more, less than 1")?;
-        range("label_smoothing", self.label_smoothing, share(self.label_smoothing), "0 or more, less than 1")?;
+        range(
+            "label_smoothing",
+            self.label_smoothing,
+            share(self.label_smoothing),
+            "0 or more, less than 1",
+        )?;
         range("warmup", self.warmup, not_negative(self.warmup), "0 (off) or epochs")?;
-        range("gradient_clip", self.gradient_clip, not_negative(self.gradient_clip), "0 (off) or the largest norm")?;
+        range(
+            "gradient_clip",
+            self.gradient_clip,
+            not_negative(self.gradient_clip),
+            "0 (off) or the largest norm",
+        )?;
         range("save_minutes", self.save_minutes, not_negative(self.save_minutes), "0 (off) or minutes")?;
         if self.early_stopping && self.patience == 0 {
-            return Err(Error::input("train.patience", "found 0").expected("1 or more").hint("Use --no-early-stopping"));
+            return Err(Error::input("train.patience", "found 0")
+                .expected("1 or more")
+                .hint("Use --no-early-stopping"));
         }
         if self.nesterov && (self.optimizer != OptimizerKind::Sgd || self.momentum == 0.0) {
             return Err(Error::input("train.nesterov", "needs SGD with momentum").hint("Leave it out"));
@@ -178,9 +201,18 @@ mod tests {
     fn the_defaults_are_valid_and_bad_values_are_named() {
         TrainConfig::default().validate().unwrap();
         let error = |config: TrainConfig| config.validate().unwrap_err().to_string();
-        assert_eq!(error(TrainConfig { epochs: 0, ..Default::default() }), "train.epochs: found 0; expected 1 or more");
-        assert!(error(TrainConfig { learning_rate: f64::NAN, ..Default::default() }).starts_with("train.learning_rate"));
+        assert_eq!(
+            error(TrainConfig { epochs: 0, ..Default::default() }),
+            "train.epochs: found 0; expected 1 or more"
+        );
+        assert!(
+            error(TrainConfig { learning_rate: f64::NAN, ..Default::default() })
+                .starts_with("train.learning_rate")
+        );
         assert!(error(TrainConfig { feature_extract: true, ..Default::default() }).contains("--weights"));
-        assert!(error(TrainConfig { nesterov: true, optimizer: OptimizerKind::Adam, ..Default::default() }).contains("SGD"));
+        assert!(
+            error(TrainConfig { nesterov: true, optimizer: OptimizerKind::Adam, ..Default::default() })
+                .contains("SGD")
+        );
     }
 }

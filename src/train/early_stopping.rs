@@ -10,7 +10,8 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Takes the loss of an epoch; true when `patience` epochs in a row were no better than the best before them.
+    /// Takes the loss of an epoch; true when `patience` epochs in a row were no better than the best before
+    /// them.
     pub fn observe(&mut self, loss: f64, patience: usize) -> bool {
         if self.best.is_none_or(|best| loss < best) {
             self.best = Some(loss);
@@ -34,7 +35,8 @@ mod tests {
     #[test]
     fn it_stops_after_patience_epochs_without_a_better_loss() {
         let mut stopping = EarlyStopping::default();
-        let stops: Vec<bool> = [1.0, 0.9, 0.9, 1.1, 0.8, 0.9, 0.9, 0.9].iter().map(|loss| stopping.observe(*loss, 3)).collect();
+        let stops: Vec<bool> =
+            [1.0, 0.9, 0.9, 1.1, 0.8, 0.9, 0.9, 0.9].iter().map(|loss| stopping.observe(*loss, 3)).collect();
         assert_eq!(stops, [false, false, false, false, false, false, false, true]);
     }
 }

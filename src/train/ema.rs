@@ -1,5 +1,5 @@
-//! Exponential moving average of the weights and of the batch-norm statistics (Polyak averaging, as in TensorFlow's
-//! ExponentialMovingAverage with its warm-up by the number of updates).
+//! Exponential moving average of the weights and of the batch-norm statistics (Polyak averaging, as in
+//! TensorFlow's ExponentialMovingAverage with its warm-up by the number of updates).
 
 use burn::tensor::Tensor;
 
@@ -22,7 +22,8 @@ impl Ema {
         Self { params: params.for_inference(), updates: 0, decay }
     }
 
-    /// Moves the averages towards the present numbers: by `1 - min(decay, (1 + t) / (10 + t))` after t updates.
+    /// Moves the averages towards the present numbers: by `1 - min(decay, (1 + t) / (10 + t))` after t
+    /// updates.
     pub fn update(&mut self, live: &Params) {
         let decay = warm_decay(self.decay, self.updates);
         self.updates += 1;

@@ -1,7 +1,7 @@
 //! The training loop, whole and explicit: this is what people change.
 //!
-//! An update reads top to bottom in `train_step`: mix (done with the batch) → forward → loss → finite check → backward → clip →
-//! learning rate → update → averages.
+//! An update reads top to bottom in `train_step`: mix (done with the batch) → forward → loss → finite check →
+//! backward → clip → learning rate → update → averages.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,7 +119,13 @@ impl Job<'_> {
     fn order(&self, epoch: usize) -> Vec<crate::input::batches::Place> {
         let dataset = &self.source.dataset;
         let class_of = |sample: usize| dataset.samples[sample].class;
-        epoch_order(&dataset.indices(Split::Train), class_of, self.config.balance, self.config.seed, epoch as u64)
+        epoch_order(
+            &dataset.indices(Split::Train),
+            class_of,
+            self.config.balance,
+            self.config.seed,
+            epoch as u64,
+        )
     }
 
     /// N / (K · n of the class), where classes are to be weighted; a class without images weighs nothing.
@@ -127,9 +133,13 @@ impl Job<'_> {
         (self.config.balance == Balance::ClassWeights).then(|| {
             let dataset = &self.source.dataset;
             let mut counts = vec![0usize; dataset.classes.len()];
-            dataset.indices(Split::Train).iter().for_each(|&sample| counts[dataset.samples[sample].class] += 1);
+            dataset
+                .indices(Split::Train)
+                .iter()
+                .for_each(|&sample| counts[dataset.samples[sample].class] += 1);
             let all: usize = counts.iter().sum();
-            let share = |count: usize| if count == 0 { 0.0 } else { all as f32 / (counts.len() * count) as f32 };
+            let share =
+                |count: usize| if count == 0 { 0.0 } else { all as f32 / (counts.len() * count) as f32 };
             counts.iter().map(|&count| share(count)).collect()
         })
     }
@@ -155,11 +165,12 @@ impl Job<'_> {
     }
 }
 
-/// Trains until all epochs are done, early stopping ends it or `job.stop` is set; `state` goes on from where it is.
+/// Trains until all epochs are done, early stopping ends it or `job.stop` is set; `state` goes on from where
+/// it is.
 ///
 /// # Errors
-/// A loss that is not finite (with its step and images), an image that cannot be read any more, a file that cannot be written, or
-/// a failing device. The last checkpoint stays whole.
+/// A loss that is not finite (with its step and images), an image that cannot be read any more, a file that
+/// cannot be written, or a failing device. The last checkpoint stays whole.
 pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome> {
     match state.progress.finished.as_deref() {
         Some(reason) if reason == Outcome::EarlyStopped.describe() => return Ok(Outcome::EarlyStopped),
@@ -206,8 +217,9 @@ pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome>
     Ok(Outcome::Finished)
 }
 
-/// Takes one batch through the whole of a step and of an evaluation, on a copy of the state: a wrong set-up fails here, in
-/// seconds. Returns the loss. Weights, order and random draws are untouched: every draw is keyed, none is used up.
+/// Takes one batch through the whole of a step and of an evaluation, on a copy of the state: a wrong set-up
+/// fails here, in seconds. Returns the loss. Weights, order and random draws are untouched: every draw is
+/// keyed, none is used up.
 ///
 /// # Errors
 /// Whatever would go wrong in the first step.
@@ -287,12 +299,18 @@ fn train_epoch(
     Ok(true)
 }
 
-/// One update of the weights from one or more batches, whose gradients are averaged over all their images. Moves weights, running
-/// statistics, optimizer and averages of `state`; its epochs, batches and steps are counted by the caller.
+/// One update of the weights from one or more batches, whose gradients are averaged over all their images.
+/// Moves weights, running statistics, optimizer and averages of `state`; its epochs, batches and steps are
+/// counted by the caller.
 ///
 /// # Errors
 /// A loss or gradient that is not finite, or a failing device.
-pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: Option<&[f32]>) -> Result<StepResult> {
+pub fn train_step(
+    job: &Job,
+    state: &mut State,
+    group: &[Batch],
+    class_weights: Option<&[f32]>,
+) -> Result<StepResult> {
     let config = job.config;
     let device = job.device.device.clone().autodiff();
     let size = job.source.size;
@@ -309,7 +327,9 @@ pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: 
         // Each pass of an update draws its own dropout.
         let key = state.progress.step << 8 | turn as u64;
         let pass = Pass::train(&state.params, config.seed, key).with_compute(job.device.compute);
-        let tensor = |values: &Vec<f32>, shape| Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device);
+        let tensor = |values: &Vec<f32>, shape| {
+            Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device)
+        };
         let logits = match &batch.features {
             Some((features, shape)) => job.model.head(tensor(features, *shape), &pass), // [B, C, h, w] -> [B, K]
             None => job.model.logits(tensor(&batch.images, [count, 3, size, size]), &pass), // [B, 3, S, S] -> [B, K]
@@ -319,7 +339,8 @@ pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: 
         // Loss.
         let classes = job.source.dataset.classes.len();
         let smoothing = config.label_smoothing as f32;
-        let weights = LossWeights::new(&batch.targets, classes, smoothing, class_weights, batch.mixed.as_ref());
+        let weights =
+            LossWeights::new(&batch.targets, classes, smoothing, class_weights, batch.mixed.as_ref());
         let loss = weights.loss(logits.clone(), &device);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
@@ -333,10 +354,9 @@ pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: 
         // Backward.
         let mut gradients = (loss * (share * scale)).backward();
         for (param, sum) in state.params.iter().zip(&mut sums).filter(|(param, _)| param.is_trained()) {
-            let gradient = param
-                .value
-                .grad_remove(&mut gradients)
-                .ok_or_else(|| Error::Compute(format!("{} got no gradient: the model does not use it", param.name)))?;
+            let gradient = param.value.grad_remove(&mut gradients).ok_or_else(|| {
+                Error::Compute(format!("{} got no gradient: the model does not use it", param.name))
+            })?;
             *sum = Some(match sum.take() {
                 Some(sum) => sum + gradient,
                 None => gradient,
@@ -358,10 +378,22 @@ pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: 
         if state.progress.scaler.as_mut().is_some_and(|scaler| !scaler.update(norm.is_finite())) {
             // f16 overflowed: this update is left out and counted.
             if scale < SMALLEST_SCALE {
-                return Err(not_finite(job, state, &group[0], norm, "norm of the gradient, however little the loss is scaled,"));
+                return Err(not_finite(
+                    job,
+                    state,
+                    &group[0],
+                    norm,
+                    "norm of the gradient, however little the loss is scaled,",
+                ));
             }
             let learning_rate = 0.0;
-            return Ok(StepResult { loss: loss_sum, correct: hits, images, learning_rate, gradient_norm: None });
+            return Ok(StepResult {
+                loss: loss_sum,
+                correct: hits,
+                images,
+                learning_rate,
+                gradient_norm: None,
+            });
         }
         if config.gradient_clip > 0.0 {
             // torch.nn.utils.clip_grad_norm_
@@ -382,13 +414,16 @@ pub fn train_step(job: &Job, state: &mut State, group: &[Batch], class_weights: 
     Ok(StepResult { loss: loss_sum, correct: hits, images, learning_rate, gradient_norm })
 }
 
-/// The Euclidean norm over all gradients, summed in a fixed order on the host so that it is the same in every run.
+/// The Euclidean norm over all gradients, summed in a fixed order on the host so that it is the same in every
+/// run.
 fn norm(gradients: &[Option<Tensor<1>>]) -> Result<f64> {
     let mut sum = 0.0;
     for gradient in gradients.iter().flatten() {
         let values = host_values(gradient.clone())?;
-        let parts: Vec<f64> =
-            values.par_chunks(1 << 16).map(|part| part.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()).collect();
+        let parts: Vec<f64> = values
+            .par_chunks(1 << 16)
+            .map(|part| part.iter().map(|v| f64::from(*v) * f64::from(*v)).sum())
+            .collect();
         sum += parts.iter().sum::<f64>();
     }
     Ok(sum.sqrt())
@@ -396,7 +431,12 @@ fn norm(gradients: &[Option<Tensor<1>>]) -> Result<f64> {
 
 fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64, what: &str) -> Error {
     let progress = &state.progress;
-    let names: Vec<&str> = batch.samples.iter().take(3).map(|&sample| job.source.dataset.samples[sample].name.as_str()).collect();
+    let names: Vec<&str> = batch
+        .samples
+        .iter()
+        .take(3)
+        .map(|&sample| job.source.dataset.samples[sample].name.as_str())
+        .collect();
     let rate = job.learning_rate(state) * job.warmup(progress.step);
     Error::Compute(format!(
         "the {what} is {value} at step {} (epoch {}, batch {}; images {}, …; learning rate {rate:e}); expected a finite number. Lower \
@@ -409,23 +449,34 @@ fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64, what: &str) -
 }
 
 /// The metrics of the validation split, of the averaged weights where EMA is on. None if it was interrupted.
-fn validate(job: &Job, state: &State, frozen: Option<&Frozen>, sink: &mut dyn Sink) -> Result<Option<metrics::Metrics>> {
+fn validate(
+    job: &Job,
+    state: &State,
+    frozen: Option<&Frozen>,
+    sink: &mut dyn Sink,
+) -> Result<Option<metrics::Metrics>> {
     let dataset = &job.source.dataset;
     let samples = dataset.indices(Split::Valid);
     let of = samples.len();
     let mut stopped = false;
     let mut progress = |done| {
         stopped = job.stop.load(Ordering::Relaxed) && done < of;
-        if stopped { Err(Error::Interrupted(String::new())) } else { sink.event(&Event::Evaluating { done, of }) }
+        if stopped {
+            Err(Error::Interrupted(String::new()))
+        } else {
+            sink.event(&Event::Evaluating { done, of })
+        }
     };
     let params = state.evaluated();
     let rows = match frozen {
         None => evaluate::logits(job.model, &params, &job.source, &samples, job.run(), &mut progress),
-        Some(frozen) => samples.chunks(job.config.batch_size).try_fold(Vec::with_capacity(of), |mut rows, samples| {
-            let (features, shape) = frozen.gather(samples);
-            rows.extend(evaluate::head_logits(job.model, &params, features, shape, job.device.compute)?);
-            progress(rows.len()).map(|()| rows)
-        }),
+        Some(frozen) => {
+            samples.chunks(job.config.batch_size).try_fold(Vec::with_capacity(of), |mut rows, samples| {
+                let (features, shape) = frozen.gather(samples);
+                rows.extend(evaluate::head_logits(job.model, &params, features, shape, job.device.compute)?);
+                progress(rows.len()).map(|()| rows)
+            })
+        }
     };
     if stopped {
         return Ok(None);
@@ -443,7 +494,13 @@ fn validate(job: &Job, state: &State, frozen: Option<&Frozen>, sink: &mut dyn Si
 }
 
 /// Books an epoch: history, learning rate, best model, table. True if training shall stop early.
-fn end_epoch(job: &Job, state: &mut State, val: &metrics::Metrics, seconds: f64, sink: &mut dyn Sink) -> Result<bool> {
+fn end_epoch(
+    job: &Job,
+    state: &mut State,
+    val: &metrics::Metrics,
+    seconds: f64,
+    sink: &mut dyn Sink,
+) -> Result<bool> {
     let config = job.config;
     let evaluated = state.evaluated();
     let learning_rate = job.learning_rate(state);

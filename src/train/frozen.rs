@@ -1,6 +1,7 @@
-//! The features of a frozen network, computed once: while nothing below the head learns, an image without random transforms gives the
-//! same features in every epoch. They are computed as an evaluation computes them: Pillow's resize in place of the training transforms'
-//! single sampling pass, which differ by a level here and there where an image is enlarged.
+//! The features of a frozen network, computed once: while nothing below the head learns, an image without
+//! random transforms gives the same features in every epoch. They are computed as an evaluation computes
+//! them: Pillow's resize in place of the training transforms' single sampling pass, which differ by a level
+//! here and there where an image is enlarged.
 
 use std::collections::HashMap;
 
@@ -33,8 +34,9 @@ impl Frozen {
     }
 }
 
-/// Computes the features that will not change: those of the validation split, and of the training split where no random transform
-/// touches its images and there is memory for them. `None` where something below the head learns, or there is no memory.
+/// Computes the features that will not change: those of the validation split, and of the training split where
+/// no random transform touches its images and there is memory for them. `None` where something below the head
+/// learns, or there is no memory.
 ///
 /// # Errors
 /// An image cannot be read any more, the device fails, or it was interrupted.
@@ -48,14 +50,23 @@ pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<F
     let is_still = *job.transform == TransformConfig::none() && !job.mix.enabled;
     let run = Run { batch_size: job.config.batch_size, workers: job.workers, compute: job.device.compute };
     let params = state.evaluated();
-    let (first, shape) =
-        evaluate::features(job.model, &params, &job.source, &samples[..samples.len().min(1)], run, &mut |_| Ok(()))?;
+    let (first, shape) = evaluate::features(
+        job.model,
+        &params,
+        &job.source,
+        &samples[..samples.len().min(1)],
+        run,
+        &mut |_| Ok(()),
+    )?;
     let bytes_of = |count: usize| count * first.first().map_or(0, Vec::len) * size_of::<f32>();
     let train = dataset.indices(Split::Train);
     let has_train = is_still && bytes_of(samples.len() + train.len()) <= BUDGET;
     if (is_still && !has_train) || bytes_of(samples.len()) > BUDGET {
         let size = bytes_of(samples.len() + if is_still { train.len() } else { 0 }) >> 20;
-        let text = format!("all frozen features would take {size} MB, more than {} MB: not all are kept", BUDGET >> 20);
+        let text = format!(
+            "all frozen features would take {size} MB, more than {} MB: not all are kept",
+            BUDGET >> 20
+        );
         sink.event(&Event::Notice { text })?;
     }
     if bytes_of(samples.len()) > BUDGET {

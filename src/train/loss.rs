@@ -1,7 +1,8 @@
-//! Cross entropy with label smoothing, class weights and mixed labels, as `torch.nn.functional.cross_entropy` computes it.
+//! Cross entropy with label smoothing, class weights and mixed labels, as `torch.nn.functional.cross_entropy`
+//! computes it.
 //!
-//! All three are linear in the log-probabilities, so a batch's loss is one weighted sum: `-Σ w[b, k] · log p[b, k]`. The weights are
-//! made on the host.
+//! All three are linear in the log-probabilities, so a batch's loss is one weighted sum: `-Σ w[b, k] · log
+//! p[b, k]`. The weights are made on the host.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -20,9 +21,16 @@ pub struct LossWeights {
 impl LossWeights {
     /// Weights for `targets` `[B]` over `classes` classes.
     ///
-    /// Label smoothing ε: (1 − ε) of the true class and ε/K of each. Class weights as torch's `weight`: each term is weighted and the sum
-    /// is divided by the weights of the true classes. A mixed batch is λ of the loss for its own labels and 1 − λ of that for its partners'.
-    pub fn new(targets: &[usize], classes: usize, smoothing: f32, class_weights: Option<&[f32]>, mixed: Option<&Mixed>) -> Self {
+    /// Label smoothing ε: (1 − ε) of the true class and ε/K of each. Class weights as torch's `weight`: each
+    /// term is weighted and the sum is divided by the weights of the true classes. A mixed batch is λ of the
+    /// loss for its own labels and 1 − λ of that for its partners'.
+    pub fn new(
+        targets: &[usize],
+        classes: usize,
+        smoothing: f32,
+        class_weights: Option<&[f32]>,
+        mixed: Option<&Mixed>,
+    ) -> Self {
         let mut loss = Self { weights: vec![0.0; targets.len() * classes], rows: targets.len(), classes };
         match mixed {
             None => loss.add(1.0, targets.iter().copied(), smoothing, class_weights),
@@ -34,7 +42,13 @@ impl LossWeights {
         loss
     }
 
-    fn add(&mut self, share: f32, targets: impl Iterator<Item = usize> + Clone, smoothing: f32, class_weights: Option<&[f32]>) {
+    fn add(
+        &mut self,
+        share: f32,
+        targets: impl Iterator<Item = usize> + Clone,
+        smoothing: f32,
+        class_weights: Option<&[f32]>,
+    ) {
         let weight = |class: usize| class_weights.map_or(1.0, |weights| weights[class]);
         let total: f32 = targets.clone().map(weight).sum();
         let scale = share / total.max(f32::MIN_POSITIVE);
@@ -56,7 +70,9 @@ impl LossWeights {
 
 /// How many of a batch are right; a mixed batch counts both labels with their shares.
 pub fn correct(predicted: &[usize], targets: &[usize], mixed: Option<&Mixed>) -> f64 {
-    let hits = |label: &dyn Fn(usize) -> usize| predicted.iter().enumerate().filter(|(i, p)| **p == label(*i)).count() as f64;
+    let hits = |label: &dyn Fn(usize) -> usize| {
+        predicted.iter().enumerate().filter(|(i, p)| **p == label(*i)).count() as f64
+    };
     match mixed {
         None => hits(&|i| targets[i]),
         Some(Mixed { lambda, partner }) => {
@@ -70,13 +86,18 @@ pub fn correct(predicted: &[usize], targets: &[usize], mixed: Option<&Mixed>) ->
 mod tests {
     use super::*;
 
-    // Two rows of three classes; the expected losses were computed with torch.nn.functional.cross_entropy (torch 2.9, float64).
+    // Two rows of three classes; the expected losses were computed with torch.nn.functional.cross_entropy
+    // (torch 2.9, float64).
     const LOGITS: [[f32; 3]; 2] = [[1.0, 2.0, 0.5], [-1.0, 0.0, 3.0]];
 
     fn loss(targets: &[usize], smoothing: f32, weights: Option<&[f32]>, mixed: Option<&Mixed>) -> f64 {
         let device = Device::flex();
         let logits = Tensor::<2>::from_floats(LOGITS, &device);
-        f64::from(LossWeights::new(targets, 3, smoothing, weights, mixed).loss(logits, &device).into_scalar::<f32>())
+        f64::from(
+            LossWeights::new(targets, 3, smoothing, weights, mixed)
+                .loss(logits, &device)
+                .into_scalar::<f32>(),
+        )
     }
 
     fn log_p(row: usize, class: usize) -> f64 {
@@ -95,7 +116,9 @@ mod tests {
 
     #[test]
     fn smoothing_gives_every_class_its_share() {
-        let row = |r: usize, t: usize| -> f64 { 0.9 * -log_p(r, t) + 0.1 * (0..3).map(|k| -log_p(r, k)).sum::<f64>() / 3.0 };
+        let row = |r: usize, t: usize| -> f64 {
+            0.9 * -log_p(r, t) + 0.1 * (0..3).map(|k| -log_p(r, k)).sum::<f64>() / 3.0
+        };
         close(loss(&[1, 2], 0.1, None, None), (row(0, 1) + row(1, 2)) / 2.0);
     }
 

@@ -31,7 +31,9 @@ impl FromStr for OptimizerKind {
             "sgd" => Ok(Self::Sgd),
             "adam" => Ok(Self::Adam),
             "adamw" => Ok(Self::Adamw),
-            _ => Err(Error::input("train.optimizer", format!("found '{name}'")).expected("sgd, adam or adamw")),
+            _ => {
+                Err(Error::input("train.optimizer", format!("found '{name}'")).expected("sgd, adam or adamw"))
+            }
         }
     }
 }
@@ -78,14 +80,16 @@ impl Optimizer {
         Self { rule, memory: Vec::new(), steps: 0 }
     }
 
-    /// Updates every trained entry from its gradient; `gradients` is aligned with the table, `None` for entries that are not trained.
+    /// Updates every trained entry from its gradient; `gradients` is aligned with the table, `None` for
+    /// entries that are not trained.
     pub fn step(&mut self, params: &mut Params, gradients: Vec<Option<Tensor<1>>>, learning_rate: f64) {
         self.memory.resize(gradients.len(), None);
         self.steps += 1;
         for ((param, gradient), memory) in params.iter_mut().zip(gradients).zip(&mut self.memory) {
             let Some(gradient) = gradient else { continue };
             // The graph's leaf is let go before the update, so that engines can work in place.
-            let weight = std::mem::replace(&mut param.value, Tensor::empty([0], &gradient.device())).without_autodiff();
+            let weight = std::mem::replace(&mut param.value, Tensor::empty([0], &gradient.device()))
+                .without_autodiff();
             if cpu::serves(&weight.device()) {
                 let device = weight.device();
                 let weight = in_place(weight, gradient, memory, &self.rule, learning_rate, self.steps);
@@ -158,7 +162,8 @@ impl Optimizer {
     }
 }
 
-/// The rules of [`sgd`] and [`adam`] in one pass over the numbers, on the host; takes the weights and gives them back.
+/// The rules of [`sgd`] and [`adam`] in one pass over the numbers, on the host; takes the weights and gives
+/// them back.
 fn in_place(
     weight: Tensor<1>,
     gradient: Tensor<1>,
@@ -177,13 +182,15 @@ fn in_place(
     if rule.kind == OptimizerKind::Sgd {
         if rule.momentum == 0.0 {
             let blocks = weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK));
-            blocks
-                .for_each(|(weight, gradient)| weight.iter_mut().zip(gradient).for_each(|(w, g)| *w -= (g + *w * decay) * rate));
+            blocks.for_each(|(weight, gradient)| {
+                weight.iter_mut().zip(gradient).for_each(|(w, g)| *w -= (g + *w * decay) * rate)
+            });
             return weight;
         }
         let mut velocity = old(known.map(|memory| memory.first));
         let kept = if is_first { 0.0 } else { momentum };
-        let blocks = weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(velocity.par_chunks_mut(BLOCK));
+        let blocks =
+            weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(velocity.par_chunks_mut(BLOCK));
         blocks.for_each(|((weight, gradient), velocity)| {
             for ((w, g), v) in weight.iter_mut().zip(gradient).zip(velocity) {
                 let g = g + *w * decay;
@@ -202,7 +209,8 @@ fn in_place(
         OptimizerKind::Adamw => (0.0, (1.0 - learning_rate * rule.weight_decay) as f32),
         _ => (decay, 1.0),
     };
-    let (beta_1, rest_1, beta_2, rest_2) = (BETA_1 as f32, (1.0 - BETA_1) as f32, BETA_2 as f32, (1.0 - BETA_2) as f32);
+    let (beta_1, rest_1, beta_2, rest_2) =
+        (BETA_1 as f32, (1.0 - BETA_1) as f32, BETA_2 as f32, (1.0 - BETA_2) as f32);
     let moments = first.par_chunks_mut(BLOCK).zip(second.par_chunks_mut(BLOCK));
     weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(moments).for_each(
         |((weight, gradient), (first, second))| {
@@ -219,8 +227,15 @@ fn in_place(
 }
 
 /// g ← g + wd·w; v ← m·v + g (v = g at first); w ← w − lr·v, or − lr·(g + m·v) with Nesterov.
-fn sgd(weight: Tensor<1>, gradient: Tensor<1>, memory: &mut Option<Memory>, rule: &Rule, learning_rate: f64) -> Tensor<1> {
-    let gradient = if rule.weight_decay == 0.0 { gradient } else { gradient + weight.clone() * rule.weight_decay };
+fn sgd(
+    weight: Tensor<1>,
+    gradient: Tensor<1>,
+    memory: &mut Option<Memory>,
+    rule: &Rule,
+    learning_rate: f64,
+) -> Tensor<1> {
+    let gradient =
+        if rule.weight_decay == 0.0 { gradient } else { gradient + weight.clone() * rule.weight_decay };
     if rule.momentum == 0.0 {
         return weight - gradient * learning_rate;
     }
@@ -238,7 +253,8 @@ fn corrections(step: u64) -> [f64; 2] {
     [BETA_1, BETA_2].map(|beta| 1.0 - beta.powi(step as i32))
 }
 
-/// Bias-corrected moments; the weight decay goes into the gradient (Adam) or straight onto the weights (AdamW).
+/// Bias-corrected moments; the weight decay goes into the gradient (Adam) or straight onto the weights
+/// (AdamW).
 fn adam(
     weight: Tensor<1>,
     gradient: Tensor<1>,
@@ -257,7 +273,9 @@ fn adam(
     };
     let squared = gradient.clone() * gradient.clone() * (1.0 - BETA_2);
     let (first, second) = match memory.take() {
-        Some(Memory { first, second: Some(second) }) => (first * BETA_1 + gradient * (1.0 - BETA_1), second * BETA_2 + squared),
+        Some(Memory { first, second: Some(second) }) => {
+            (first * BETA_1 + gradient * (1.0 - BETA_1), second * BETA_2 + squared)
+        }
         _ => (gradient * (1.0 - BETA_1), squared),
     };
     *memory = Some(Memory { first: first.clone(), second: Some(second.clone()) });
@@ -272,7 +290,8 @@ mod tests {
     use crate::model::params::{Init, Kind, Path};
     use burn::tensor::Device;
 
-    /// Three steps on f(w) = w² / 2 · (1, 10), whose gradient is (w₀, 10 w₁), from (1, -2), against the formulas in f64.
+    /// Three steps on f(w) = w² / 2 · (1, 10), whose gradient is (w₀, 10 w₁), from (1, -2), against the
+    /// formulas in f64.
     fn run(rule: Rule) -> Vec<f32> {
         let device = Device::flex();
         let path = Path::root();
@@ -326,7 +345,10 @@ mod tests {
             for (weight_decay, nesterov) in [(0.0, false), (0.1, false), (0.1, true)] {
                 let rule = Rule { kind, weight_decay, momentum: 0.9, nesterov };
                 for (found, expected) in run(rule).iter().zip(reference(rule)) {
-                    assert!((f64::from(*found) - expected).abs() < 1e-6, "{rule:?}: {found} is not {expected}");
+                    assert!(
+                        (f64::from(*found) - expected).abs() < 1e-6,
+                        "{rule:?}: {found} is not {expected}"
+                    );
                 }
             }
         }

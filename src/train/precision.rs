@@ -1,5 +1,5 @@
-//! Loss scaling for f16: gradients too small for the format are lifted by a factor that adapts itself (Micikevicius et al.,
-//! ICLR 2018, arXiv:1710.03740; the constants of `torch.amp.GradScaler`).
+//! Loss scaling for f16: gradients too small for the format are lifted by a factor that adapts itself
+//! (Micikevicius et al., ICLR 2018, arXiv:1710.03740; the constants of `torch.amp.GradScaler`).
 
 use serde::{Deserialize, Serialize};
 

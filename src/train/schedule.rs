@@ -1,4 +1,5 @@
-//! Learning rates: a schedule stepped once an epoch, and the automatic halving when the validation loss rises.
+//! Learning rates: a schedule stepped once an epoch, and the automatic halving when the validation loss
+//! rises.
 //!
 //! Both act as factors on the configured rate, as chained schedulers of torch do on the optimizer's.
 
@@ -10,7 +11,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
-    /// Half a cosine down to 0 over all epochs (SGDR without restarts, Loshchilov and Hutter, arXiv:1608.03983).
+    /// Half a cosine down to 0 over all epochs (SGDR without restarts, Loshchilov and Hutter,
+    /// arXiv:1608.03983).
     Cosine {}, // braces, so that serde refuses settings of another kind
     /// Times `factor` every `every` epochs.
     Step {
@@ -21,7 +23,8 @@ pub enum Schedule {
         #[serde(default = "tenth")]
         factor: f64,
     },
-    /// Times `factor` when the validation loss has not fallen for more than `patience` epochs (torch's ReduceLROnPlateau, relative threshold 1e-4).
+    /// Times `factor` when the validation loss has not fallen for more than `patience` epochs (torch's
+    /// ReduceLROnPlateau, relative threshold 1e-4).
     Plateau {
         /// Multiplies the rate.
         #[serde(default = "tenth")]
@@ -59,7 +62,8 @@ impl Schedule {
         if let Self::Step { factor, .. } | Self::Plateau { factor, .. } = self
             && !(*factor > 0.0 && *factor < 1.0)
         {
-            return Err(Error::input("train.schedule.factor", format!("found {factor}")).expected("more than 0, less than 1"));
+            return Err(Error::input("train.schedule.factor", format!("found {factor}"))
+                .expected("more than 0, less than 1"));
         }
         if let Self::Step { every: 0, .. } = self {
             return Err(Error::input("train.schedule.every", "found 0").expected("1 or more epochs"));
@@ -133,7 +137,11 @@ impl LearningRate {
         self.losses.push(loss);
         let seen = self.losses.len();
         // Every 5 epochs: is the loss above that of 5 epochs before?
-        if auto && seen.is_multiple_of(AUTO_EVERY) && seen > AUTO_EVERY && loss > self.losses[seen - 1 - AUTO_EVERY] {
+        if auto
+            && seen.is_multiple_of(AUTO_EVERY)
+            && seen > AUTO_EVERY
+            && loss > self.losses[seen - 1 - AUTO_EVERY]
+        {
             self.auto *= AUTO_FACTOR;
         }
     }
@@ -168,7 +176,10 @@ mod tests {
 
     #[test]
     fn step_multiplies_every_so_many_epochs() {
-        close(&rates(&Schedule::Step { every: 2, factor: 0.1 }, false, &[1.0; 5]), &[1.0, 1.0, 0.1, 0.1, 0.01]);
+        close(
+            &rates(&Schedule::Step { every: 2, factor: 0.1 }, false, &[1.0; 5]),
+            &[1.0, 1.0, 0.1, 0.1, 0.01],
+        );
     }
 
     #[test]
@@ -204,7 +215,10 @@ mod tests {
         }
         let read = |text: &str| toml::from_str::<Holder>(text).map(|holder| holder.schedule);
         assert_eq!(read("schedule.kind = \"cosine\"").unwrap(), Schedule::Cosine {});
-        assert_eq!(read("schedule = { kind = \"step\", every = 3 }").unwrap(), Schedule::Step { every: 3, factor: 0.1 });
+        assert_eq!(
+            read("schedule = { kind = \"step\", every = 3 }").unwrap(),
+            Schedule::Step { every: 3, factor: 0.1 }
+        );
         assert!(read("schedule = { kind = \"step\", evry = 3 }").is_err());
     }
 }

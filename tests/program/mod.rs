@@ -20,7 +20,13 @@ pub fn text(bytes: &[u8]) -> String {
 /// Runs the program, which must succeed, and returns its standard output.
 pub fn ok(arguments: &[&str]) -> String {
     let output = output(arguments);
-    assert!(output.status.success(), "mien {}: {}{}", arguments.join(" "), text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "mien {}: {}{}",
+        arguments.join(" "),
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -30,7 +36,12 @@ pub fn fails(arguments: &[&str], parts: &[&str]) {
     let error = text(&output.stderr);
     assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
     assert!(!error.contains("panicked"), "mien {}: {error}", arguments.join(" "));
-    assert_eq!(error.trim_end().lines().count(), 1, "mien {}: more than one line: {error}", arguments.join(" "));
+    assert_eq!(
+        error.trim_end().lines().count(),
+        1,
+        "mien {}: more than one line: {error}",
+        arguments.join(" ")
+    );
     for part in parts {
         assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "));
     }

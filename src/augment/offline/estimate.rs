@@ -1,4 +1,5 @@
-//! What a run would write, and how large: the originals' sizes are read, those of the copies are estimated on a sample made in memory.
+//! What a run would write, and how large: the originals' sizes are read, those of the copies are estimated on
+//! a sample made in memory.
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -1,8 +1,8 @@
 //! What the augmenter writes down: its settings, a line for each file, and what it could not use.
 //!
-//! While it works the lines go to a journal, in the order of the sources whatever the number of threads; at the end they become the
-//! manifest and the list of what could not be used. A journal that breaks off is the beginning of the full one, so that a resumed
-//! run goes on where it ends.
+//! While it works the lines go to a journal, in the order of the sources whatever the number of threads; at
+//! the end they become the manifest and the list of what could not be used. A journal that breaks off is the
+//! beginning of the full one, so that a resumed run goes on where it ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -66,8 +66,9 @@ impl Settings {
             return differs("the program", self.program.clone(), now.program.clone());
         }
         if (self.images, &self.names) != (now.images, &now.names) {
-            let of =
-                |settings: &Self| format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())]);
+            let of = |settings: &Self| {
+                format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
+            };
             return differs("a source", of(self), of(now));
         }
         for (what, then, now) in [
@@ -83,7 +84,11 @@ impl Settings {
             }
         }
         if self.profile != now.profile {
-            return differs("a --profile", "of other values".into(), format!("another ({SETTINGS} has the first)"));
+            return differs(
+                "a --profile",
+                "of other values".into(),
+                format!("another ({SETTINGS} has the first)"),
+            );
         }
         Ok(())
     }
@@ -152,8 +157,14 @@ impl Past {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path, error)),
         };
-        let mut past =
-            Self { file: BufReader::new(file), next: None, complete: 0, read: 0, is_damaged: false, path: path.to_owned() };
+        let mut past = Self {
+            file: BufReader::new(file),
+            next: None,
+            complete: 0,
+            read: 0,
+            is_damaged: false,
+            path: path.to_owned(),
+        };
         past.advance()?;
         Ok(Some(past))
     }
@@ -171,8 +182,8 @@ impl Past {
         Ok(taken)
     }
 
-    /// The lines of the source `name`, which has `copies`, if they are next and complete. A finished manifest lacks what could not be made,
-    /// so that its lines are `all_there` whatever their number.
+    /// The lines of the source `name`, which has `copies`, if they are next and complete. A finished manifest
+    /// lacks what could not be made, so that its lines are `all_there` whatever their number.
     pub(super) fn take(&mut self, name: &str, copies: u32, all_there: bool) -> Result<Option<Vec<Line>>> {
         if self.next.as_ref().is_none_or(|line| line.source != name) {
             return Ok(None);
@@ -200,7 +211,8 @@ impl Past {
         if let Some(line) = &self.next {
             return Ok(Some(line.source.clone()));
         }
-        let length = self.file.get_ref().metadata().map_err(|error| Error::io("read", &self.path, error))?.len();
+        let length =
+            self.file.get_ref().metadata().map_err(|error| Error::io("read", &self.path, error))?.len();
         if self.read < length || self.is_damaged {
             return Err(Error::at(&self.path, format!("is damaged near byte {}", self.read))
                 .expected("the lines that the augmenter wrote")
@@ -223,7 +235,10 @@ pub(super) fn count_problems(output: &Path) -> Result<(usize, usize)> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((0, 0)),
         Err(error) => return Err(Error::io("read", path, error)),
     };
-    let copies = text.lines().filter(|line| serde_json::from_str::<Line>(line).is_ok_and(|line| line.copy.is_some())).count();
+    let copies = text
+        .lines()
+        .filter(|line| serde_json::from_str::<Line>(line).is_ok_and(|line| line.copy.is_some()))
+        .count();
     Ok((text.lines().count() - copies, copies))
 }
 
@@ -256,7 +271,8 @@ impl Journal {
         self.file.flush().map_err(|error| Error::io("write", &self.path, error))
     }
 
-    /// Turns the journal into the manifest and, if it tells of `problems`, the list of what could not be used.
+    /// Turns the journal into the manifest and, if it tells of `problems`, the list of what could not be
+    /// used.
     pub(super) fn finish(mut self, output: &Path, problems: bool) -> Result<()> {
         self.flush()?;
         self.file.get_ref().sync_all().map_err(|error| Error::io("write", &self.path, error))?;

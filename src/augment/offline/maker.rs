@@ -12,7 +12,8 @@ use crate::image::encode::Encoder;
 use crate::random::{Purpose, rng};
 
 /// The reasons of [`super::Counts::refused`].
-pub const REASONS: [&str; 4] = ["too much clipped", "not similar enough", "too much border", "equal to another copy"];
+pub const REASONS: [&str; 4] =
+    ["too much clipped", "not similar enough", "too much border", "equal to another copy"];
 
 /// A copy that keeps the limits.
 pub(super) struct Made {
@@ -53,8 +54,9 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Draws operations until their result keeps the limits; leaves it encoded in `self.encoded`. Returns the operations, the number of
-    /// draws and the file's hash, or why every draw was refused. The result depends on the image, the seed, `key` and `copy` alone.
+    /// Draws operations until their result keeps the limits; leaves it encoded in `self.encoded`. Returns the
+    /// operations, the number of draws and the file's hash, or why every draw was refused. The result depends
+    /// on the image, the seed, `key` and `copy` alone.
     pub(super) fn make(
         &mut self,
         image: &Bitmap,
@@ -82,8 +84,11 @@ impl<'a> Maker<'a> {
             refused[reason] += 1;
             self.refused[reason] += 1;
         }
-        let reasons =
-            REASONS.iter().zip(refused).filter(|(_, count)| *count > 0).map(|(reason, count)| format!("{count} {reason}"));
+        let reasons = REASONS
+            .iter()
+            .zip(refused)
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| format!("{count} {reason}"));
         let reasons: Vec<String> = reasons.collect();
         Err(format!("none of {} draws kept the limits: {}", profile.limits.attempts, reasons.join(", ")))
     }
@@ -92,8 +97,10 @@ impl<'a> Maker<'a> {
     pub(super) fn apply(&mut self, image: &Bitmap, operations: &[Operation]) -> Option<usize> {
         let (border, limits) = (self.plan.profile.border, &self.plan.profile.limits);
         self.copy.copy_from(image);
-        let uncovered: usize =
-            operations.iter().map(|operation| operation.apply(&mut self.copy, border, &mut self.operations)).sum();
+        let uncovered: usize = operations
+            .iter()
+            .map(|operation| operation.apply(&mut self.copy, border, &mut self.operations))
+            .sum();
         if uncovered as f64 > limits.border * (image.width * image.height) as f64 {
             return Some(2);
         }
@@ -125,7 +132,8 @@ fn encode(encoder: &mut Encoder, image: &Bitmap, original: Format, jpeg: &Jpeg, 
     }
 }
 
-/// The part of the random key that stands for a source: it depends on its path below the root and nothing else.
+/// The part of the random key that stands for a source: it depends on its path below the root and nothing
+/// else.
 pub(super) fn key_of(below: &Path) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for part in below.components() {

@@ -1,12 +1,13 @@
-//! The offline augmenter: copies of every original and N augmented versions of each, with a manifest by which the trainer keeps a
-//! copy with its original.
+//! The offline augmenter: copies of every original and N augmented versions of each, with a manifest by which
+//! the trainer keeps a copy with its original.
 //!
 //! ```text
 //! source (one folder at a time) ─► workers: read, decode, draw, check, encode, place ─► journal (in order) ─► manifest
 //! ```
 //!
-//! What a copy looks like depends on (seed, path below the source, copy number) alone: neither the number of threads nor an
-//! interruption changes a byte. Nothing is deleted and nothing overwritten; what cannot be used is listed with the reason.
+//! What a copy looks like depends on (seed, path below the source, copy number) alone: neither the number of
+//! threads nor an interruption changes a byte. Nothing is deleted and nothing overwritten; what cannot be
+//! used is listed with the reason.
 
 mod estimate;
 mod journal;
@@ -43,10 +44,11 @@ pub use self::worker::Counts;
 use self::worker::{Worker, portable};
 use super::profile::Profile;
 use crate::data::Split;
-use crate::data::classes::{EMOTIONS, canonical, list};
+use crate::data::classes::{EMOTIONS, canonical};
 use crate::data::manifest::{JOURNAL, MANIFEST};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::text::quoted_list;
 
 /// Sources that a thread takes at a time.
 const BATCH: usize = 16;
@@ -164,8 +166,9 @@ pub enum Progress {
 /// Writes the copies. `stop` ends it after the files in hand; the output can then be resumed.
 ///
 /// # Errors
-/// The request cannot be fulfilled (bad folders, settings that differ from those of the run to resume); a file cannot be written; another
-/// file is in the way; the user stopped it. That a source cannot be read is no error: it is counted and listed.
+/// The request cannot be fulfilled (bad folders, settings that differ from those of the run to resume); a
+/// file cannot be written; another file is in the way; the user stopped it. That a source cannot be read is
+/// no error: it is counted and listed.
 pub fn augment(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<Summary> {
     let start = Instant::now();
     let (source, plan, augmented, survey) = open(request, progress, stop)?;
@@ -178,7 +181,8 @@ pub fn augment(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool
     Ok(Summary { survey, counts, seconds: start.elapsed().as_secs_f64(), output: plan.output })
 }
 
-/// The copies of each original that an interrupted run was to write to `output`; none if there is no such run.
+/// The copies of each original that an interrupted run was to write to `output`; none if there is no such
+/// run.
 ///
 /// # Errors
 /// Its settings cannot be read.
@@ -188,9 +192,13 @@ pub fn copies_before(output: &Path) -> Result<Option<u32>> {
 
 // ------------------------------------------------------------------------------------------------------------- before writing
 
-/// Checks the request and counts the images: the source, what to do with it, for each class folder whether its images get copies, and
-/// the counts.
-fn open(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<(Source, Plan, Vec<bool>, Survey)> {
+/// Checks the request and counts the images: the source, what to do with it, for each class folder whether
+/// its images get copies, and the counts.
+fn open(
+    request: &Request,
+    progress: &dyn Fn(Progress),
+    stop: &AtomicBool,
+) -> Result<(Source, Plan, Vec<bool>, Survey)> {
     let (source, plan) = check(request)?;
     let augmented = augmented_classes(&source, &request.emotions)?;
     let survey = survey(&source, &augmented, progress, stop)?;
@@ -200,9 +208,8 @@ fn open(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Re
 /// Checks the request as far as that needs no walk.
 fn check(request: &Request) -> Result<(Source, Plan)> {
     if request.copies == 0 || request.copies > 1000 {
-        return Err(
-            Error::input("-n", format!("found {}", request.copies)).expected("1 to 1000 augmented copies of each original")
-        );
+        return Err(Error::input("-n", format!("found {}", request.copies))
+            .expected("1 to 1000 augmented copies of each original"));
     }
     if !(1..=1024).contains(&request.threads) {
         return Err(Error::input("--threads", format!("found {}", request.threads)).expected("1 to 1024"));
@@ -279,19 +286,25 @@ fn augmented_classes(source: &Source, emotions: &[String]) -> Result<Vec<bool>> 
         let expected = if found.is_empty() {
             "no --emotion: the source has no class folders".into()
         } else {
-            format!("one of {}", list(&found))
+            format!("one of {}", quoted_list(&found))
         };
         return Err(Error::input("--emotion", format!("found `{unknown}`")).expected(expected));
     }
     let of_class = |index| {
         let (label, split) = source.class(index);
-        matches!(split, None | Some(Split::Train)) && (emotions.is_empty() || emotions.iter().any(|wanted| same(label, wanted)))
+        matches!(split, None | Some(Split::Train))
+            && (emotions.is_empty() || emotions.iter().any(|wanted| same(label, wanted)))
     };
     Ok((0..source.class_count()).map(of_class).collect())
 }
 
 /// Counts the images.
-fn survey(source: &Source, augmented: &[bool], progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<Survey> {
+fn survey(
+    source: &Source,
+    augmented: &[bool],
+    progress: &dyn Fn(Progress),
+    stop: &AtomicBool,
+) -> Result<Survey> {
     let mut counts = vec![0; source.class_count()];
     let mut names = blake3::Hasher::new();
     let mut notes = Notes::default();
@@ -338,7 +351,8 @@ fn check_output(output: &Path, resume: bool) -> Result<Option<Settings>> {
             return Ok(Some(before));
         }
         let finished = output.join(MANIFEST).exists();
-        let state = if finished { "holds a finished augmentation" } else { "holds an interrupted augmentation" };
+        let state =
+            if finished { "holds a finished augmentation" } else { "holds an interrupted augmentation" };
         return Err(Error::at(output, state)
             .expected("a new or an empty folder")
             .hint("Go on with it by --resume, or choose another output: nothing is overwritten"));
@@ -365,7 +379,8 @@ fn check_output(output: &Path, resume: bool) -> Result<Option<Settings>> {
     Ok(None)
 }
 
-/// Makes the output ready: a new folder with its settings, or that of an interrupted run with the same. Keeps others out until dropped.
+/// Makes the output ready: a new folder with its settings, or that of an interrupted run with the same. Keeps
+/// others out until dropped.
 fn begin(request: &Request, source: &Source, plan: &Plan, survey: &Survey) -> Result<Lock> {
     let settings = Settings {
         program: PROGRAM.into(),
@@ -393,7 +408,9 @@ fn begin(request: &Request, source: &Source, plan: &Plan, survey: &Survey) -> Re
 
 /// The classes' own names, each once, in a fixed order.
 fn tidy_emotions(emotions: &[String]) -> Vec<String> {
-    let name = |name: &String| canonical(name).map_or_else(|| name.trim().to_lowercase(), |index| EMOTIONS[index].to_owned());
+    let name = |name: &String| {
+        canonical(name).map_or_else(|| name.trim().to_lowercase(), |index| EMOTIONS[index].to_owned())
+    };
     let mut names: Vec<String> = emotions.iter().map(name).collect();
     names.sort_unstable();
     names.dedup();
@@ -412,7 +429,8 @@ impl Lock {
     fn take(output: &Path) -> Result<Self> {
         let path = output.join(LOCK);
         match files::lock(&path)? {
-            // The one who had it may have taken the file away between our opening and our locking it: then it is no lock.
+            // The one who had it may have taken the file away between our opening and our locking it: then it
+            // is no lock.
             Some(file) if path.exists() => Ok(Self { _file: file, path }),
             _ => Err(Error::at(output, "another mien is writing here").hint("Wait for it, or stop it first")),
         }
@@ -479,29 +497,36 @@ fn write_all(
     if workshop.exists() {
         fs::remove_dir_all(&workshop).map_err(|error| Error::io("remove", &workshop, error))?;
     }
-    let placers: Vec<Placer> = (0..request.threads).map(|number| Placer::new(output, number)).collect::<Result<_>>()?;
+    let placers: Vec<Placer> =
+        (0..request.threads).map(|number| Placer::new(output, number)).collect::<Result<_>>()?;
 
     let shared = Shared { plan, stop, failed: AtomicBool::new(false), memory: Memory::new() };
     let (to_workers, batches) = sync_channel::<Batch>(2 * request.threads);
     let (to_journal, done) = channel::<Done>();
-    // One token a batch, given back when the batch is in the journal: a slow one does not let the others run away from it.
+    // One token a batch, given back when the batch is in the journal: a slow one does not let the others run
+    // away from it.
     let (token_back, tokens) = channel::<()>();
     (0..IN_FLIGHT * request.threads).for_each(|_| _ = token_back.send(()));
     let batches = Mutex::new(batches);
     let (listed, collected) = std::thread::scope(|scope| {
         let shared = &shared;
-        let lister = scope.spawn(move || list_batches(source, shared, augmented, past, is_finished, to_workers, tokens));
+        let lister = scope
+            .spawn(move || list_batches(source, shared, augmented, past, is_finished, to_workers, tokens));
         let workers: Vec<_> = placers
             .iter()
             .map(|placer| {
                 let (to_journal, batches) = (to_journal.clone(), &batches);
-                scope.spawn(move || work(Worker::new(plan, &shared.memory, placer), batches, &to_journal, shared))
+                scope.spawn(move || {
+                    work(Worker::new(plan, &shared.memory, placer), batches, &to_journal, shared)
+                })
             })
             .collect();
         drop(to_journal);
         let collected = collect(output, is_finished, images, &done, token_back, shared, progress);
         workers.into_iter().for_each(|worker| _ = worker.join());
-        let listed = lister.join().unwrap_or_else(|_| Err(Error::Compute("the source's listing broke off (a bug)".into())));
+        let listed = lister
+            .join()
+            .unwrap_or_else(|_| Err(Error::Compute("the source's listing broke off (a bug)".into())));
         (listed, collected)
     });
     let (mut counts, journal, journaled) = collected?;
@@ -563,21 +588,27 @@ fn list_batches(
         }
         Ok(ControlFlow::Continue(()))
     };
-    let flow = source.walk(&mut Notes::default(), &mut visit).inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?;
+    let flow = source
+        .walk(&mut Notes::default(), &mut visit)
+        .inspect_err(|_| shared.failed.store(true, Ordering::Relaxed))?;
     // Every line of a finished manifest belongs to an image of the source, or it was not read to its end.
     if is_finished
         && flow.is_continue()
         && let Some(past) = &mut past
         && let Some(name) = past.rest()?
     {
-        return Err(Error::at(&shared.plan.output.join(MANIFEST), format!("has lines of {name} out of their order"))
-            .expected("the lines that the augmenter wrote")
-            .hint("Augment into a new folder"));
+        return Err(Error::at(
+            &shared.plan.output.join(MANIFEST),
+            format!("has lines of {name} out of their order"),
+        )
+        .expected("the lines that the augmenter wrote")
+        .hint("Augment into a new folder"));
     }
     Ok(())
 }
 
-/// One thread: takes batches until there are no more. When it is over it hands them on undone, so that nobody waits for ever.
+/// One thread: takes batches until there are no more. When it is over it hands them on undone, so that nobody
+/// waits for ever.
 fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &Sender<Done>, shared: &Shared) {
     loop {
         let next = match batches.lock() {
@@ -597,7 +628,8 @@ fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &Sende
                 Some(lines) => worker.verify(listing, name, copies, lines),
                 None => worker.make(listing, name, copies),
             };
-            // Decoders are hardened; should an operation or an encoder break down, the run ends in order and can be resumed.
+            // Decoders are hardened; should an operation or an encoder break down, the run ends in order and
+            // can be resumed.
             outcome = catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|_| {
                 let path = listing.path.join(name);
                 Err(Error::at(&path, "the augmenter broke down on this image (a bug)")
@@ -611,14 +643,17 @@ fn work(mut worker: Worker, batches: &Mutex<Receiver<Batch>>, to_journal: &Sende
         }
         let is_cut = sources < batch.items.len();
         let result = outcome.map(|()| worker.take());
-        if to_journal.send(Done { number: batch.number, sources, journaled: batch.journaled, result, is_cut }).is_err() {
+        if to_journal
+            .send(Done { number: batch.number, sources, journaled: batch.journaled, result, is_cut })
+            .is_err()
+        {
             break;
         }
     }
 }
 
-/// Writes the journal in the order of the batches. Returns the sums, the journal if there were lines for it, and how much of an earlier
-/// run's journal holds.
+/// Writes the journal in the order of the batches. Returns the sums, the journal if there were lines for it,
+/// and how much of an earlier run's journal holds.
 fn collect(
     output: &Path,
     is_finished: bool,
@@ -673,7 +708,8 @@ fn collect(
         let flushed = journal.flush();
         outcome = outcome.and(flushed);
     }
-    // A batch that failed while an earlier one was still at work waits for ever: its error is the one to report.
+    // A batch that failed while an earlier one was still at work waits for ever: its error is the one to
+    // report.
     let late = waiting.into_values().find_map(|item| item.result.err());
     outcome.and(late.map_or(Ok(()), Err))?;
     Ok((counts, journal, journaled))

@@ -1,7 +1,8 @@
 //! Putting files into their place: whole or not at all, and never over another file.
 //!
-//! A file is written in a hidden folder of the output and renamed. That folder is as good as empty, so that a name is entered into the
-//! large folders once and not twice. Nothing is synced: after a power cut a file may be empty, which a resumed run mends.
+//! A file is written in a hidden folder of the output and renamed. That folder is as good as empty, so that a
+//! name is entered into the large folders once and not twice. Nothing is synced: after a power cut a file may
+//! be empty, which a resumed run mends.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -36,7 +37,8 @@ impl Placer {
         self.settle(path, bytes)
     }
 
-    /// Makes `path` a hard link to `source`, which holds `bytes`. Returns false if a file with just these bytes was there.
+    /// Makes `path` a hard link to `source`, which holds `bytes`. Returns false if a file with just these
+    /// bytes was there.
     ///
     /// # Errors
     /// As for [`Placer::place`]; the two are on different file systems.
@@ -50,13 +52,15 @@ impl Placer {
         }
     }
 
-    /// Makes `path` a copy of `source` that shares its blocks on the disk. Returns false if a file with just these bytes was there.
+    /// Makes `path` a copy of `source` that shares its blocks on the disk. Returns false if a file with just
+    /// these bytes was there.
     ///
     /// # Errors
     /// As for [`Placer::place`]; the file system cannot share blocks.
     pub(super) fn clone_file(&self, source: &Path, path: &Path, bytes: &[u8]) -> Result<bool> {
         _ = fs::remove_file(&self.temporary);
-        reflink_copy::reflink(source, &self.temporary).map_err(|error| sharing_failed("a reflink", path, &error))?;
+        reflink_copy::reflink(source, &self.temporary)
+            .map_err(|error| sharing_failed("a reflink", path, &error))?;
         self.settle(path, bytes)
     }
 

@@ -36,7 +36,8 @@ const INK: [u8; 3] = [32, 36, 44];
 const PALE: [u8; 3] = [112, 118, 128];
 const ALARM: [u8; 3] = [190, 30, 45];
 
-/// Draws the preview of a request's profile on its source into the new PNG file `path`; nothing else is written.
+/// Draws the preview of a request's profile on its source into the new PNG file `path`; nothing else is
+/// written.
 ///
 /// # Errors
 /// As for [`super::augment`]; there is a file at `path`; none of the samples can be read.
@@ -51,7 +52,9 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
     }
     let (source, plan, augmented, survey) = open(request, progress, stop)?;
     if survey.augmented == 0 {
-        return Err(Error::at(&source.root, "holds no images that would get copies").expected("images to train on"));
+        return Err(
+            Error::at(&source.root, "holds no images that would get copies").expected("images to train on")
+        );
     }
     // Evenly over the source; for one that cannot be read, or is huge, the next one.
     let step = survey.augmented.div_ceil(COLUMNS);
@@ -76,7 +79,8 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
     }
     samples.truncate(COLUMNS);
     if samples.is_empty() {
-        return Err(Error::at(&source.root, "holds no image that can be read").expected("JPEG, PNG, BMP, WebP or TIFF files"));
+        return Err(Error::at(&source.root, "holds no image that can be read")
+            .expected("JPEG, PNG, BMP, WebP or TIFF files"));
     }
 
     let weights = plan.profile.weights();
@@ -101,14 +105,20 @@ pub fn preview(request: &Request, path: &Path, progress: &dyn Fn(Progress), stop
                     vec![plan.profile.draw_one(rows[row - 1], image.width, image.height, &mut random)]
                 }
                 // What a run with this seed begins its draws for the first copy with.
-                _ => plan.profile.draw(image.width, image.height, &mut rng(plan.seed, Purpose::Augment, *key, 1)),
+                _ => plan.profile.draw(
+                    image.width,
+                    image.height,
+                    &mut rng(plan.seed, Purpose::Augment, *key, 1),
+                ),
             };
             let refused = maker.apply(image, &operations);
             sheet.put(left, top, &maker.copy.to_rgb());
             let label = match operations.as_slice() {
                 [] => format!("{}x{}", image.width, image.height),
                 [one] if row <= rows.len() => one.label(),
-                several => several.iter().map(|operation| NAMES[operation.index()]).collect::<Vec<_>>().join("+"),
+                several => {
+                    several.iter().map(|operation| NAMES[operation.index()]).collect::<Vec<_>>().join("+")
+                }
             };
             match refused {
                 Some(reason) => sheet.text(left, top + CELL + 2, REASONS[reason], ALARM),
@@ -136,7 +146,8 @@ impl Sheet {
         }
     }
 
-    /// Puts an image into the cell at (left, top): small ones enlarged by whole pixels, so that every pixel is seen; large ones reduced.
+    /// Puts an image into the cell at (left, top): small ones enlarged by whole pixels, so that every pixel
+    /// is seen; large ones reduced.
     fn put(&mut self, left: usize, top: usize, image: &RgbImage) {
         let longest = image.width.max(image.height).max(1);
         let (shown, factor) = if longest <= CELL {

@@ -1,4 +1,5 @@
-//! Reading a source, with an eye on memory: large images wait for each other, so that many at once take no more than a few.
+//! Reading a source, with an eye on memory: large images wait for each other, so that many at once take no
+//! more than a few.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,7 +11,8 @@ use crate::image::decode::{Format, claimed_size, decode, format};
 
 /// Files beyond this are no images of faces.
 const MAX_FILE: u64 = 512 << 20;
-/// How much of a file is read before it is known to be an image. The size of a JPEG stands behind its metadata.
+/// How much of a file is read before it is known to be an image. The size of a JPEG stands behind its
+/// metadata.
 const HEAD: u64 = 256 << 10;
 /// Bytes that a sample takes while it is decoded, changed and encoded.
 const BYTES_PER_SAMPLE: u64 = 6;
@@ -43,7 +45,8 @@ impl Memory {
         }
         let bytes = bytes.min(BUDGET);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
+        let mut free =
+            self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
         *free -= bytes;
         Some(Grant { memory: self, bytes })
     }
@@ -65,7 +68,11 @@ pub(super) struct ReadImage<'a> {
 }
 
 /// Reads and decodes the file at `path`, or says in one line why that cannot be.
-pub(super) fn read_image<'a>(path: &Path, memory: &'a Memory, buffer: &mut Vec<u8>) -> Result<ReadImage<'a>, String> {
+pub(super) fn read_image<'a>(
+    path: &Path,
+    memory: &'a Memory,
+    buffer: &mut Vec<u8>,
+) -> Result<ReadImage<'a>, String> {
     let mut file = File::open(path).map_err(|error| explain(&error))?;
     let about = file.metadata().map_err(|error| explain(&error))?;
     if !about.is_file() {
@@ -73,13 +80,19 @@ pub(super) fn read_image<'a>(path: &Path, memory: &'a Memory, buffer: &mut Vec<u
     }
     let length = about.len();
     if length > MAX_FILE {
-        return Err(format!("{} MB are too large for an image; the limit is {} MB", length >> 20, MAX_FILE >> 20));
+        return Err(format!(
+            "{} MB are too large for an image; the limit is {} MB",
+            length >> 20,
+            MAX_FILE >> 20
+        ));
     }
     buffer.clear();
     (&mut file).take(HEAD).read_to_end(buffer).map_err(|error| explain(&error))?;
     let found = format(buffer).map_err(|error| error.to_string())?;
     let need = match claimed_size(buffer) {
-        Some((width, height)) => length + BYTES_PER_SAMPLE * 3 * (width as u64).saturating_mul(height as u64).min(BUDGET),
+        Some((width, height)) => {
+            length + BYTES_PER_SAMPLE * 3 * (width as u64).saturating_mul(height as u64).min(BUDGET)
+        }
         None if length < HEAD / 4 => 0,
         None => BUDGET,
     };

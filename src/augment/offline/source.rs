@@ -1,4 +1,5 @@
-//! Finding the originals, one folder at a time: a source of any size takes no more memory than its largest folder's names.
+//! Finding the originals, one folder at a time: a source of any size takes no more memory than its largest
+//! folder's names.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -6,7 +7,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::data::Split;
-use crate::data::layout::{ClassFolder, Layout, NotImages, class_folders, is_flat, is_hidden, relative_name, split_of};
+use crate::data::layout::{
+    ClassFolder, Layout, NotImages, class_folders, is_flat, is_hidden, relative_name, split_of,
+};
 use crate::data::manifest::{MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
 use crate::image::decode::{Format, is_image_path};
@@ -64,7 +67,9 @@ impl Source {
         if let Some(found) = [MANIFEST, SETTINGS].into_iter().find(|name| root.join(name).exists()) {
             return Err(Error::at(root, format!("holds a {found}: it is augmented already"))
                 .expected("originals")
-                .hint("Copies of copies drift from what people show; augment the originals into a new folder"));
+                .hint(
+                    "Copies of copies drift from what people show; augment the originals into a new folder",
+                ));
         }
         let is_flat = is_flat(root)?;
         let (classes, loose) = if is_flat {
@@ -99,7 +104,8 @@ impl Source {
         notes.litter.loose.clone_from(&self.loose);
         for (class, folder) in self.classes.iter().enumerate() {
             let below = folder.path.strip_prefix(&self.root).unwrap_or(&folder.path).to_owned();
-            let target = folder.path.canonicalize().map_err(|error| Error::io("read", &folder.path, error))?;
+            let target =
+                folder.path.canonicalize().map_err(|error| Error::io("read", &folder.path, error))?;
             self.refuse_output(&folder.path, &target)?;
             let mut around = vec![target];
             if self.walk_folder(class, &folder.path, &below, &mut around, notes, visit)?.is_break() {
@@ -112,7 +118,8 @@ impl Source {
     /// An error if the folder `path`, which is `target` without links, is the output, in it or around it.
     fn refuse_output(&self, path: &Path, target: &Path) -> Result<()> {
         if target.starts_with(&self.output) || self.output.starts_with(target) {
-            return Err(Error::at(path, "is a link that leads to the output").expected("a source apart from its output"));
+            return Err(Error::at(path, "is a link that leads to the output")
+                .expected("a source apart from its output"));
         }
         Ok(())
     }
@@ -138,7 +145,8 @@ impl Source {
             // A broken link to an image counts as an image: reading it will say that it is not there.
             let (is_folder, is_file) = match kind.is_symlink() {
                 false => (kind.is_dir(), kind.is_file()),
-                true => fs::metadata(item.path()).map_or((false, true), |target| (target.is_dir(), target.is_file())),
+                true => fs::metadata(item.path())
+                    .map_or((false, true), |target| (target.is_dir(), target.is_file())),
             };
             if is_folder {
                 folders.push((name, kind.is_symlink()));
@@ -163,9 +171,13 @@ impl Source {
             }
             let target = if is_link {
                 let target = inner.canonicalize().map_err(|error| Error::io("read", &inner, error))?;
-                // Back to a folder around it, the root or higher: the same images would come in again without end.
+                // Back to a folder around it, the root or higher: the same images would come in again without
+                // end.
                 if around.iter().any(|folder| folder.starts_with(&target)) {
-                    notes.warnings.push(format!("{} is a link back to a folder around it: not followed", inner_below.display()));
+                    notes.warnings.push(format!(
+                        "{} is a link back to a folder around it: not followed",
+                        inner_below.display()
+                    ));
                     continue;
                 }
                 self.refuse_output(&inner, &target)?;
@@ -186,14 +198,16 @@ impl Source {
 
 /// What stands before `_aug_N` in the names of an image's copies, and their ending.
 ///
-/// Copies of `a.png` are `a_aug_1.png` …; where they get another ending (a BMP's copies are PNG files, and so are those of a PNG that is
-/// called `a.jpg`), the old one becomes part of the name (`a_bmp_aug_1.png`), so that they do not meet those of `a.png`. Where the
-/// folder's own files have such names already, a number is added, after another sign in these two cases. `files` are all names of the
-/// folder, sorted.
+/// Copies of `a.png` are `a_aug_1.png` …; where they get another ending (a BMP's copies are PNG files, and so
+/// are those of a PNG that is called `a.jpg`), the old one becomes part of the name (`a_bmp_aug_1.png`), so
+/// that they do not meet those of `a.png`. Where the folder's own files have such names already, a number is
+/// added, after another sign in these two cases. `files` are all names of the folder, sorted.
 pub(super) fn copy_name(files: &[OsString], name: &OsStr, format: Format) -> (OsString, OsString) {
     let path = Path::new(name);
     let (stem, ending) = (path.file_stem().unwrap_or(name), path.extension().unwrap_or_default());
-    let is_one_of = |endings: &[&str]| ending.to_str().is_some_and(|e| endings.iter().any(|known| e.eq_ignore_ascii_case(known)));
+    let is_one_of = |endings: &[&str]| {
+        ending.to_str().is_some_and(|e| endings.iter().any(|known| e.eq_ignore_ascii_case(known)))
+    };
     let (fits, right) = match format {
         Format::Jpeg => (is_one_of(&["jpg", "jpeg", "jpe", "jfif"]), "jpg"),
         _ => (format == Format::Png && is_one_of(&["png"]), "png"),
@@ -253,8 +267,18 @@ mod tests {
 
     #[test]
     fn no_two_files_get_copies_of_one_name() {
-        let files =
-            ["a.jpg", "a.JPG", "a.jpeg", "a.png", "a.bmp", "a.webp", "a_bmp.png", "a_bmp-2.png", "a_aug_1.jpg", "a-2.jpg"];
+        let files = [
+            "a.jpg",
+            "a.JPG",
+            "a.jpeg",
+            "a.png",
+            "a.bmp",
+            "a.webp",
+            "a_bmp.png",
+            "a_bmp-2.png",
+            "a_aug_1.jpg",
+            "a-2.jpg",
+        ];
         let list = names(&files);
         let mut all: Vec<String> = files.iter().map(|name| (*name).to_owned()).collect();
         for name in files {

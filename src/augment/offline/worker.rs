@@ -32,7 +32,8 @@ pub struct Counts {
     pub bytes: u64,
     /// How often each operation was done, in the order of [`crate::augment::profile::NAMES`].
     pub operations: [usize; 12],
-    /// Draws that were refused, by reason: too much clipped, not similar enough, too much border, equal to another.
+    /// Draws that were refused, by reason: too much clipped, not similar enough, too much border, equal to
+    /// another.
     pub refused: [usize; 4],
     /// Copies that were given up: no draw kept the limits.
     pub given_up: usize,
@@ -79,7 +80,15 @@ struct Original<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(plan: &'a Plan, memory: &'a Memory, placer: &'a Placer) -> Self {
-        Self { plan, memory, placer, maker: Maker::new(plan), file: Vec::new(), lines: Vec::new(), counts: Counts::default() }
+        Self {
+            plan,
+            memory,
+            placer,
+            maker: Maker::new(plan),
+            file: Vec::new(),
+            lines: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// The journal's lines and the counts since the last call.
@@ -90,21 +99,32 @@ impl<'a> Worker<'a> {
     /// Makes the original and `copies` augmented copies of one source, and their lines.
     ///
     /// # Errors
-    /// A file cannot be written, or another file is in its place. That a source cannot be used is no error but a line.
+    /// A file cannot be written, or another file is in its place. That a source cannot be used is no error
+    /// but a line.
     pub(super) fn make(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<()> {
         match self.read(listing, name, copies) {
             Ok(original) => self.make_files(listing, name, copies, original),
             Err(problem) => {
                 let below = listing.below.join(name);
-                let line =
-                    Line { source: portable(&below), source_bytes: raw(&below), problem: Some(problem), ..Line::default() };
+                let line = Line {
+                    source: portable(&below),
+                    source_bytes: raw(&below),
+                    problem: Some(problem),
+                    ..Line::default()
+                };
                 self.counts.quarantined += 1;
                 self.write_line(&line)
             }
         }
     }
 
-    fn make_files(&mut self, listing: &Listing, name: &OsStr, copies: u32, original: Original<'a>) -> Result<()> {
+    fn make_files(
+        &mut self,
+        listing: &Listing,
+        name: &OsStr,
+        copies: u32,
+        original: Original<'a>,
+    ) -> Result<()> {
         self.make_original(listing, name, &original)?;
         if copies > 0 {
             self.make_copies(listing, name, copies, &original)?;
@@ -120,7 +140,10 @@ impl<'a> Worker<'a> {
     /// Reads and decodes a source, or says in one line why that cannot be.
     fn read(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<Original<'a>, String> {
         if copies > 0 && name.len() + format!("_aug_{copies}~10.jpeg").len() > MAX_NAME {
-            return Err(format!("its name of {} bytes is too long for `_aug_{copies}` to fit on", name.len()));
+            return Err(format!(
+                "its name of {} bytes is too long for `_aug_{copies}` to fit on",
+                name.len()
+            ));
         }
         let read = read_image(&listing.path.join(name), self.memory, &mut self.file)?;
         let below = listing.below.join(name);
@@ -154,13 +177,23 @@ impl<'a> Worker<'a> {
         self.write_line(&line)
     }
 
-    fn make_copies(&mut self, listing: &Listing, name: &OsStr, copies: u32, original: &Original<'_>) -> Result<()> {
+    fn make_copies(
+        &mut self,
+        listing: &Listing,
+        name: &OsStr,
+        copies: u32,
+        original: &Original<'_>,
+    ) -> Result<()> {
         let (base, ending) = copy_name(&listing.files, name, original.format);
         let key = key_of(&listing.below.join(name));
         let mut hashes: Vec<blake3::Hash> = Vec::with_capacity(copies as usize);
         for copy in 1..=copies {
             let made = self.maker.make(&original.image, original.format, key, copy, &hashes);
-            self.counts.refused.iter_mut().zip(std::mem::take(&mut self.maker.refused)).for_each(|(sum, count)| *sum += count);
+            self.counts
+                .refused
+                .iter_mut()
+                .zip(std::mem::take(&mut self.maker.refused))
+                .for_each(|(sum, count)| *sum += count);
             let Made { operations, attempts, hash } = match made {
                 Ok(made) => made,
                 Err(reason) => {
@@ -209,10 +242,17 @@ impl<'a> Worker<'a> {
     ///
     /// # Errors
     /// A file is not what the journal says.
-    pub(super) fn verify(&mut self, listing: &Listing, name: &OsStr, copies: u32, lines: &[Line]) -> Result<()> {
+    pub(super) fn verify(
+        &mut self,
+        listing: &Listing,
+        name: &OsStr,
+        copies: u32,
+        lines: &[Line],
+    ) -> Result<()> {
         let mut missing = false;
         for line in lines {
-            let (Some(output), Some(hash), Some(bytes)) = (&line.output, &line.output_hash, line.bytes) else {
+            let (Some(output), Some(hash), Some(bytes)) = (&line.output, &line.output_hash, line.bytes)
+            else {
                 match line.copy {
                     Some(_) => self.counts.given_up += 1,
                     None => self.counts.quarantined += 1,
@@ -272,7 +312,8 @@ impl<'a> Worker<'a> {
     }
 
     fn write_line(&mut self, line: &Line) -> Result<()> {
-        serde_json::to_writer(&mut self.lines, line).map_err(|error| Error::Compute(format!("a manifest line: {error}")))?;
+        serde_json::to_writer(&mut self.lines, line)
+            .map_err(|error| Error::Compute(format!("a manifest line: {error}")))?;
         self.lines.push(b'\n');
         Ok(())
     }
@@ -306,8 +347,10 @@ fn from_portable(name: &str, bytes: Option<&str>) -> PathBuf {
     #[cfg(unix)]
     if let Some(digits) = bytes {
         use std::os::unix::ffi::OsStringExt;
-        let bytes =
-            digits.as_bytes().chunks_exact(2).filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        let bytes = digits
+            .as_bytes()
+            .chunks_exact(2)
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         return OsString::from_vec(bytes.collect()).into();
     }
     let _ = bytes;

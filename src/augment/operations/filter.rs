@@ -9,8 +9,9 @@ pub(super) struct Buffers {
     padded: Vec<u8>, // one row with what lies beyond its ends
 }
 
-/// Sharpens (`factor` > 1) or softens (< 1), as Pillow's `ImageEnhance.Sharpness` does: blends with the image smoothed by
-/// `ImageFilter.SMOOTH`. The outermost pixels keep their levels, and so does an image narrower or lower than 3 pixels.
+/// Sharpens (`factor` > 1) or softens (< 1), as Pillow's `ImageEnhance.Sharpness` does: blends with the image
+/// smoothed by `ImageFilter.SMOOTH`. The outermost pixels keep their levels, and so does an image narrower or
+/// lower than 3 pixels.
 pub fn sharpness(image: &mut Bitmap, factor: f64, scratch: &mut Scratch) {
     let (channels, stride) = (image.channels, image.stride());
     if image.width < 3 || image.height < 3 || factor as f32 == 1.0 {
@@ -44,7 +45,8 @@ vectorized! {
 }
 
 vectorized! {
-    /// Blends with the smooth image: from the sums of three rows, eight neighbours and five times the centre, over 13, rounded.
+    /// Blends with the smooth image: from the sums of three rows, eight neighbours and five times the centre,
+    /// over 13, rounded.
     fn sharpen(sums: &[u16], here: &[u8], target: &mut [u8], channels: usize, factor: f32) {
         let sums = sums.iter().zip(&sums[channels..]).zip(&sums[2 * channels..]);
         for ((target, &here), ((left, middle), right)) in target.iter_mut().zip(here).zip(sums) {
@@ -54,8 +56,9 @@ vectorized! {
     }
 }
 
-/// Gaussian blur with a square kernel of `kernel` pixels a side: 3, 5 or 7; any other is taken for the next of these. As OpenCV's
-/// `GaussianBlur(image, (kernel, kernel), 0)`, which has fixed kernels for these sizes; reflect-101 at the border.
+/// Gaussian blur with a square kernel of `kernel` pixels a side: 3, 5 or 7; any other is taken for the next
+/// of these. As OpenCV's `GaussianBlur(image, (kernel, kernel), 0)`, which has fixed kernels for these sizes;
+/// reflect-101 at the border.
 pub fn blur(image: &mut Bitmap, kernel: usize, scratch: &mut Scratch) {
     if image.pixels.is_empty() {
         return;
@@ -102,8 +105,9 @@ fn pad(row: &[u8], width: usize, channels: usize, radius: usize, padded: &mut [u
     }
 }
 
-// OpenCV's kernels are these, scaled to a sum of 256 (`smooth.dispatch.cpp`, `getGaussianKernelFixedPoint_ED`). It rounds only once,
-// at the end, so that the common factor may go; what is left fits into 16 bits, but for the last sum of seven.
+// OpenCV's kernels are these, scaled to a sum of 256 (`smooth.dispatch.cpp`,
+// `getGaussianKernelFixedPoint_ED`). It rounds only once, at the end, so that the common factor may go; what
+// is left fits into 16 bits, but for the last sum of seven.
 const THREE: [u16; 2] = [2, 1]; // the middle, then outwards; over 4
 const FIVE: [u16; 3] = [6, 4, 1]; // over 16
 const SEVEN: [u16; 4] = [18, 14, 7, 2]; // over 64

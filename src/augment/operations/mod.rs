@@ -1,11 +1,12 @@
 //! The operations of the offline augmenter: each changes one 8-bit image in place.
 //!
-//! Brightness, contrast, sharpness, flip and [`rotation`] give the bytes of Pillow 11.2.1; [`blur`], [`affine`] and [`perspective`]
-//! those of opencv-python-headless 4.11.0.86 (`scripts/augment_fixtures.py`). Saturation and hue are the trainer's own
-//! (`super::color`). None of them fails or panics, whatever the parameters; an image without pixels stays as it is.
+//! Brightness, contrast, sharpness, flip and [`rotation`] give the bytes of Pillow 11.2.1; [`blur`],
+//! [`affine`] and [`perspective`] those of opencv-python-headless 4.11.0.86 (`scripts/augment_fixtures.py`).
+//! Saturation and hue are the trainer's own (`super::color`). None of them fails or panics, whatever the
+//! parameters; an image without pixels stays as it is.
 //!
-//! Legend: w, h the image's width and height; C its channels. The place of a pixel is its centre; the image covers half a pixel
-//! around the outermost places.
+//! Legend: w, h the image's width and height; C its channels. The place of a pixel is its centre; the image
+//! covers half a pixel around the outermost places.
 
 mod filter;
 mod noise;
@@ -63,15 +64,16 @@ fn reflect(position: i64, length: usize) -> usize {
     position.min(2 * last - position) as usize
 }
 
-/// Pillow's `Image.blend` of a level with that of a degenerate image (`Blend.c`): `d + factor * (level - d)` in f32, clipped and
-/// truncated. What lies between the two, for a factor of 0 to 1, is not changed by clipping.
+/// Pillow's `Image.blend` of a level with that of a degenerate image (`Blend.c`): `d + factor * (level - d)`
+/// in f32, clipped and truncated. What lies between the two, for a factor of 0 to 1, is not changed by
+/// clipping.
 #[inline(always)]
 fn blended(level: u8, other: u8, factor: f32) -> u8 {
     truncated(f32::from(other) + factor * f32::from(i16::from(level) - i16::from(other)))
 }
 
-/// The level, clipped and without what is behind the point; 0 for NaN. The same as `level as u8`, which compilers do not turn into
-/// vector instructions.
+/// The level, clipped and without what is behind the point; 0 for NaN. The same as `level as u8`, which
+/// compilers do not turn into vector instructions.
 #[inline(always)]
 fn truncated(level: f32) -> u8 {
     let level = if level > 0.0 { level } else { 0.0 };
@@ -175,7 +177,8 @@ mod tests {
         let committed = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/augment");
         let folder = std::env::var_os("AUGMENT_FIXTURES").map_or_else(committed, PathBuf::from);
         let data = std::fs::read(folder.join("images.bin")).unwrap();
-        let entries: Vec<Entry> = serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
+        let entries: Vec<Entry> =
+            serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
         let case = |entry: Entry| {
             let ([w, h], c) = (entry.size, entry.channels);
             let image = |begin: usize| Bitmap::new(w, h, c, data[begin..][..w * h * c].to_vec());
@@ -192,11 +195,28 @@ mod tests {
     /// An image of random levels.
     pub(super) fn random(width: usize, height: usize, channels: usize) -> Bitmap {
         let mut random = rng(9, Purpose::Draw, (width * 4 + channels) as u64, height as u64);
-        Bitmap::new(width, height, channels, (0..width * height * channels).map(|_| random.random()).collect())
+        Bitmap::new(
+            width,
+            height,
+            channels,
+            (0..width * height * channels).map(|_| random.random()).collect(),
+        )
     }
 
-    pub(super) const SIZES: [(usize, usize); 12] =
-        [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (2, 2), (3, 3), (5, 4), (17, 33), (64, 48), (100, 37), (35, 130)];
+    pub(super) const SIZES: [(usize, usize); 12] = [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (1, 9),
+        (9, 1),
+        (2, 2),
+        (3, 3),
+        (5, 4),
+        (17, 33),
+        (64, 48),
+        (100, 37),
+        (35, 130),
+    ];
 
     #[test]
     fn each_operation_gives_the_bytes_of_pillow_and_opencv() {
@@ -233,7 +253,9 @@ mod tests {
 
     #[test]
     fn borders_have_the_names_of_the_configuration() {
-        for (border, name) in [(Border::Black, "black"), (Border::Reflect101, "reflect101"), (Border::Replicate, "replicate")] {
+        for (border, name) in
+            [(Border::Black, "black"), (Border::Reflect101, "reflect101"), (Border::Replicate, "replicate")]
+        {
             assert_eq!(serde_json::to_string(&border).unwrap(), format!("\"{name}\""));
             assert_eq!(serde_json::from_str::<Border>(&format!("\"{name}\"")).unwrap(), border);
         }
@@ -254,7 +276,9 @@ mod tests {
             push(scratch, &|image, scratch| sharpness(image, factor, scratch));
             push(scratch, &|image, scratch| saturation(image, factor as f32, scratch));
             push(scratch, &|image, scratch| hue(image, (factor % 1.0) as f32, scratch));
-            push(scratch, &|image, scratch| noise(image, factor * 20.0, &mut rng(1, Purpose::Draw, 0, 0), scratch));
+            push(scratch, &|image, scratch| {
+                noise(image, factor * 20.0, &mut rng(1, Purpose::Draw, 0, 0), scratch)
+            });
         }
         push(scratch, &|image, scratch| points::flip_at(scratch.level, image));
         for kernel in [3, 5, 7] {
@@ -295,7 +319,11 @@ mod tests {
                 let image = random(w, h, channels);
                 let mut versions = scratches.iter_mut().map(|scratch| everything(&image, scratch));
                 let portable = versions.next().unwrap();
-                assert!(portable.iter().all(|result| (result.width, result.height, result.channels) == (w, h, channels)));
+                assert!(
+                    portable
+                        .iter()
+                        .all(|result| (result.width, result.height, result.channels) == (w, h, channels))
+                );
                 for version in versions {
                     for (i, (a, b)) in portable.iter().zip(&version).enumerate() {
                         assert!(a == b, "{image:?}: operation {i}");
@@ -313,7 +341,10 @@ mod tests {
         for (w, h) in [(100, 37), (5, 4), (64, 48), (1, 9), (17, 33)] {
             for channels in [3, 1] {
                 let image = random(w, h, channels);
-                assert!(everything(&image, &mut used) == everything(&image, &mut Scratch::default()), "{image:?}");
+                assert!(
+                    everything(&image, &mut used) == everything(&image, &mut Scratch::default()),
+                    "{image:?}"
+                );
             }
         }
     }

@@ -5,12 +5,12 @@ use rand::Rng;
 use super::Scratch;
 use crate::image::Bitmap;
 
-/// Adds noise to each level of each channel: `clip(round(level + n))`, n ~ N(0, `sigma`), all independent. No noise for a sigma that
-/// is not above 0.
+/// Adds noise to each level of each channel: `clip(round(level + n))`, n ~ N(0, `sigma`), all independent. No
+/// noise for a sigma that is not above 0.
 ///
-/// The noise depends on `rng`, which gives one number, on sigma and on the position in the image alone: numbers are hashed from
-/// their position, and what they stand for is found with integers and with additions, multiplications and divisions of f64, which
-/// give the same bits everywhere.
+/// The noise depends on `rng`, which gives one number, on sigma and on the position in the image alone:
+/// numbers are hashed from their position, and what they stand for is found with integers and with additions,
+/// multiplications and divisions of f64, which give the same bits everywhere.
 pub fn noise(image: &mut Bitmap, sigma: f64, rng: &mut impl Rng, scratch: &mut Scratch) {
     let key = rng.next_u64();
     // As the level is whole, rounding the sum is rounding the noise; halves do not occur.
@@ -29,8 +29,9 @@ vectorized! {
     }
 }
 
-/// 32 random bits of a position: one round of a hash with one half of the key, then, with the other half, the three of `triple32`
-/// of C. Wellons' hash-prospector. Images whose positions overlap after the first half have nothing in common after the second.
+/// 32 random bits of a position: one round of a hash with one half of the key, then, with the other half, the
+/// three of `triple32` of C. Wellons' hash-prospector. Images whose positions overlap after the first half
+/// have nothing in common after the second.
 #[inline(always)]
 fn hash(position: u32, key: [u32; 2]) -> u32 {
     let mut x = position.wrapping_add(key[0]).wrapping_mul(0x9e37_79b1);
@@ -49,11 +50,12 @@ const SLOTS: usize = 2 * FARTHEST + 2;
 const SHARE: u64 = (1 << 32) / SLOTS as u64;
 const SLOT_BITS: u32 = SLOTS.ilog2();
 
-/// N(0, sigma), rounded to whole numbers, for drawing in constant time: A. J. Walker's alias method. A slot is drawn, then either
-/// its own number or the one other that it holds. The probabilities are exact to 2⁻³².
+/// N(0, sigma), rounded to whole numbers, for drawing in constant time: A. J. Walker's alias method. A slot
+/// is drawn, then either its own number or the one other that it holds. The probabilities are exact to 2⁻³².
 pub(super) struct Table {
     sigma: f64,
-    /// The upper 23 bits: how much of its share belongs to the slot's own number; the lower 9 bits: the other number.
+    /// The upper 23 bits: how much of its share belongs to the slot's own number; the lower 9 bits: the other
+    /// number.
     slots: [u32; SLOTS],
 }
 
@@ -185,8 +187,11 @@ mod tests {
             assert_eq!(parts[SLOTS - 1], 0);
             if (0.05..100.0).contains(&sigma) {
                 for n in -254..=254 {
-                    let expected =
-                        if sigma < 0.1 { f64::from(n == 0) } else { mass(f64::from(n) - 0.5, f64::from(n) + 0.5, sigma) };
+                    let expected = if sigma < 0.1 {
+                        f64::from(n == 0)
+                    } else {
+                        mass(f64::from(n) - 0.5, f64::from(n) + 0.5, sigma)
+                    };
                     let ours = parts[(n + 255) as usize] as f64 / (1u64 << 32) as f64;
                     assert!((ours - expected).abs() < 2e-9, "{n} of {sigma}: {ours}, {expected}");
                 }
@@ -214,7 +219,10 @@ mod tests {
         let variance = moment(2);
         // Rounding adds 1/12. Each limit is five standard errors.
         assert!(moment(1).abs() < 5.0 * sigma / n.sqrt(), "{}", moment(1));
-        assert!((variance - sigma * sigma - 1.0 / 12.0).abs() < 5.0 * variance * (2.0 / n).sqrt(), "{variance}");
+        assert!(
+            (variance - sigma * sigma - 1.0 / 12.0).abs() < 5.0 * variance * (2.0 / n).sqrt(),
+            "{variance}"
+        );
         assert!((moment(3) / variance.powf(1.5)).abs() < 5.0 * (6.0 / n).sqrt());
         assert!((moment(4) / variance.powi(2) - 3.0).abs() < 5.0 * (24.0 / n).sqrt() + 0.001);
         assert!(values.iter().any(|v| v.abs() > 4.5 * sigma));
@@ -233,8 +241,9 @@ mod tests {
     #[test]
     fn neighbours_channels_and_images_are_independent() {
         let (first, second) = (drawn(256, 256, 3, 10.0, 0), drawn(256, 256, 3, 10.0, 1));
-        let correlation =
-            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / (a.len().min(b.len()) as f64 * 100.0);
+        let correlation = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / (a.len().min(b.len()) as f64 * 100.0)
+        };
         let limit = 5.0 / (first.len() as f64 - 1000.0).sqrt();
         for lag in [1, 2, 3, 4, 6, 16, 64, 256, 765, 768, 771] {
             let found = correlation(&first, &first[lag..]);
@@ -245,10 +254,13 @@ mod tests {
         }
         assert!(correlation(&first, &second).abs() < limit);
         // Keys that differ in one bit, in either half.
-        let hashed =
-            |key: [u32; 2]| (0..65536).map(|i| f64::from(hash(i, key)) / 2f64.powi(32) * 34.6 - 17.3).collect::<Vec<_>>();
+        let hashed = |key: [u32; 2]| {
+            (0..65536).map(|i| f64::from(hash(i, key)) / 2f64.powi(32) * 34.6 - 17.3).collect::<Vec<_>>()
+        };
         let base = hashed([77, 99]);
-        for key in [[77 ^ (1 << 31), 99], [77, 98], [77, 99 ^ (1 << 31)], [76, 98], [76, 100], [75, 99 ^ (1 << 31)]] {
+        for key in
+            [[77 ^ (1 << 31), 99], [77, 98], [77, 99 ^ (1 << 31)], [76, 98], [76, 100], [75, 99 ^ (1 << 31)]]
+        {
             for lag in [0, 1, 2] {
                 let found = correlation(&base, &hashed(key)[lag..]);
                 assert!(found.abs() < 5.0 / 256.0, "{key:?}, lag {lag}: {found}");
@@ -266,13 +278,19 @@ mod tests {
         let mut table = Table::default();
         for sigma in [10.0, 60.0, 1e9] {
             table.set(sigma);
-            for source in [random(100, 37, 3), Bitmap::new(64, 64, 1, vec![255; 4096]), Bitmap::new(64, 64, 1, vec![0; 4096])] {
+            for source in [
+                random(100, 37, 3),
+                Bitmap::new(64, 64, 1, vec![255; 4096]),
+                Bitmap::new(64, 64, 1, vec![0; 4096]),
+            ] {
                 let key = 0x1234_5678_9abc_def0u64;
                 for level in Level::available() {
                     let mut ours = source.clone();
                     noise(&mut ours, sigma, &mut Fixed(key), &mut at(level));
                     for (i, (&before, &after)) in source.pixels.iter().zip(&ours.pixels).enumerate() {
-                        let noise = f64::from(pick(&table.slots, hash(i as u32, [key as u32, (key >> 32) as u32]))) - 255.0;
+                        let noise =
+                            f64::from(pick(&table.slots, hash(i as u32, [key as u32, (key >> 32) as u32])))
+                                - 255.0;
                         // Any place within the whole number's range gives the same.
                         for offset in [0.0, -0.49, 0.49] {
                             assert_eq!(after, add_noise(before, noise + offset));

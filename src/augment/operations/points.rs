@@ -5,8 +5,8 @@ use crate::image::Bitmap;
 use crate::input::jitter::{self, Jitter};
 use crate::simd::Level;
 
-/// Makes all levels `factor` times as bright, as Pillow's `ImageEnhance.Brightness` does: truncated, clipped at 255. 1 changes
-/// nothing.
+/// Makes all levels `factor` times as bright, as Pillow's `ImageEnhance.Brightness` does: truncated, clipped
+/// at 255. 1 changes nothing.
 pub fn brightness(image: &mut Bitmap, factor: f64) {
     brightness_at(Level::detect(), image, factor);
 }
@@ -15,8 +15,8 @@ pub(super) fn brightness_at(level: Level, image: &mut Bitmap, factor: f64) {
     blend_with(level, &mut image.pixels, 0, factor as f32);
 }
 
-/// Moves all levels away from the image's mean L (`factor` > 1) or towards it (< 1), as Pillow's `ImageEnhance.Contrast` does.
-/// 1 changes nothing.
+/// Moves all levels away from the image's mean L (`factor` > 1) or towards it (< 1), as Pillow's
+/// `ImageEnhance.Contrast` does. 1 changes nothing.
 pub fn contrast(image: &mut Bitmap, factor: f64) {
     contrast_at(Level::detect(), image, factor);
 }
@@ -50,13 +50,14 @@ pub(super) fn flip_at(level: Level, image: &mut Bitmap) {
     }
 }
 
-/// Moves all levels away from their pixel's own L (`factor` > 1) or towards it (< 1), rounded to the nearest; `0.0` makes the
-/// image grey, `1.0` changes nothing. Factor ≥ 0.
+/// Moves all levels away from their pixel's own L (`factor` > 1) or towards it (< 1), rounded to the nearest;
+/// `0.0` makes the image grey, `1.0` changes nothing. Factor ≥ 0.
 pub fn saturation(image: &mut Bitmap, factor: f32, scratch: &mut Scratch) {
     change_colors(image, Jitter::Saturation(factor), scratch);
 }
 
-/// Turns the hue by this part of the full circle, -0.5 to 0.5, rounded to the nearest levels. 0 changes nothing.
+/// Turns the hue by this part of the full circle, -0.5 to 0.5, rounded to the nearest levels. 0 changes
+/// nothing.
 pub fn hue(image: &mut Bitmap, shift: f32, scratch: &mut Scratch) {
     change_colors(image, Jitter::Hue(shift), scratch);
 }
@@ -120,13 +121,14 @@ fn reverse_pixels(level: Level, row: &mut [u8]) {
     row.as_chunks_mut::<3>().0.reverse();
 }
 
-/// Exchanges five pixels at either end, and so on to the middle. A vector has a byte more, which stays where it is.
+/// Exchanges five pixels at either end, and so on to the middle. A vector has a byte more, which stays where
+/// it is.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn reverse_fives(row: &mut [u8]) {
     use std::arch::x86_64::*;
-    // What the left end gets of the 16 bytes that end with the right five pixels, and the right end of those that begin with the
-    // left five; of its own it keeps the last byte and the first.
+    // What the left end gets of the 16 bytes that end with the right five pixels, and the right end of those
+    // that begin with the left five; of its own it keeps the last byte and the first.
     let to_left = _mm_setr_epi8(13, 14, 15, 10, 11, 12, 7, 8, 9, 4, 5, 6, 1, 2, 3, -1);
     let to_right = _mm_setr_epi8(-1, 12, 13, 14, 9, 10, 11, 6, 7, 8, 3, 4, 5, 0, 1, 2);
     let last = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1);
@@ -138,7 +140,9 @@ fn reverse_fives(row: &mut [u8]) {
         (left[15 * block..][..16].as_mut_ptr().cast(), right[..16].as_mut_ptr().cast())
     };
     // SAFETY: each place has 16 bytes; loads and stores ask for no alignment.
-    let load = |(left, right): (*mut __m128i, *mut __m128i)| unsafe { (_mm_loadu_si128(left), _mm_loadu_si128(right)) };
+    let load = |(left, right): (*mut __m128i, *mut __m128i)| unsafe {
+        (_mm_loadu_si128(left), _mm_loadu_si128(right))
+    };
     if blocks > 0 {
         let mut pixels = load(ends(row, 0));
         for block in 0..blocks {
@@ -206,7 +210,9 @@ mod tests {
     #[test]
     fn colors_are_those_of_the_trainer_within_a_rounding() {
         for (w, h) in SIZES.into_iter().chain([(64, 65)]) {
-            for operation in [Jitter::Saturation(0.4), Jitter::Saturation(1.7), Jitter::Hue(0.2), Jitter::Hue(-0.45)] {
+            for operation in
+                [Jitter::Saturation(0.4), Jitter::Saturation(1.7), Jitter::Hue(0.2), Jitter::Hue(-0.45)]
+            {
                 let image = random(w, h, 3);
                 let mut ours = image.clone();
                 change_colors(&mut ours, operation, &mut Scratch::default());

@@ -1,7 +1,8 @@
 //! Bilinear sampling: the squares of four neighbouring source pixels, and the levels within them.
 //!
-//! A square is the square between the centres of four neighbouring pixels; there are (w + 1) × (h + 1), as the outer ones reach
-//! beyond the image. Their numbers go by rows of w + 2. n is the number of pixels in a row of the target.
+//! A square is the square between the centres of four neighbouring pixels; there are (w + 1) × (h + 1), as
+//! the outer ones reach beyond the image. Their numbers go by rows of w + 2. n is the number of pixels in a
+//! row of the target.
 
 use super::{interleave, truncated, truncated_exactly};
 use crate::image::Bitmap;
@@ -15,8 +16,8 @@ pub(super) enum Beyond {
     Edge,
 }
 
-/// An image made ready for bilinear sampling: each pixel joined with the one below it, so that a square is one or three words that
-/// lie together.
+/// An image made ready for bilinear sampling: each pixel joined with the one below it, so that a square is
+/// one or three words that lie together.
 #[derive(Default)]
 pub(super) struct Source {
     channels: usize,
@@ -33,7 +34,8 @@ pub(super) struct Extent {
     pub(super) outside: u32, // the number of the black square
 }
 
-/// Words of the black square: with eight, the last square in colour can be read as a vector of eight words like any other.
+/// Words of the black square: with eight, the last square in colour can be read as a vector of eight words
+/// like any other.
 const BLACK: usize = 8;
 
 impl Source {
@@ -57,12 +59,15 @@ impl Source {
             join(level, row(y.checked_sub(1)), row(Some(y)), inner);
             match beyond {
                 Beyond::Black => [before, after].map(|side| side.fill(0)),
-                Beyond::Edge => [before.copy_from_slice(&inner[..c]), after.copy_from_slice(&inner[stride - c..])],
+                Beyond::Edge => {
+                    [before.copy_from_slice(&inner[..c]), after.copy_from_slice(&inner[stride - c..])]
+                }
             };
         }
     }
 
-    /// The squares of a row of the target, `[C, n]`; bytes of a word: top left, bottom left, top right, bottom right.
+    /// The squares of a row of the target, `[C, n]`; bytes of a word: top left, bottom left, top right,
+    /// bottom right.
     pub(super) fn fetch(&self, level: Level, squares: &[u32], quads: &mut [u32]) {
         if self.channels == 1 {
             fetch_grey(level, &self.pairs, squares, quads);
@@ -117,7 +122,13 @@ vectorized! {
 /// Four squares at once, with SSE2, which every x86-64 processor has.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fetch_four(pairs: &[u16], squares: &[u32; 4], red: &mut [u32; 4], green: &mut [u32; 4], blue: &mut [u32; 4]) {
+fn fetch_four(
+    pairs: &[u16],
+    squares: &[u32; 4],
+    red: &mut [u32; 4],
+    green: &mut [u32; 4],
+    blue: &mut [u32; 4],
+) {
     use std::arch::x86_64::*;
     // The left and the right pixel's pairs, brought together: R G B _.
     let load = |square: u32| {
@@ -129,7 +140,8 @@ fn fetch_four(pairs: &[u16], squares: &[u32; 4], red: &mut [u32; 4], green: &mut
         }
     };
     let (a, b, c, d) = (load(squares[0]), load(squares[1]), load(squares[2]), load(squares[3]));
-    // SAFETY: SSE2 belongs to x86-64; each target has 4 words of 4 bytes, and the stores ask for no alignment.
+    // SAFETY: SSE2 belongs to x86-64; each target has 4 words of 4 bytes, and the stores ask for no
+    // alignment.
     unsafe {
         let (red_green, red_green_2) = (_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d));
         let (blues, blues_2) = (_mm_unpackhi_epi32(a, b), _mm_unpackhi_epi32(c, d));
@@ -140,7 +152,13 @@ fn fetch_four(pairs: &[u16], squares: &[u32; 4], red: &mut [u32; 4], green: &mut
 }
 
 /// Makes a row of the target, `[n, C]`, of its planes.
-pub(super) fn make_row(level: Level, planes: &mut [u8], row: &mut [u8], channels: usize, mut make: impl FnMut(usize, &mut [u8])) {
+pub(super) fn make_row(
+    level: Level,
+    planes: &mut [u8],
+    row: &mut [u8],
+    channels: usize,
+    mut make: impl FnMut(usize, &mut [u8]),
+) {
     if channels == 1 {
         return make(0, row);
     }
@@ -163,8 +181,8 @@ vectorized! {
 }
 
 vectorized! {
-    /// OpenCV's bilinear `remap` of 8 bits, for fractions in 32nds: rounded half up. All steps are exact in f32, as they are in its
-    /// fixed point: 8 bits of the level and 5 + 5 of the fractions.
+    /// OpenCV's bilinear `remap` of 8 bits, for fractions in 32nds: rounded half up. All steps are exact in
+    /// f32, as they are in its fixed point: 8 bits of the level and 5 + 5 of the fractions.
     pub(super) fn interpolate(quads: &[u32], across: &[f32], down: &[f32], target: &mut [u8]) {
         for (((&quad, &x), &y), target) in quads.iter().zip(across).zip(down).zip(target) {
             let [top_left, bottom_left, top_right, bottom_right] = quad.to_le_bytes().map(f32::from);

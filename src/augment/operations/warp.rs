@@ -1,7 +1,7 @@
 //! What moves pixels: rotation, scale, perspective and translation.
 //!
-//! Row by row: the places of the target's pixels in the source (by Pillow's or by OpenCV's arithmetic), then the squares of four
-//! source pixels around them, then the levels between the four (`squares`).
+//! Row by row: the places of the target's pixels in the source (by Pillow's or by OpenCV's arithmetic), then
+//! the squares of four source pixels around them, then the levels between the four (`squares`).
 
 use std::f64::consts::PI;
 
@@ -13,14 +13,14 @@ use crate::simd::Level;
 #[derive(Default)]
 pub(super) struct Buffers {
     source: Source,
-    columns: [Vec<f64>; 2],   // [w], what a column adds to x and y in Pillow's arithmetic
-    steps: [Vec<i32>; 2],     // the same in OpenCV's
-    exact: [Vec<f64>; 2],     // [w], x and y of one row, then the fractions
-    places: [Vec<i32>; 2],    // [w], x and y of one row, in 32nds
+    columns: [Vec<f64>; 2], // [w], what a column adds to x and y in Pillow's arithmetic
+    steps: [Vec<i32>; 2],   // the same in OpenCV's
+    exact: [Vec<f64>; 2],   // [w], x and y of one row, then the fractions
+    places: [Vec<i32>; 2],  // [w], x and y of one row, in 32nds
     fractions: [Vec<f32>; 2], // [w]
-    squares: Vec<u32>,        // [w]
-    quads: Vec<u32>,          // [C, w]
-    planes: Vec<u8>,          // [C, w]
+    squares: Vec<u32>,      // [w]
+    quads: Vec<u32>,        // [C, w]
+    planes: Vec<u8>,        // [C, w]
 }
 
 impl Buffers {
@@ -37,9 +37,10 @@ impl Buffers {
     }
 }
 
-/// Turns about the centre by `angle` degrees, counter-clockwise if positive, as Pillow's `Image.rotate` with bilinear resampling
-/// does (`Geometry.c`). Pillow knows only the black border; with the others, places beyond the centres of the outermost pixels are
-/// mirrored at them or moved onto them, and the arithmetic is the same.
+/// Turns about the centre by `angle` degrees, counter-clockwise if positive, as Pillow's `Image.rotate` with
+/// bilinear resampling does (`Geometry.c`). Pillow knows only the black border; with the others, places
+/// beyond the centres of the outermost pixels are mirrored at them or moved onto them, and the arithmetic is
+/// the same.
 ///
 /// Returns the number of pixels whose place lies outside of the source.
 pub fn rotation(image: &mut Bitmap, angle: f64, border: Border, scratch: &mut Scratch) -> usize {
@@ -80,8 +81,8 @@ pub fn rotation(image: &mut Bitmap, angle: f64, border: Border, scratch: &mut Sc
     uncovered
 }
 
-/// Turns about (w / 2, h / 2) by `angle` degrees, counter-clockwise if positive, and enlarges by `scale` > 0, as OpenCV's
-/// `warpAffine(image, getRotationMatrix2D((w / 2, h / 2), angle, scale), (w, h))` does.
+/// Turns about (w / 2, h / 2) by `angle` degrees, counter-clockwise if positive, and enlarges by `scale` > 0,
+/// as OpenCV's `warpAffine(image, getRotationMatrix2D((w / 2, h / 2), angle, scale), (w, h))` does.
 ///
 /// Returns the number of pixels whose place lies outside of the source.
 pub fn affine(image: &mut Bitmap, angle: f64, scale: f64, border: Border, scratch: &mut Scratch) -> usize {
@@ -104,19 +105,25 @@ pub fn affine(image: &mut Bitmap, angle: f64, scale: f64, border: Border, scratc
 }
 
 /// Moves the corners (0, 0), (w, 0), (0, h) and (w, h) to `corners`, each as x, y in pixels, as OpenCV's
-/// `warpPerspective(image, getPerspectiveTransform(before, corners), (w, h))` does. Corners between which no image can lie give
-/// an image without meaning.
+/// `warpPerspective(image, getPerspectiveTransform(before, corners), (w, h))` does. Corners between which no
+/// image can lie give an image without meaning.
 ///
 /// Returns the number of pixels whose place lies outside of the source.
-pub fn perspective(image: &mut Bitmap, corners: [[f32; 2]; 4], border: Border, scratch: &mut Scratch) -> usize {
+pub fn perspective(
+    image: &mut Bitmap,
+    corners: [[f32; 2]; 4],
+    border: Border,
+    scratch: &mut Scratch,
+) -> usize {
     let (width, height) = (image.width, image.height);
     let matrix = invert(homography(width, height, corners));
-    // OpenCV works in blocks of up to 1024 pixels and begins each with the sum for its first column; the order of the additions is
-    // part of the result.
+    // OpenCV works in blocks of up to 1024 pixels and begins each with the sum for its first column; the
+    // order of the additions is part of the result.
     let block = (1024 / height.clamp(1, 16)).min(width.max(1));
     warp(image, border, scratch, |level, row, [x, y]| {
         for (i, (x, y)) in x.chunks_mut(block).zip(y.chunks_mut(block)).enumerate() {
-            let start = |k: usize| matrix[k] * (i * block) as f64 + matrix[k + 1] * row as f64 + matrix[k + 2];
+            let start =
+                |k: usize| matrix[k] * (i * block) as f64 + matrix[k + 1] * row as f64 + matrix[k + 2];
             project(level, [0, 3, 6].map(|k| (start(k), matrix[k])), x, y);
         }
     })
@@ -154,7 +161,8 @@ pub fn translate(image: &mut Bitmap, right: i64, down: i64, border: Border, scra
         let source = &image.pixels[y * stride..][..stride];
         if begin < end {
             let first = (begin as i64 - right) as usize * channels;
-            row[begin * channels..end * channels].copy_from_slice(&source[first..][..(end - begin) * channels]);
+            row[begin * channels..end * channels]
+                .copy_from_slice(&source[first..][..(end - begin) * channels]);
         }
         for x in (0..begin).chain(end..width) {
             let pixel = &mut row[x * channels..][..channels];
@@ -169,7 +177,8 @@ pub fn translate(image: &mut Bitmap, right: i64, down: i64, border: Border, scra
     width * height - (end - begin) * rows
 }
 
-/// A warp by OpenCV's arithmetic. `place` says for a row of the target where its pixels lie, in 32nds of a pixel.
+/// A warp by OpenCV's arithmetic. `place` says for a row of the target where its pixels lie, in 32nds of a
+/// pixel.
 fn warp(
     image: &mut Bitmap,
     border: Border,
@@ -203,9 +212,11 @@ fn warp(
     uncovered
 }
 
-// ---- Matrices -----------------------------------------------------------------------------------------------------------------
+// ---- Matrices
+// -----------------------------------------------------------------------------------------------------------------
 
-/// The inverse map of Pillow's `Image.rotate`: x and y of the source for those of the target, `[a b c d e f]`.
+/// The inverse map of Pillow's `Image.rotate`: x and y of the source for those of the target, `[a b c d e
+/// f]`.
 fn turn(width: usize, height: usize, angle: f64) -> [f64; 6] {
     let (sin, cos) = (-angle.rem_euclid(360.0).to_radians()).sin_cos();
     let [cos, sin, minus_sin] = [cos, sin, -sin].map(round_to_15_digits);
@@ -213,7 +224,8 @@ fn turn(width: usize, height: usize, angle: f64) -> [f64; 6] {
     [cos, sin, cos * -x + sin * -y + x, minus_sin, cos, minus_sin * -x + cos * -y + y]
 }
 
-/// Python's `round(value, 15)`, for values from -1 to 1: the nearest decimal of 15 digits, then the nearest f64.
+/// Python's `round(value, 15)`, for values from -1 to 1: the nearest decimal of 15 digits, then the nearest
+/// f64.
 fn round_to_15_digits(value: f64) -> f64 {
     use std::io::Write;
     let mut text = [0u8; 32];
@@ -240,12 +252,14 @@ fn invert_affine(m: [f64; 6]) -> [f64; 6] {
     [a, b, -a * m[2] - b * m[5], c, e, -c * m[2] - e * m[5]]
 }
 
-/// OpenCV's `getPerspectiveTransform` from the corners of the image to `corners`: some products in f32, the solution in f64.
+/// OpenCV's `getPerspectiveTransform` from the corners of the image to `corners`: some products in f32, the
+/// solution in f64.
 pub(super) fn homography(width: usize, height: usize, corners: [[f32; 2]; 4]) -> [f64; 9] {
     let (w, h) = (width as f32, height as f32);
     let mut a = [[0.0; 8]; 8];
     let mut b = [0.0; 8];
-    for (i, ([x, y], [u, v])) in [[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]].into_iter().zip(corners).enumerate() {
+    for (i, ([x, y], [u, v])) in [[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]].into_iter().zip(corners).enumerate()
+    {
         a[i] = [x, y, 1.0, 0.0, 0.0, 0.0, -x * u, -y * u].map(f64::from);
         a[i + 4] = [0.0, 0.0, 0.0, x, y, 1.0, -x * v, -y * v].map(f64::from);
         [b[i], b[i + 4]] = [u, v].map(f64::from);
@@ -256,7 +270,8 @@ pub(super) fn homography(width: usize, height: usize, corners: [[f32; 2]; 4]) ->
     matrix
 }
 
-/// OpenCV's solution by LU decomposition (`matrix_operations`, `LUImpl`), in its order. None where there is no solution.
+/// OpenCV's solution by LU decomposition (`matrix_operations`, `LUImpl`), in its order. None where there is
+/// no solution.
 fn solve(mut a: [[f64; 8]; 8], mut b: [f64; 8]) -> Option<[f64; 8]> {
     for i in 0..8 {
         let mut pivot = i;
@@ -306,7 +321,8 @@ fn invert(m: [f64; 9]) -> [f64; 9] {
     std::array::from_fn(|i| minors[i / 3][i % 3] * d)
 }
 
-// ---- Places in OpenCV's arithmetic: whole 32nds of a pixel, 0 at the first pixel's centre ------------------------------------------
+// ---- Places in OpenCV's arithmetic: whole 32nds of a pixel, 0 at the first pixel's centre
+// ------------------------------------------
 
 /// 32nds.
 const ONE: i32 = 32;
@@ -331,8 +347,8 @@ vectorized! {
 }
 
 vectorized! {
-    /// The places of a block of columns; `terms`: x, y and their common divisor, each as the value at the first column and its growth
-    /// from column to column.
+    /// The places of a block of columns; `terms`: x, y and their common divisor, each as the value at the
+    /// first column and its growth from column to column.
     fn project(terms: [(f64, f64); 3], x: &mut [i32], y: &mut [i32]) {
         for (column, (x, y)) in x.iter_mut().zip(y).enumerate() {
             let [a, b, divisor] = terms.map(|(start, growth)| start + growth * f64::from(column as i32));
@@ -379,7 +395,8 @@ vectorized! {
 }
 
 vectorized! {
-    /// Mirrors once at either end. Whether any place is still beyond the first pixel: one further away than the image is long.
+    /// Mirrors once at either end. Whether any place is still beyond the first pixel: one further away than
+    /// the image is long.
     fn mirror(last: i32, places: &mut [i32]) -> bool {
         let mut signs = 0;
         for place in places {
@@ -408,7 +425,8 @@ vectorized! {
     }
 }
 
-// ---- Places in Pillow's arithmetic: f64, 0 at the edge of the first pixel ----------------------------------------------------------
+// ---- Places in Pillow's arithmetic: f64, 0 at the edge of the first pixel
+// ----------------------------------------------------------
 
 vectorized! {
     fn place_exactly(columns: &[f64], row: f64, shift: f64, places: &mut [f64]) {
@@ -522,7 +540,9 @@ mod tests {
         for (w, h) in SIZES {
             for channels in [1, 3] {
                 let image = random(w, h, channels);
-                for (right, down) in [(0, 0), (1, 0), (-3, 2), (40, -1), (-200, 300), (i64::MIN, 0), (0, i64::MAX)] {
+                for (right, down) in
+                    [(0, 0), (1, 0), (-3, 2), (40, -1), (-200, 300), (i64::MIN, 0), (0, i64::MAX)]
+                {
                     for border in BORDERS {
                         let mut ours = image.clone();
                         let uncovered = translate(&mut ours, right, down, border, &mut Scratch::default());
@@ -535,7 +555,8 @@ mod tests {
                             outside += usize::from(!inside);
                             if (right, down) == (right.clamp(-999, 999), down.clamp(-999, 999)) {
                                 let place = shown(x, w, border).zip(shown(y, h, border));
-                                let expected = place.map_or(0, |(x, y)| image.pixels[(y * w + x) * channels + i % channels]);
+                                let expected = place
+                                    .map_or(0, |(x, y)| image.pixels[(y * w + x) * channels + i % channels]);
                                 assert_eq!(level, expected, "{image:?} by {right}, {down}, {border:?}");
                             }
                         }
@@ -556,7 +577,12 @@ mod tests {
                     rotation(&mut image, 33.0, border, &mut scratch);
                     affine(&mut image, -100.0, 0.2, border, &mut scratch);
                     let (right, bottom) = (w as f32, h as f32);
-                    let corners = [[right * 0.4, bottom * 0.3], [right * 0.8, 0.0], [0.0, bottom], [right * 0.6, bottom * 0.7]];
+                    let corners = [
+                        [right * 0.4, bottom * 0.3],
+                        [right * 0.8, 0.0],
+                        [0.0, bottom],
+                        [right * 0.6, bottom * 0.7],
+                    ];
                     perspective(&mut image, corners, border, &mut scratch);
                     assert!(image == white(w, h, channels), "{image:?}, {border:?}");
                 }
@@ -600,9 +626,9 @@ mod tests {
 
     #[test]
     fn a_positive_angle_turns_counter_clockwise() {
-        for turn in
-            [rotation, |image: &mut Bitmap, angle, border, scratch: &mut Scratch| affine(image, angle, 1.0, border, scratch)]
-        {
+        for turn in [rotation, |image: &mut Bitmap, angle, border, scratch: &mut Scratch| {
+            affine(image, angle, 1.0, border, scratch)
+        }] {
             // A bright spot to the right of the centre goes up.
             let mut image = Bitmap::new(41, 41, 1, vec![0; 41 * 41]);
             for y in 19..=21 {
@@ -622,7 +648,8 @@ mod tests {
             let (x, y) = ((i / channels % w) as f64 + 0.5, (i / channels / w) as f64 + 0.5);
             let (x, y) = (m[0] * x + m[1] * y + m[2] - 0.5, m[3] * x + m[4] * y + m[5] - 0.5);
             let level = |dx: i64, dy: i64| {
-                let (x, y) = (shown(x.floor() as i64 + dx, w, border), shown(y.floor() as i64 + dy, h, border));
+                let (x, y) =
+                    (shown(x.floor() as i64 + dx, w, border), shown(y.floor() as i64 + dy, h, border));
                 x.zip(y).map_or(0.0, |(x, y)| f64::from(image.pixels[(y * w + x) * channels + i % channels]))
             };
             let (dx, dy) = (x - x.floor(), y - y.floor());
@@ -646,7 +673,10 @@ mod tests {
                         for (&ours, expected) in ours.pixels.iter().zip(rotated(&image, angle, border)) {
                             // Truncated, in an order of additions of its own.
                             let difference = expected - f64::from(ours);
-                            assert!((-1e-9..1.0 + 1e-9).contains(&difference), "{image:?}: {angle}: {ours} for {expected}");
+                            assert!(
+                                (-1e-9..1.0 + 1e-9).contains(&difference),
+                                "{image:?}: {angle}: {ours} for {expected}"
+                            );
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! A small painter: anti-aliased filled shapes, strokes and soft spots on a square image of floats.
 //!
-//! Everything here uses only `+ - * /` and `sqrt`, which IEEE 754 fixes to the last bit, so that a drawing has the same pixels on
-//! every machine; [`sin_cos`] replaces the platform's own for the same reason.
+//! Everything here uses only `+ - * /` and `sqrt`, which IEEE 754 fixes to the last bit, so that a drawing
+//! has the same pixels on every machine; [`sin_cos`] replaces the platform's own for the same reason.
 
 /// A colour as displayed (sRGB-encoded), red, green, blue from 0 to 1.
 pub type Rgb = [f32; 3];
@@ -50,7 +50,8 @@ pub fn sin_cos(angle: f32) -> (f32, f32) {
     let x = (turn - turn.round()) * std::f64::consts::TAU / 8.0; // |x| <= pi / 8
     let x2 = x * x;
     let mut sin = x * (1.0 - x2 / 6.0 * (1.0 - x2 / 20.0 * (1.0 - x2 / 42.0 * (1.0 - x2 / 72.0))));
-    let mut cos = 1.0 - x2 / 2.0 * (1.0 - x2 / 12.0 * (1.0 - x2 / 30.0 * (1.0 - x2 / 56.0 * (1.0 - x2 / 90.0))));
+    let mut cos =
+        1.0 - x2 / 2.0 * (1.0 - x2 / 12.0 * (1.0 - x2 / 30.0 * (1.0 - x2 / 56.0 * (1.0 - x2 / 90.0))));
     for _ in 0..3 {
         (sin, cos) = (2.0 * sin * cos, cos * cos - sin * sin);
     }
@@ -62,8 +63,9 @@ pub fn noise(seed: u32, x: f32, y: f32) -> f32 {
     let (x0, y0) = (x.floor(), y.floor());
     let (fx, fy) = (smoothstep(0.0, 1.0, x - x0), smoothstep(0.0, 1.0, y - y0));
     let corner = |dx: i32, dy: i32| {
-        let mut h =
-            seed ^ ((x0 as i32 + dx) as u32).wrapping_mul(0x85eb_ca6b) ^ ((y0 as i32 + dy) as u32).wrapping_mul(0xc2b2_ae35);
+        let mut h = seed
+            ^ ((x0 as i32 + dx) as u32).wrapping_mul(0x85eb_ca6b)
+            ^ ((y0 as i32 + dy) as u32).wrapping_mul(0xc2b2_ae35);
         h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
         h = (h ^ (h >> 12)).wrapping_mul(0x297a_2d39);
         (h ^ (h >> 15)) as f32 / u32::MAX as f32
@@ -74,14 +76,18 @@ pub fn noise(seed: u32, x: f32, y: f32) -> f32 {
 /// A smooth closed curve through `points` (Catmull–Rom), as a polygon.
 pub fn closed_curve(points: &[Point]) -> Vec<Point> {
     let n = points.len();
-    (0..n).flat_map(|i| segment(points[(i + n - 1) % n], points[i], points[(i + 1) % n], points[(i + 2) % n])).collect()
+    (0..n)
+        .flat_map(|i| segment(points[(i + n - 1) % n], points[i], points[(i + 1) % n], points[(i + 2) % n]))
+        .collect()
 }
 
 /// A smooth open curve through `points` (Catmull–Rom), as a line of short pieces.
 pub fn open_curve(points: &[Point]) -> Vec<Point> {
     let last = points.len() - 1;
     let mut line: Vec<Point> = (0..last)
-        .flat_map(|i| segment(points[i.saturating_sub(1)], points[i], points[i + 1], points[(i + 2).min(last)]))
+        .flat_map(|i| {
+            segment(points[i.saturating_sub(1)], points[i], points[i + 1], points[(i + 2).min(last)])
+        })
         .collect();
     line.push(points[last]);
     line
@@ -152,7 +158,8 @@ impl Canvas {
         Self { size, pixels: vec![[0.0; 3]; size * size], lines: if size < 128 { 8 } else { 4 } }
     }
 
-    /// The coverage of a closed polygon (pixels; non-zero winding). Exact along x, sampled on `lines` lines per row along y.
+    /// The coverage of a closed polygon (pixels; non-zero winding). Exact along x, sampled on `lines` lines
+    /// per row along y.
     pub fn polygon(&self, points: &[Point]) -> Mask {
         let bounds = |values: &mut dyn Iterator<Item = f32>| {
             let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
@@ -174,7 +181,8 @@ impl Canvas {
         for (i, &from) in points.iter().enumerate() {
             let to = points[(i + 1) % points.len()];
             let (upper, lower, direction) = if from.y < to.y { (from, to, 1) } else { (to, from, -1) };
-            let first = |y: f32| ((y - y0 as f32) * self.lines as f32 - 0.5).ceil().clamp(0.0, count as f32) as usize;
+            let first =
+                |y: f32| ((y - y0 as f32) * self.lines as f32 - 0.5).ceil().clamp(0.0, count as f32) as usize;
             for line in first(upper.y)..first(lower.y) {
                 let t = (line_y(line) - upper.y) / (lower.y - upper.y);
                 crossings.push((line, mix(upper.x, lower.x, t), direction));
@@ -217,7 +225,8 @@ impl Canvas {
         Mask { x0, y0, width, height, cover }
     }
 
-    /// Paints `colour(x, y)` (pixel centres) over the image where the mask covers it, `opacity` at full coverage.
+    /// Paints `colour(x, y)` (pixel centres) over the image where the mask covers it, `opacity` at full
+    /// coverage.
     pub fn paint(&mut self, mask: &Mask, opacity: f32, colour: impl Fn(f32, f32) -> Rgb) {
         for row in 0..mask.height {
             let start = (mask.y0 + row) * self.size + mask.x0;
@@ -246,7 +255,8 @@ impl Canvas {
                 for line in 0..size {
                     for i in 0..size {
                         let here = line * stride + i * step;
-                        let (a, b) = (here - step * usize::from(i > 0), here + step * usize::from(i + 1 < size));
+                        let (a, b) =
+                            (here - step * usize::from(i > 0), here + step * usize::from(i + 1 < size));
                         let sides = blend(before[a], before[b], 0.5);
                         self.pixels[here] = blend(before[here], sides, 2.0 * weight);
                     }

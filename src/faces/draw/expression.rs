@@ -1,7 +1,8 @@
 //! From an emotion to the shape of a face, by the Facial Action Coding System.
 //!
-//! Source: P. Ekman, W. V. Friesen, J. C. Hager, *Facial Action Coding System: The Manual* (2002, first edition 1978) for what each
-//! action unit (AU) does to a face; the prototypes are those of EMFACS (Ekman & Friesen 1983) as commonly listed:
+//! Source: P. Ekman, W. V. Friesen, J. C. Hager, *Facial Action Coding System: The Manual* (2002, first
+//! edition 1978) for what each action unit (AU) does to a face; the prototypes are those of EMFACS (Ekman &
+//! Friesen 1983) as commonly listed:
 //!
 //! | emotion  | action units      | sometimes also |
 //! |----------|-------------------|----------------|
@@ -70,8 +71,8 @@ const OPTIONS: [&[Sometimes]; 7] = [
     &[],
 ];
 
-/// Draws the action units of one image of emotion `class` (0..7): prototype times intensity, each unit and each half a little
-/// different.
+/// Draws the action units of one image of emotion `class` (0..7): prototype times intensity, each unit and
+/// each half a little different.
 pub fn express(rng: &mut ChaCha8Rng, class: usize) -> Expression {
     let intensity = between(rng, 0.72, 1.05);
     let mut units: Units = [0.0; 28];
@@ -94,7 +95,8 @@ pub fn express(rng: &mut ChaCha8Rng, class: usize) -> Expression {
 /// How far the three points of a brow move: inner end, middle, outer end, as (outward, down).
 pub fn brow_moves(au: &Units) -> [(f32, f32); 3] {
     let (inner, outer, lower, nose) = (au[1], au[2], au[4], au[9]);
-    // With AU 1 the forehead muscle holds the inner end up and AU 4 mostly pulls together: the oblique brow of 1 + 4.
+    // With AU 1 the forehead muscle holds the inner end up and AU 4 mostly pulls together: the oblique brow
+    // of 1 + 4.
     let held = 1.0 - 0.85 * inner.min(1.0);
     [
         (-0.06 * lower - 0.02 * nose, -0.135 * inner + 0.135 * lower * held + 0.075 * nose),
@@ -106,7 +108,10 @@ pub fn brow_moves(au: &Units) -> [(f32, f32); 3] {
 /// How far the upper lid moves up and the lower lid moves up.
 pub fn lid_moves(au: &Units) -> (f32, f32) {
     let sadness = au[1].min(au[4]) * (1.0 - au[5]).max(0.0); // AU 1 + 4 without 5: the lid hangs
-    (0.065 * au[5] - 0.018 * au[7] - 0.012 * au[6] - 0.03 * au[9] - 0.02 * sadness, 0.045 * au[6] + 0.03 * au[7] + 0.035 * au[9])
+    (
+        0.065 * au[5] - 0.018 * au[7] - 0.012 * au[6] - 0.03 * au[9] - 0.02 * sadness,
+        0.045 * au[6] + 0.03 * au[7] + 0.035 * au[9],
+    )
 }
 
 /// How far a corner of the mouth moves (outward, down).
@@ -123,8 +128,8 @@ pub fn roundness(au: &Units) -> f32 {
     (au[26] * (1.0 - au[20]) * (1.0 - au[12])).clamp(0.0, 1.0)
 }
 
-/// The middle of the mouth: how far the edges of the opening lie above and below the closed line, and how thick the lips are (times
-/// the person's own).
+/// The middle of the mouth: how far the edges of the opening lie above and below the closed line, and how
+/// thick the lips are (times the person's own).
 pub struct MouthMoves {
     pub above: f32,
     pub below: f32,
@@ -141,9 +146,12 @@ pub fn mouth_moves(au: &Units) -> MouthMoves {
         above: 0.055 * au[9] + 0.04 * au[10] + 0.012 * au[25] + 0.03 * au[26] + 0.05 * au[17] + 0.03 * au[15]
             - 0.02 * au[12]
             - 0.02 * smile_gap,
-        below: 0.09 * au[16] + 0.035 * au[25] + 0.29 * au[26] + 0.10 * smile_gap + 0.03 * au[12] - 0.05 * au[17] - 0.03 * au[15],
+        below: 0.09 * au[16] + 0.035 * au[25] + 0.29 * au[26] + 0.10 * smile_gap + 0.03 * au[12]
+            - 0.05 * au[17]
+            - 0.03 * au[15],
         upper_lip: (1.0 - 0.5 * au[23] - 0.25 * au[24] - 0.3 * au[12] - 0.15 * au[20]).max(0.2),
-        lower_lip: (1.0 - 0.55 * au[23] - 0.25 * au[24] - 0.15 * au[12] - 0.15 * au[20] + 0.15 * au[16]).max(0.2),
+        lower_lip: (1.0 - 0.55 * au[23] - 0.25 * au[24] - 0.15 * au[12] - 0.15 * au[20] + 0.15 * au[16])
+            .max(0.2),
         square: (0.9 * au[20] + 0.8 * au[10] + 0.8 * au[9]).clamp(0.0, 1.0),
     }
 }

@@ -1,21 +1,31 @@
 //! Paints a person with an expression, back to front.
 //!
-//! Face units: the origin is the middle of the head, x to the image's right, y down; the head reaches from about -0.95 to 0.95 and is
-//! about 1.4 wide. [`View`] turns these into pixels; it bulges the face a little towards the viewer, so that features shift when the
-//! head turns (yaw, pitch).
+//! Face units: the origin is the middle of the head, x to the image's right, y down; the head reaches from
+//! about -0.95 to 0.95 and is about 1.4 wide. [`View`] turns these into pixels; it bulges the face a little
+//! towards the viewer, so that features shift when the head turns (yaw, pitch).
 
 use chacha20::ChaCha8Rng;
 use rand::Rng;
 
 use super::Style;
 use super::canvas::{
-    Canvas, Mask, Point, Rgb, at, blend, closed_curve, ellipse, luma, mix, noise, open_curve, scaled, sin_cos, smoothstep, stroke,
+    Canvas, Mask, Point, Rgb, at, blend, closed_curve, ellipse, luma, mix, noise, open_curve, scaled,
+    sin_cos, smoothstep, stroke,
 };
-use super::expression::{Expression, Units, brow_moves, corner_moves, lid_moves, middle, mouth_moves, roundness};
+use super::expression::{
+    Expression, Units, brow_moves, corner_moves, lid_moves, middle, mouth_moves, roundness,
+};
 use super::person::{Back, Beard, Glasses, Hairline, Person, Scenery, Shot};
 
 /// Paints the whole image; `grain` is only for the sensor's noise.
-pub fn paint(person: &Person, shot: &Shot, expression: &Expression, style: Style, size: usize, grain: &mut ChaCha8Rng) -> Canvas {
+pub fn paint(
+    person: &Person,
+    shot: &Shot,
+    expression: &Expression,
+    style: Style,
+    size: usize,
+    grain: &mut ChaCha8Rng,
+) -> Canvas {
     let mut p = Painter::new(person, shot, expression, style, size);
     p.background();
     p.back_hair();
@@ -89,7 +99,13 @@ struct Painter<'a> {
 }
 
 impl<'a> Painter<'a> {
-    fn new(person: &'a Person, shot: &'a Shot, expression: &'a Expression, style: Style, size: usize) -> Self {
+    fn new(
+        person: &'a Person,
+        shot: &'a Shot,
+        expression: &'a Expression,
+        style: Style,
+        size: usize,
+    ) -> Self {
         let side = size as f32;
         let view = View {
             roll: sin_cos(shot.roll),
@@ -98,7 +114,15 @@ impl<'a> Painter<'a> {
             scale: side * shot.scale,
             centre: at(side * (0.5 + shot.shift.0), side * (0.49 + shot.shift.1)),
         };
-        Self { canvas: Canvas::new(size), view, person, shot, style, sides: &expression.sides, au: middle(expression) }
+        Self {
+            canvas: Canvas::new(size),
+            view,
+            person,
+            shot,
+            style,
+            sides: &expression.sides,
+            au: middle(expression),
+        }
     }
 
     fn photo(&self) -> bool {
@@ -176,11 +200,14 @@ impl<'a> Painter<'a> {
                     Scenery::Plain | Scenery::Lights => 0.0,
                     Scenery::Gradient => v,
                     Scenery::Wall => smoothstep(0.66, 0.68, v + 0.15 * u * shot.light.0),
-                    Scenery::Stripes => smoothstep(0.45, 0.55, ((tilt * 5.0).fract() - 0.5).abs() * 2.0) * 0.5,
+                    Scenery::Stripes => {
+                        smoothstep(0.45, 0.55, ((tilt * 5.0).fract() - 0.5).abs() * 2.0) * 0.5
+                    }
                     Scenery::Cloudy => noise(shot.texture, u * 3.0, v * 3.0),
                 };
                 let t = if photo { t } else { smoothstep(0.45, 0.55, t) };
-                let grain = if photo { 1.0 + 0.08 * (noise(shot.texture ^ 1, u * 9.0, v * 9.0) - 0.5) } else { 1.0 };
+                let grain =
+                    if photo { 1.0 + 0.08 * (noise(shot.texture ^ 1, u * 9.0, v * 9.0) - 0.5) } else { 1.0 };
                 self.canvas.pixels[y * size + x] = scaled(blend(a, b, t), grain);
             }
         }
@@ -188,7 +215,11 @@ impl<'a> Painter<'a> {
             for i in 0..7 {
                 let place = |k: u32| noise(shot.texture ^ k, i as f32 * 7.0, 0.5);
                 let side = size as f32;
-                let disc = ellipse(at(place(2) * side, place(3) * side * 0.9), side * mix(0.05, 0.16, place(4)), side * 0.1);
+                let disc = ellipse(
+                    at(place(2) * side, place(3) * side * 0.9),
+                    side * mix(0.05, 0.16, place(4)),
+                    side * 0.1,
+                );
                 let mask = self.canvas.polygon(&disc);
                 self.canvas.fill(&mask, 0.55, blend(b, [1.0; 3], 0.4 * place(5)));
             }
@@ -197,7 +228,8 @@ impl<'a> Painter<'a> {
 
     /// Colour of the hair at a pixel: strands and a shine.
     fn hair_colour(&self) -> impl Fn(f32, f32) -> Rgb + use<> {
-        let (hair, texture, curly, photo) = (self.person.hair, self.person.texture, self.person.curly, self.photo());
+        let (hair, texture, curly, photo) =
+            (self.person.hair, self.person.texture, self.person.curly, self.photo());
         let scarf = self.person.hairline == Hairline::Scarf;
         let (sin, cos) = self.view.roll;
         let (centre, scale) = (self.view.centre, self.view.scale);
@@ -225,7 +257,14 @@ impl<'a> Painter<'a> {
         let curl = if person.curly && person.hairline != Hairline::Scarf { 0.05 } else { 0.0 };
         let (points, depth) = match (person.hairline, person.back) {
             (Hairline::Scarf, _) => (
-                side_points(&[(0.0, -1.09), (w + 0.07, -0.6), (w + 0.13, 0.1), (w * 0.9, 0.8), (w + 0.25, 1.3), (0.2, 1.5)]),
+                side_points(&[
+                    (0.0, -1.09),
+                    (w + 0.07, -0.6),
+                    (w + 0.13, 0.1),
+                    (w * 0.9, 0.8),
+                    (w + 0.25, 1.3),
+                    (0.2, 1.5),
+                ]),
                 0.1,
             ),
             (_, Back::None) => return,
@@ -274,10 +313,24 @@ impl<'a> Painter<'a> {
         let neck = 0.33 + 0.5 * (person.chin_width - 0.26);
         let neck_line = self.line_colour(person.skin);
         let cloth_line = self.line_colour(shot.cloth);
-        let shoulders = side_points(&[(0.0, 1.22), (neck + 0.08, 1.05), (0.95, 1.28), (1.25, 1.7), (1.3, 2.6), (0.3, 2.6)]);
+        let shoulders = side_points(&[
+            (0.0, 1.22),
+            (neck + 0.08, 1.05),
+            (0.95, 1.28),
+            (1.25, 1.7),
+            (1.3, 2.6),
+            (0.3, 2.6),
+        ]);
         let shoulders = self.behind(&closed_curve(&shoulders), 0.25);
         self.shape(&shoulders, cloth, cloth_line);
-        let throat = side_points(&[(0.0, 0.3), (neck, 0.4), (neck * 0.97, 0.95), (neck + 0.06, 1.1), (0.16, 1.27), (0.0, 1.3)]);
+        let throat = side_points(&[
+            (0.0, 0.3),
+            (neck, 0.4),
+            (neck * 0.97, 0.95),
+            (neck + 0.06, 1.1),
+            (0.16, 1.27),
+            (0.0, 1.3),
+        ]);
         let throat = self.behind(&closed_curve(&throat), 0.2);
         if person.hairline == Hairline::Scarf {
             return; // the scarf covers the neck
@@ -366,14 +419,32 @@ impl<'a> Painter<'a> {
         for sign in [-1.0, 1.0] {
             let au = &self.sides[usize::from(sign > 0.0)];
             let raised = au[6] * 0.6 + au[12] * 0.4;
-            self.spot(at(sign * 0.40, 0.24 - 0.05 * raised), 0.24, 0.18, (self.person.blush + 0.45 * raised).min(0.8), rosy);
+            self.spot(
+                at(sign * 0.40, 0.24 - 0.05 * raised),
+                0.24,
+                0.18,
+                (self.person.blush + 0.45 * raised).min(0.8),
+                rosy,
+            );
             if raised > 0.05 && photo {
-                self.spot(at(sign * 0.38, 0.15 - 0.03 * raised), 0.13, 0.07, 0.35 * raised, blend(skin, [1.0, 0.97, 0.93], 0.5));
+                self.spot(
+                    at(sign * 0.38, 0.15 - 0.03 * raised),
+                    0.13,
+                    0.07,
+                    0.35 * raised,
+                    blend(skin, [1.0, 0.97, 0.93], 0.5),
+                );
             }
         }
         if photo {
             self.spot(at(0.0, -0.55), 0.42, 0.25, 0.16, blend(skin, [1.0; 3], 0.6));
-            self.spot(at(0.0, person.chin - 0.12 + self.drop()), 0.14, 0.09, 0.22, blend(skin, [1.0; 3], 0.5));
+            self.spot(
+                at(0.0, person.chin - 0.12 + self.drop()),
+                0.14,
+                0.09,
+                0.22,
+                blend(skin, [1.0; 3], 0.5),
+            );
         }
         if person.freckles {
             for i in 0..26 {
@@ -402,7 +473,11 @@ impl<'a> Painter<'a> {
         let together = au[4] * 0.9 + 0.25 * au[9] + 0.1 * age;
         for sign in [-1.0, 1.0] {
             let y = person.eye_y - 0.13 - 0.05 * au[1];
-            self.crease(&[at(sign * 0.05, y + 0.05), at(sign * 0.062, y - 0.03), at(sign * 0.05, y - 0.13)], 0.026, together);
+            self.crease(
+                &[at(sign * 0.05, y + 0.05), at(sign * 0.062, y - 0.03), at(sign * 0.05, y - 0.13)],
+                0.026,
+                together,
+            );
         }
         // The bridge of the nose: across when it is wrinkled.
         for (i, dy) in [0.02, 0.075].into_iter().enumerate() {
@@ -414,13 +489,18 @@ impl<'a> Painter<'a> {
             if au[9] > 0.05 {
                 // Lines run down both flanks of a wrinkled nose.
                 let y = person.eye_y + 0.10;
-                self.crease(&[at(sign * 0.09, y), at(sign * 0.13, y + 0.08), at(sign * 0.14, y + 0.15)], 0.024, 0.8 * au[9]);
+                self.crease(
+                    &[at(sign * 0.09, y), at(sign * 0.13, y + 0.08), at(sign * 0.14, y + 0.15)],
+                    0.024,
+                    0.8 * au[9],
+                );
             }
             // From the wing of the nose to the corner of the mouth.
             let (out, down) = corner_moves(&au);
             let fold = 0.75 * au[12] + 0.8 * au[9] + 0.5 * au[10] + 0.3 * au[20] + 0.25 * au[15] + 0.4 * age;
             let wing = at(sign * (person.nose_width + 0.03), person.nose_y - 0.02 - 0.05 * au[9]);
-            let corner = at(sign * (person.mouth_width + out + 0.085), person.mouth_y + down.min(0.06) + 0.01);
+            let corner =
+                at(sign * (person.mouth_width + out + 0.085), person.mouth_y + down.min(0.06) + 0.01);
             let bulge = 0.035 * au[12] + 0.04 * au[9];
             let half = at(0.5 * (wing.x + corner.x) + sign * bulge, 0.5 * (wing.y + corner.y) - 0.02);
             self.crease(&[wing, half, corner], 0.024, fold);
@@ -428,7 +508,11 @@ impl<'a> Painter<'a> {
             let eye = at(sign * (person.eye_x + person.eye_width + 0.05), person.eye_y + 0.02);
             for dy in [-0.05, 0.0, 0.05] {
                 self.crease(
-                    &[eye, at(eye.x + sign * 0.05, eye.y + 0.9 * dy), at(eye.x + sign * 0.09, eye.y + 1.4 * dy)],
+                    &[
+                        eye,
+                        at(eye.x + sign * 0.05, eye.y + 0.9 * dy),
+                        at(eye.x + sign * 0.09, eye.y + 1.4 * dy),
+                    ],
                     0.018,
                     0.75 * au[6] + 0.25 * (age - 0.3).max(0.0),
                 );
@@ -436,14 +520,22 @@ impl<'a> Painter<'a> {
             // Pouches at pulled-down corners.
             let end = at(sign * (person.mouth_width + out + 0.03), person.mouth_y + down);
             self.crease(
-                &[at(end.x, end.y - 0.02), at(end.x + sign * 0.035, end.y + 0.05), at(end.x + sign * 0.02, end.y + 0.10)],
+                &[
+                    at(end.x, end.y - 0.02),
+                    at(end.x + sign * 0.035, end.y + 0.05),
+                    at(end.x + sign * 0.02, end.y + 0.10),
+                ],
                 0.024,
                 0.8 * au[15],
             );
         }
         // The chin, pushed up.
         let y = person.chin - 0.19;
-        self.crease(&[at(-0.1, y + 0.02), at(0.0, y - 0.02), at(0.1, y + 0.02)], 0.026, 0.7 * au[17] + 0.35 * au[15]);
+        self.crease(
+            &[at(-0.1, y + 0.02), at(0.0, y - 0.02), at(0.1, y + 0.02)],
+            0.026,
+            0.7 * au[17] + 0.35 * au[15],
+        );
     }
 
     fn nose(&mut self) {
@@ -463,7 +555,8 @@ impl<'a> Painter<'a> {
                 at(dark * 0.04, y),
                 at(dark * 0.015, y - 0.15),
             ];
-            let pixels: Vec<Point> = closed_curve(&flank).iter().map(|&p| self.view.lifted(p, 0.08)).collect();
+            let pixels: Vec<Point> =
+                closed_curve(&flank).iter().map(|&p| self.view.lifted(p, 0.08)).collect();
             let mask = self.canvas.polygon(&pixels);
             self.canvas.fill(&mask, 0.28, scaled(skin, 0.62));
             self.spot(at(0.0, y + 0.055), w * 1.25, 0.06, 0.5, scaled(skin, 0.5));
@@ -474,7 +567,11 @@ impl<'a> Painter<'a> {
             }
         }
         for sign in [-1.0, 1.0] {
-            let wing = open_curve(&[at(sign * w * 0.82, y - 0.075), at(sign * w, y - 0.01), at(sign * w * 0.78, y + 0.035)]);
+            let wing = open_curve(&[
+                at(sign * w * 0.82, y - 0.075),
+                at(sign * w, y - 0.01),
+                at(sign * w * 0.78, y + 0.035),
+            ]);
             let pixels: Vec<Point> = wing.iter().map(|&p| self.view.lifted(p, 0.08)).collect();
             self.line(&pixels, |t| 0.024 * (0.4 + 2.4 * t * (1.0 - t)), 0.75, line);
             let hole = self.view.lifted(at(sign * w * 0.42, y + 0.022), 0.1);
@@ -515,10 +612,14 @@ impl<'a> Painter<'a> {
         let (lips, skin) = (person.lips, person.skin);
         let steps: Vec<f32> = (0..=24).map(|i| i as f32 / 12.0 - 1.0).collect();
         let view = self.view;
-        let edge = |f: &dyn Fn(f32) -> Point| -> Vec<Point> { steps.iter().map(|&t| view.lifted(f(t), 0.03)).collect() };
+        let edge = |f: &dyn Fn(f32) -> Point| -> Vec<Point> {
+            steps.iter().map(|&t| view.lifted(f(t), 0.03)).collect()
+        };
         let (upper, lower) = (edge(&|t| mouth.upper(t)), edge(&|t| mouth.lower(t)));
         let (top, bottom) = (edge(&|t| mouth.top(t)), edge(&|t| mouth.bottom(t)));
-        let between = |a: &[Point], b: &[Point]| -> Vec<Point> { a.iter().copied().chain(b.iter().rev().copied()).collect() };
+        let between = |a: &[Point], b: &[Point]| -> Vec<Point> {
+            a.iter().copied().chain(b.iter().rev().copied()).collect()
+        };
 
         if self.photo() {
             // The shadow under the lower lip.
@@ -546,10 +647,17 @@ impl<'a> Painter<'a> {
                 self.canvas.fill(&tongue, 0.9, [0.72, 0.30, 0.31]);
             }
             let tooth = [0.95, 0.93, 0.89];
-            let upper_teeth = 0.03 + 0.10 * self.au[12] * self.au[25] + 0.03 * self.au[26] + 0.05 * self.au[10] * self.au[25];
+            let upper_teeth = 0.03
+                + 0.10 * self.au[12] * self.au[25]
+                + 0.03 * self.au[26]
+                + 0.05 * self.au[10] * self.au[25];
             let lower_teeth = 0.085 * self.au[16] + 0.05 * self.au[20];
             let rim = |edge: &dyn Fn(f32) -> Point, depth: f32| -> Vec<Point> {
-                steps.iter().map(|&t| edge(t * 0.93)).map(|p| view.lifted(at(p.x, p.y + depth), 0.03)).collect()
+                steps
+                    .iter()
+                    .map(|&t| edge(t * 0.93))
+                    .map(|p| view.lifted(at(p.x, p.y + depth), 0.03))
+                    .collect()
             };
             let (from, to) = (rim(&|t| mouth.upper(t), 0.0), rim(&|t| mouth.upper(t), upper_teeth));
             let mask = self.canvas.polygon(&between(&from, &to)).within(&opening);
@@ -606,8 +714,12 @@ impl<'a> Painter<'a> {
             }
             Beard::Goatee => {
                 let y = person.chin + drop;
-                let patch =
-                    side_points(&[(0.0, mouth.bottom(0.0).y + 0.05), (0.14, y - 0.18), (0.16, y - 0.03), (0.0, y + 0.05)]);
+                let patch = side_points(&[
+                    (0.0, mouth.bottom(0.0).y + 0.05),
+                    (0.14, y - 0.18),
+                    (0.16, y - 0.03),
+                    (0.0, y + 0.05),
+                ]);
                 let mask = self.canvas.polygon(&self.on_face(&closed_curve(&patch))).within(&head);
                 self.canvas.fill(&mask, opacity, hair);
             }
@@ -638,15 +750,20 @@ impl<'a> Painter<'a> {
         let corner = |t: f32| cy - person.slant * t + 0.012 * (1.0 - t * t);
         let upper = |t: f32, extra: f32| {
             // The highest point of the upper lid lies a little inwards; AU 1 + 4 hang its outer part.
-            let lid = (1.0 - t * t) * (1.0 - 0.12 * t * (1.0 + 2.0 * au[1].min(au[4]))) * 0.6 + 0.4 * (1.0 - t * t * t * t);
+            let lid = (1.0 - t * t) * (1.0 - 0.12 * t * (1.0 + 2.0 * au[1].min(au[4]))) * 0.6
+                + 0.4 * (1.0 - t * t * t * t);
             at(sign * (cx + w * t), corner(t) - (above + extra) * lid)
         };
         let lower = |t: f32, extra: f32| {
-            at(sign * (cx + w * t), corner(t) + (below + extra) * (0.6 * (1.0 - t * t) + 0.4 * (1.0 - t * t * t * t)))
+            at(
+                sign * (cx + w * t),
+                corner(t) + (below + extra) * (0.6 * (1.0 - t * t) + 0.4 * (1.0 - t * t * t * t)),
+            )
         };
         let steps: Vec<f32> = (0..=16).map(|i| i as f32 / 8.0 - 1.0).collect();
         let view = self.view;
-        let line_of = |f: &dyn Fn(f32) -> Point| -> Vec<Point> { steps.iter().map(|&t| view.place(f(t))).collect() };
+        let line_of =
+            |f: &dyn Fn(f32) -> Point| -> Vec<Point> { steps.iter().map(|&t| view.place(f(t))).collect() };
         let (lid, under) = (line_of(&|t| upper(t, 0.0)), line_of(&|t| lower(t, 0.0)));
         let crease = line_of(&|t| upper(t, 0.04 + 0.2 * (0.07 - up).max(0.0)));
         let opening: Vec<Point> = lid.iter().copied().chain(under.iter().rev().copied()).collect();
@@ -669,7 +786,9 @@ impl<'a> Painter<'a> {
         let middle = self.view.place(at(sign * cx + 0.045 * gaze.0, cy + 0.012 + 0.022 * gaze.1));
         let r = 0.088 * self.view.scale;
         let disc = |p: &Self, radius: f32, dx: f32, dy: f32| -> Mask {
-            p.canvas.polygon(&ellipse(at(middle.x + dx * r, middle.y + dy * r), radius * r, radius * r)).within(&opening)
+            p.canvas
+                .polygon(&ellipse(at(middle.x + dx * r, middle.y + dy * r), radius * r, radius * r))
+                .within(&opening)
         };
         let masks = [disc(self, 1.0, 0.0, 0.0), disc(self, 0.84, 0.0, 0.0), disc(self, 0.48, 0.0, 0.0)];
         let glint = disc(self, 0.24, if self.shot.light.0 > 0.0 { 0.35 } else { -0.35 }, -0.38);
@@ -678,13 +797,17 @@ impl<'a> Painter<'a> {
         self.canvas.fill(&masks[2], 1.0, [0.04, 0.03, 0.04]);
         self.canvas.fill(&glint, 0.95, [1.0; 3]);
         // The upper lid's shadow on the eyeball.
-        let shade: Vec<Point> =
-            lid.iter().copied().chain(lid.iter().rev().map(|p| at(p.x, p.y + 0.03 * self.view.scale))).collect();
+        let shade: Vec<Point> = lid
+            .iter()
+            .copied()
+            .chain(lid.iter().rev().map(|p| at(p.x, p.y + 0.03 * self.view.scale)))
+            .collect();
         let shade = self.canvas.polygon(&shade).within(&opening);
         self.canvas.fill(&shade, 0.35, [0.25, 0.2, 0.2]);
 
         // Lashes and the lower rim; a raised cheek or tight lid puts a furrow below.
-        let lash = if self.photo() { blend(scaled(skin, 0.2), [0.08, 0.05, 0.05], 0.6) } else { [0.07, 0.04, 0.06] };
+        let lash =
+            if self.photo() { blend(scaled(skin, 0.2), [0.08, 0.05, 0.05], 0.6) } else { [0.07, 0.04, 0.06] };
         self.line(&lid, |t| 0.036 * (0.45 + 0.75 * t), 0.95, lash);
         self.line(&under, |t| 0.018 * (0.4 + 0.6 * t), 0.6, blend(lash, skin, 0.25));
         let furrow = line_of(&|t| lower(t * 0.85, 0.05 - 0.01 * au[6]));
@@ -703,7 +826,8 @@ impl<'a> Painter<'a> {
             at(person.eye_x + reach * 0.25, y - person.brow_arch),
             at(person.eye_x + reach * 1.22, y + 0.035 + person.brow_tilt),
         ];
-        let points: Vec<Point> = rest.iter().zip(moves).map(|(p, (out, down))| at(sign * (p.x + out), p.y + down)).collect();
+        let points: Vec<Point> =
+            rest.iter().zip(moves).map(|(p, (out, down))| at(sign * (p.x + out), p.y + down)).collect();
         let pixels = self.on_face(&open_curve(&points));
         let thickness = person.brow_thickness;
         self.line(
@@ -770,21 +894,64 @@ impl<'a> Painter<'a> {
         ];
         let hairline: Vec<(f32, f32)> = match person.hairline {
             Hairline::Fringe => {
-                vec![(0.93, -0.25), (0.80, -0.44), (0.40, -0.50), (0.0, -0.49), (-0.40, -0.50), (-0.80, -0.44), (-0.93, -0.25)]
+                vec![
+                    (0.93, -0.25),
+                    (0.80, -0.44),
+                    (0.40, -0.50),
+                    (0.0, -0.49),
+                    (-0.40, -0.50),
+                    (-0.80, -0.44),
+                    (-0.93, -0.25),
+                ]
             }
             Hairline::Swept => {
-                vec![(0.93, -0.15), (0.85, -0.42), (0.62, -0.63), (0.35, -0.74), (-0.20, -0.60), (-0.70, -0.45), (-0.93, -0.20)]
+                vec![
+                    (0.93, -0.15),
+                    (0.85, -0.42),
+                    (0.62, -0.63),
+                    (0.35, -0.74),
+                    (-0.20, -0.60),
+                    (-0.70, -0.45),
+                    (-0.93, -0.20),
+                ]
             }
             Hairline::Parted => {
-                vec![(0.93, 0.0), (0.84, -0.35), (0.45, -0.62), (0.0, -0.80), (-0.45, -0.62), (-0.84, -0.35), (-0.93, 0.0)]
+                vec![
+                    (0.93, 0.0),
+                    (0.84, -0.35),
+                    (0.45, -0.62),
+                    (0.0, -0.80),
+                    (-0.45, -0.62),
+                    (-0.84, -0.35),
+                    (-0.93, 0.0),
+                ]
             }
             Hairline::Receding => {
-                vec![(0.95, -0.35), (0.86, -0.62), (0.55, -0.84), (0.0, -0.76), (-0.55, -0.84), (-0.86, -0.62), (-0.95, -0.35)]
+                vec![
+                    (0.95, -0.35),
+                    (0.86, -0.62),
+                    (0.55, -0.84),
+                    (0.0, -0.76),
+                    (-0.55, -0.84),
+                    (-0.86, -0.62),
+                    (-0.95, -0.35),
+                ]
             }
-            _ => vec![(0.94, -0.25), (0.86, -0.52), (0.55, -0.70), (0.0, -0.73), (-0.55, -0.70), (-0.86, -0.52), (-0.94, -0.25)],
+            _ => vec![
+                (0.94, -0.25),
+                (0.86, -0.52),
+                (0.55, -0.70),
+                (0.0, -0.73),
+                (-0.55, -0.70),
+                (-0.86, -0.52),
+                (-0.94, -0.25),
+            ],
         };
-        let mirrored: Vec<(f32, f32)> = if s > 0.0 { hairline } else { hairline.iter().rev().map(|&(x, y)| (-x, y)).collect() };
-        let edge = |points: &mut dyn Iterator<Item = (f32, f32)>| open_curve(&points.map(|(x, y)| at(x, y)).collect::<Vec<_>>());
+        let mirrored: Vec<(f32, f32)> =
+            if s > 0.0 { hairline } else { hairline.iter().rev().map(|&(x, y)| (-x, y)).collect() };
+        let edge = |points: &mut dyn Iterator<Item = (f32, f32)>| {
+            open_curve(&points.map(|(x, y)| at(x, y)).collect::<Vec<_>>())
+        };
         let mut outline = edge(&mut crown.into_iter());
         let line_points = edge(&mut mirrored.into_iter().map(|(x, y)| (x * w, y)));
         outline.extend(line_points);
@@ -840,7 +1007,8 @@ impl<'a> Painter<'a> {
         let (shot, size, photo) = (self.shot, self.canvas.size, self.photo());
         let part = if photo { 1.0 } else { 0.35 };
         if photo && shot.blur > 0.0 {
-            // The variance of one pass is twice its weight, in square pixels; blur is the weight of one pass at 48 pixels.
+            // The variance of one pass is twice its weight, in square pixels; blur is the weight of one pass
+            // at 48 pixels.
             let times = size as f32 / 48.0;
             let all = shot.blur * times * times;
             let passes = (all / 0.25).ceil();
@@ -861,8 +1029,11 @@ impl<'a> Painter<'a> {
                     *pixel = [luma(*pixel); 3];
                 }
                 if photo {
-                    // The sum of four bytes is nearly normal, with a standard deviation of 0.58 after this scaling.
-                    let normal = |bits: u32| bits.to_le_bytes().iter().map(|&b| f32::from(b)).sum::<f32>() / 255.0 - 2.0;
+                    // The sum of four bytes is nearly normal, with a standard deviation of 0.58 after this
+                    // scaling.
+                    let normal = |bits: u32| {
+                        bits.to_le_bytes().iter().map(|&b| f32::from(b)).sum::<f32>() / 255.0 - 2.0
+                    };
                     let all = normal(grain.next_u32());
                     for value in pixel.iter_mut() {
                         let own = if shot.grey { 0.0 } else { normal(grain.next_u32()) };
@@ -928,7 +1099,8 @@ impl Mouth {
     }
 }
 
-/// The places of a shape that is the same on both sides, from those of its right half, first and last on the middle line or near it.
+/// The places of a shape that is the same on both sides, from those of its right half, first and last on the
+/// middle line or near it.
 fn side_points(right: &[(f32, f32)]) -> Vec<Point> {
     let left = right.iter().rev().filter(|p| p.0 != 0.0).map(|&(x, y)| at(-x, y));
     right.iter().map(|&(x, y)| at(x, y)).chain(left).collect()

@@ -1,7 +1,8 @@
 //! Drawn faces: a labelled set that needs no data from outside, for the demo, the tests and the first trial.
 //!
-//! An image is a parametric drawing. The emotion moves the face by action units (FACS, see `expression.rs`); everything else (who it is, pose, light,
-//! background, noise) is drawn independently of it. Many images show one person, and the person is the group of every split.
+//! An image is a parametric drawing. The emotion moves the face by action units (FACS, see `expression.rs`);
+//! everything else (who it is, pose, light, background, noise) is drawn independently of it. Many images show
+//! one person, and the person is the group of every split.
 
 mod canvas;
 mod expression;
@@ -70,7 +71,8 @@ impl Default for DrawConfig {
 }
 
 impl DrawConfig {
-    /// How many images of each emotion a person shows: two, or one in a set of fewer than 20, which needs its persons for the splits.
+    /// How many images of each emotion a person shows: two, or one in a set of fewer than 20, which needs its
+    /// persons for the splits.
     fn rounds(&self) -> usize {
         if self.per_class < 20 { 1 } else { 2 }
     }
@@ -96,10 +98,11 @@ pub struct DrawnSet {
     pub persons: usize,
 }
 
-/// Draws image number `image` of person `person` with the expression of `class` (an index of [`EMOTIONS`]) as a photo.
+/// Draws image number `image` of person `person` with the expression of `class` (an index of [`EMOTIONS`]) as
+/// a photo.
 ///
-/// The same arguments give the same pixels on every machine. Pose, light and background depend on (seed, person, image) only: another
-/// class is the same shot with another expression.
+/// The same arguments give the same pixels on every machine. Pose, light and background depend on (seed,
+/// person, image) only: another class is the same shot with another expression.
 ///
 /// # Panics
 /// If `class` is not below 7.
@@ -122,10 +125,12 @@ pub fn face_in(style: Style, seed: u64, person: u64, image: u64, class: usize, s
     RgbImage::new(size, size, bytes)
 }
 
-/// Writes a set of drawn faces as PNG files `OUT/{train,valid,test}/{class}/drawn-p{person:05}_{number:02}.png`.
+/// Writes a set of drawn faces as PNG files
+/// `OUT/{train,valid,test}/{class}/drawn-p{person:05}_{number:02}.png`.
 ///
-/// 80/10/10 by person: nobody is in two splits. Every split shows every emotion, all emotions equally often, and so does each person, so
-/// that who it is tells nothing about the emotion. `progress` is called after each file, from any thread.
+/// 80/10/10 by person: nobody is in two splits. Every split shows every emotion, all emotions equally often,
+/// and so does each person, so that who it is tells nothing about the emotion. `progress` is called after
+/// each file, from any thread.
 ///
 /// # Errors
 /// If `out` has anything in it, a value of `config` is out of range, or a file cannot be written.
@@ -146,14 +151,16 @@ pub fn write_set(out: &Path, config: &DrawConfig, progress: &(dyn Fn() + Sync)) 
     let jobs: Vec<(usize, usize, usize)> = (0..all)
         .flat_map(|person| {
             let left = if person == 0 { rounds * all - config.per_class } else { 0 };
-            let split = if person < persons[0] { 0 } else { 1 + usize::from(person >= persons[0] + persons[1]) };
+            let split =
+                if person < persons[0] { 0 } else { 1 + usize::from(person >= persons[0] + persons[1]) };
             (0..(rounds - left) * EMOTIONS.len()).map(move |number| (split, person, number))
         })
         .collect();
     jobs.par_iter().try_for_each(|&(split, person, number)| {
         let class = number % EMOTIONS.len();
         let image = face_in(config.style, config.seed, person as u64, number as u64, class, config.size);
-        let path = out.join(SPLITS[split]).join(EMOTIONS[class]).join(format!("drawn-p{person:05}_{number:02}.png"));
+        let path =
+            out.join(SPLITS[split]).join(EMOTIONS[class]).join(format!("drawn-p{person:05}_{number:02}.png"));
         write_png(&path, &image)?;
         progress();
         Ok(())
@@ -228,14 +235,16 @@ mod tests {
 
     /// Mean absolute difference of two images, in grey levels.
     fn difference(a: &RgbImage, b: &RgbImage) -> f32 {
-        a.pixels.iter().zip(&b.pixels).map(|(a, b)| f32::from(a.abs_diff(*b))).sum::<f32>() / a.pixels.len() as f32
+        a.pixels.iter().zip(&b.pixels).map(|(a, b)| f32::from(a.abs_diff(*b))).sum::<f32>()
+            / a.pixels.len() as f32
     }
 
     #[test]
     fn the_same_arguments_give_the_same_pixels_and_each_argument_counts() {
         let base = face(1, 2, 3, 4, 48);
         assert_eq!(base, face(1, 2, 3, 4, 48));
-        for other in [face(9, 2, 3, 4, 48), face(1, 9, 3, 4, 48), face(1, 2, 9, 4, 48), face(1, 2, 3, 0, 48)] {
+        for other in [face(9, 2, 3, 4, 48), face(1, 9, 3, 4, 48), face(1, 2, 9, 4, 48), face(1, 2, 3, 0, 48)]
+        {
             assert!(difference(&base, &other) > 1.0);
         }
         assert_ne!(base, face_in(Style::Cartoon, 1, 2, 3, 4, 48));
@@ -245,7 +254,10 @@ mod tests {
     fn the_pixels_are_the_same_on_every_machine() {
         // FNV-1a over the bytes. It changes with every change to the drawing: set it anew then, on purpose.
         let sum = |image: RgbImage| {
-            image.pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+            image
+                .pixels
+                .iter()
+                .fold(0xcbf2_9ce4_8422_2325_u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
         };
         assert_eq!(sum(face(1, 2, 3, 4, 48)), PHOTO_SUM, "photo");
         assert_eq!(sum(face_in(Style::Cartoon, 5, 6, 7, 3, 64)), CARTOON_SUM, "cartoon");
@@ -258,10 +270,19 @@ mod tests {
             for a in 0..7 {
                 for b in 0..a {
                     let found = difference(&faces[a], &faces[b]);
-                    assert!(found > 0.8, "person {person}: {} and {} look alike ({found})", EMOTIONS[a], EMOTIONS[b]);
+                    assert!(
+                        found > 0.8,
+                        "person {person}: {} and {} look alike ({found})",
+                        EMOTIONS[a],
+                        EMOTIONS[b]
+                    );
                 }
                 // The top row is background: the class must not show there.
-                assert_eq!(faces[a].pixels[..24], faces[0].pixels[..24], "person {person}: class {a} changes the background");
+                assert_eq!(
+                    faces[a].pixels[..24],
+                    faces[0].pixels[..24],
+                    "person {person}: class {a} changes the background"
+                );
             }
         }
     }
@@ -287,7 +308,8 @@ mod tests {
         for person in 30..42 {
             for class in 0..7 {
                 let image = draw(person, class);
-                let nearest = (0..7).min_by(|&a, &b| distance(&means[a], &image).total_cmp(&distance(&means[b], &image)));
+                let nearest = (0..7)
+                    .min_by(|&a, &b| distance(&means[a], &image).total_cmp(&distance(&means[b], &image)));
                 right += usize::from(nearest == Some(class));
             }
         }
@@ -296,8 +318,9 @@ mod tests {
 
     /// The files of a set: (split, class, person).
     fn files(out: &Path) -> Vec<(String, String, String)> {
-        let inside =
-            |folder: PathBuf| -> Vec<PathBuf> { std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
+        let inside = |folder: PathBuf| -> Vec<PathBuf> {
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+        };
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
         let mut found = Vec::new();
         for split in inside(out.to_owned()) {
@@ -320,7 +343,9 @@ mod tests {
             let count = || {
                 done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             };
-            let set = write_set(out.path(), &DrawConfig { per_class, size: 32, ..DrawConfig::default() }, &count).unwrap();
+            let set =
+                write_set(out.path(), &DrawConfig { per_class, size: 32, ..DrawConfig::default() }, &count)
+                    .unwrap();
             assert_eq!([set.train, set.valid, set.test], expected.map(|n| n * 7), "{per_class} per class");
             let files = files(out.path());
             assert_eq!((files.len(), done.into_inner()), (per_class * 7, per_class * 7));
@@ -329,7 +354,11 @@ mod tests {
             let mut classes_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
             let mut cells: BTreeMap<(&str, &str), usize> = BTreeMap::new();
             for (split, class, person) in &files {
-                assert_eq!(split_of.entry(person).or_insert(split), &split, "person {person} is in two splits");
+                assert_eq!(
+                    split_of.entry(person).or_insert(split),
+                    &split,
+                    "person {person} is in two splits"
+                );
                 classes_of.entry(person).or_default().insert(class);
                 *cells.entry((split, class)).or_default() += 1;
             }
@@ -346,7 +375,10 @@ mod tests {
     fn what_cannot_be_drawn_is_refused_before_anything_is_written() {
         let out = tempfile::tempdir().unwrap();
         let refuse = |config: DrawConfig| write_set(out.path(), &config, &|| ()).unwrap_err().to_string();
-        assert!(refuse(DrawConfig { per_class: 2, ..DrawConfig::default() }).contains("per-class: found 2; expected 3 or more"));
+        assert!(
+            refuse(DrawConfig { per_class: 2, ..DrawConfig::default() })
+                .contains("per-class: found 2; expected 3 or more")
+        );
         assert!(refuse(DrawConfig { size: 31, ..DrawConfig::default() }).contains("expected 32 to 1024"));
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
         std::fs::write(out.path().join("mine.txt"), "mine").unwrap();

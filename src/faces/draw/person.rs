@@ -1,4 +1,5 @@
-//! Who is drawn (identity, fixed for a person) and how the image was taken (different for each image). Neither knows the emotion.
+//! Who is drawn (identity, fixed for a person) and how the image was taken (different for each image).
+//! Neither knows the emotion.
 
 use chacha20::ChaCha8Rng;
 use rand::RngExt;
@@ -113,8 +114,14 @@ const HAIR: [Rgb; 8] = [
     [0.85, 0.68, 0.40],
     [0.70, 0.36, 0.16],
 ];
-const IRIS: [Rgb; 6] =
-    [[0.26, 0.15, 0.08], [0.36, 0.22, 0.10], [0.45, 0.34, 0.15], [0.30, 0.46, 0.30], [0.27, 0.47, 0.66], [0.45, 0.53, 0.58]];
+const IRIS: [Rgb; 6] = [
+    [0.26, 0.15, 0.08],
+    [0.36, 0.22, 0.10],
+    [0.45, 0.34, 0.15],
+    [0.30, 0.46, 0.30],
+    [0.27, 0.47, 0.66],
+    [0.45, 0.53, 0.58],
+];
 const CLOTH: [Rgb; 10] = [
     [0.20, 0.30, 0.48],
     [0.62, 0.22, 0.24],
@@ -155,7 +162,8 @@ pub fn person(rng: &mut ChaCha8Rng) -> Person {
     }
     let natural = blend(skin, [0.62, 0.22, 0.22], 0.42);
     let lips = if !masculine && chance(rng, 0.45) {
-        let stick = one_of(rng, &[[0.72, 0.10, 0.16], [0.80, 0.28, 0.32], [0.55, 0.10, 0.22], [0.86, 0.40, 0.42]]);
+        let stick =
+            one_of(rng, &[[0.72, 0.10, 0.16], [0.80, 0.28, 0.32], [0.55, 0.10, 0.22], [0.86, 0.40, 0.42]]);
         blend(natural, stick, 0.75)
     } else {
         scaled(natural, 0.94)
@@ -176,11 +184,15 @@ pub fn person(rng: &mut ChaCha8Rng) -> Person {
         _ => one_of(rng, &[Back::Bob, Back::Long, Back::Long]),
     };
     let beard = if masculine && chance(rng, 0.5) {
-        one_of(rng, &[Beard::Stubble, Beard::Stubble, Beard::Moustache, Beard::Goatee, Beard::Full, Beard::Full])
+        one_of(
+            rng,
+            &[Beard::Stubble, Beard::Stubble, Beard::Moustache, Beard::Goatee, Beard::Full, Beard::Full],
+        )
     } else {
         Beard::None
     };
-    let glasses = if chance(rng, 0.2) { one_of(rng, &[Glasses::Round, Glasses::Square]) } else { Glasses::None };
+    let glasses =
+        if chance(rng, 0.2) { one_of(rng, &[Glasses::Round, Glasses::Square]) } else { Glasses::None };
 
     Person {
         width: between(rng, 0.63, 0.74),

@@ -1,7 +1,7 @@
-//! Hostile files for [`decode`]: small valid images of every format, damaged in ways that keep enough of the structure to get
-//! past the first checks (check sums are put right again, lengths are edited, parts are repeated), and files made up from
-//! nothing but the rules of a format. Whatever comes, the answer is an image within the limits or one line that says what is
-//! wrong.
+//! Hostile files for [`decode`]: small valid images of every format, damaged in ways that keep enough of the
+//! structure to get past the first checks (check sums are put right again, lengths are edited, parts are
+//! repeated), and files made up from nothing but the rules of a format. Whatever comes, the answer is an
+//! image within the limits or one line that says what is wrong.
 //!
 //! Each case is a function of its number, so that a failure is reproduced by that number alone.
 
@@ -10,14 +10,15 @@ use std::path::Path;
 use chacha20::ChaCha8Rng;
 use rand::{Rng, RngExt};
 
-use crate::image::decode::{MAX_BYTES, MAX_SIDE, decode, encode_png};
 use crate::image::RgbImage;
+use crate::image::decode::{MAX_BYTES, MAX_SIDE, decode};
+use crate::image::encode::encode_png;
 use crate::random::{Purpose, rng};
 
 /// Sizes, counts and offsets that are likely to be mishandled.
 const EDGES: [u32; 24] = [
-    0, 1, 2, 3, 4, 7, 8, 12, 16, 17, 255, 256, 4097, 8192, 8193, 16383, 32767, 32768, 65535, 65536, 0x7fffffff, 0x80000000,
-    0xfffffff0, 0xffffffff,
+    0, 1, 2, 3, 4, 7, 8, 12, 16, 17, 255, 256, 4097, 8192, 8193, 16383, 32767, 32768, 65535, 65536,
+    0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff,
 ];
 
 /// Every valid image there is to start from.
@@ -243,7 +244,10 @@ fn png_of(chunks: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
         file.extend(kind);
         file.extend(body);
         let sum = !file[start..].iter().fold(!0, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+            (0..8).fold(
+                crc ^ u32::from(byte),
+                |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
+            )
         });
         file.extend(sum.to_be_bytes());
     }
@@ -284,8 +288,8 @@ fn damage_png(r: &mut ChaCha8Rng, file: &[u8]) -> Option<Vec<u8>> {
 /// An ancillary chunk, or a palette, or a part of an animation.
 fn random_chunk(r: &mut ChaCha8Rng) -> (Vec<u8>, Vec<u8>) {
     const KINDS: [&[u8; 4]; 20] = [
-        b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
-        b"acTL", b"fcTL", b"fdAT", b"IDAT", b"cICP", b"mDCV", b"IEND",
+        b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"iCCP", b"eXIf", b"tEXt",
+        b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT", b"IDAT", b"cICP", b"mDCV", b"IEND",
     ];
     let kind = *one_of(r, &KINDS);
     let length = r.random_range(0..40);
@@ -333,13 +337,19 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 /// Any kind of pixel, interlaced or not, with rows of noise; sometimes too few or too many of them.
 fn random_png(r: &mut ChaCha8Rng) -> Vec<u8> {
     // Colour type, channels, depths.
-    const KINDS: [(u8, u32, &[u8]); 5] =
-        [(0, 1, &[1, 2, 4, 8, 16]), (2, 3, &[8, 16]), (3, 1, &[1, 2, 4, 8]), (4, 2, &[8, 16]), (6, 4, &[8, 16])];
+    const KINDS: [(u8, u32, &[u8]); 5] = [
+        (0, 1, &[1, 2, 4, 8, 16]),
+        (2, 3, &[8, 16]),
+        (3, 1, &[1, 2, 4, 8]),
+        (4, 2, &[8, 16]),
+        (6, 4, &[8, 16]),
+    ];
     const ADAM7: [(u32, u32, u32, u32); 7] =
         [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
     let (colour, channels, depths) = *one_of(r, &KINDS);
     let depth = *one_of(r, depths);
-    let (width, height, interlaced): (u32, u32, bool) = (r.random_range(1..30), r.random_range(1..30), r.random());
+    let (width, height, interlaced): (u32, u32, bool) =
+        (r.random_range(1..30), r.random_range(1..30), r.random());
     let mut rows = Vec::new();
     for &(x, y, dx, dy) in if interlaced { &ADAM7[..] } else { &[(0, 0, 1, 1)] } {
         let (w, h) = (width.saturating_sub(x).div_ceil(dx), height.saturating_sub(y).div_ceil(dy));
@@ -376,7 +386,8 @@ fn random_png(r: &mut ChaCha8Rng) -> Vec<u8> {
 // ---------------------------------------------------------------------------------------------------------------------------
 // JPEG
 
-/// The segments of a JPEG: (marker, body), where a scan's body goes on with its compressed data; nothing if it is broken.
+/// The segments of a JPEG: (marker, body), where a scan's body goes on with its compressed data; nothing if
+/// it is broken.
 fn jpeg_segments(file: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut segments = Vec::new();
     let mut at = 2;
@@ -430,7 +441,9 @@ fn damage_jpeg(r: &mut ChaCha8Rng, file: &[u8], seeds: &[Vec<u8>]) -> Option<Vec
         }
         // A segment of another file in the place of this one's.
         4 => {
-            let others = jpeg_segments(seeds.iter().filter(|seed| format_of(seed) == b'J').nth(r.random_range(0..20))?)?;
+            let others = jpeg_segments(
+                seeds.iter().filter(|seed| format_of(seed) == b'J').nth(r.random_range(0..20))?,
+            )?;
             segments[at] = one_of(r, &others).clone();
         }
         // A restart marker, or noise, in the compressed data.
@@ -464,7 +477,8 @@ fn damage_jpeg(r: &mut ChaCha8Rng, file: &[u8], seeds: &[Vec<u8>]) -> Option<Vec
 fn random_bmp(r: &mut ChaCha8Rng) -> Vec<u8> {
     let header = *one_of(r, &[12u32, 40, 40, 40, 52, 56, 64, 108, 124]);
     let (width, height): (i32, i32) = (r.random_range(1..40), r.random_range(-20..40));
-    let (depth, method) = (*one_of(r, &[1u16, 2, 4, 4, 8, 8, 16, 24, 32]), *one_of(r, &[0u32, 0, 1, 2, 3, 4, 5, 6]));
+    let (depth, method) =
+        (*one_of(r, &[1u16, 2, 4, 4, 8, 8, 16, 24, 32]), *one_of(r, &[0u32, 0, 1, 2, 3, 4, 5, 6]));
     let colours = r.random_range(0..300);
     let mut rest = header.to_le_bytes().to_vec();
     if header == 12 {
@@ -537,7 +551,8 @@ fn random_tiff(r: &mut ChaCha8Rng) -> Vec<u8> {
         _ => {}
     }
     let tiled = one_in(r, 4);
-    let (across, down) = if tiled { (r.random_range(1..5) * 16, r.random_range(1..5) * 16) } else { (width, rows) };
+    let (across, down) =
+        if tiled { (r.random_range(1..5) * 16, r.random_range(1..5) * 16) } else { (width, rows) };
     let chunks = width.div_ceil(across) * height.div_ceil(down) * if planar == 2 { samples } else { 1 };
     let each = data.len() as u32 / chunks.max(1);
     let offsets = (0..chunks).map(|i| if method == 1 { 16 + i * each } else { 16 }).collect();
@@ -652,7 +667,11 @@ fn random_riff_chunk(r: &mut ChaCha8Rng, seeds: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>
             let pixels: Vec<_> = seeds
                 .iter()
                 .filter(|seed| format_of(seed) == b'W')
-                .filter_map(|seed| webp_chunks(seed)?.into_iter().find(|(kind, _)| kind.starts_with(b"VP8") && kind != b"VP8X"))
+                .filter_map(|seed| {
+                    webp_chunks(seed)?
+                        .into_iter()
+                        .find(|(kind, _)| kind.starts_with(b"VP8") && kind != b"VP8X")
+                })
                 .collect();
             let mut chunk = one_of(r, &pixels).clone();
             if r.random() {
@@ -668,7 +687,8 @@ fn random_riff_chunk(r: &mut ChaCha8Rng, seeds: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>
 /// An extended WebP: a canvas, perhaps animated, perhaps with alpha.
 fn random_webp(r: &mut ChaCha8Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
     let three = |value: u32| value.to_le_bytes()[..3].to_vec();
-    let side = |r: &mut ChaCha8Rng| if one_in(r, 4) { number(r, 40) } else { *one_of(r, &[10, 16, 31, 31, 39]) };
+    let side =
+        |r: &mut ChaCha8Rng| if one_in(r, 4) { number(r, 40) } else { *one_of(r, &[10, 16, 31, 31, 39]) };
     let flags = *one_of(r, &[0u8, 0x10, 0x02, 0x12, 0x08, 0x04, 0x3f]);
     let canvas = [vec![flags, 0, 0, 0], three(side(r)), three(side(r))].concat();
     let mut chunks = vec![(b"VP8X".to_vec(), canvas)];
@@ -678,7 +698,9 @@ fn random_webp(r: &mut ChaCha8Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
     for _ in 0..r.random_range(1..4) {
         let pixels = [random_riff_chunk(r, seeds), random_riff_chunk(r, seeds)];
         if flags & 2 != 0 {
-            let head = [three(number(r, 4)), three(number(r, 4)), three(side(r)), three(side(r)), noise(r, 4)].concat();
+            let head =
+                [three(number(r, 4)), three(number(r, 4)), three(side(r)), three(side(r)), noise(r, 4)]
+                    .concat();
             chunks.push((b"ANMF".to_vec(), [head, riff_chunks(&pixels[r.random_range(0..2)..])].concat()));
         } else {
             chunks.extend(pixels);
@@ -711,7 +733,8 @@ mod tests {
             std::thread::spawn(move || {
                 let seeds = seeds();
                 for number in (worker..CASES).step_by(WORKERS as usize) {
-                    let answer = catch_unwind(|| judge(&case(&seeds, number))).unwrap_or_else(|_| Err("a panic".into()));
+                    let answer = catch_unwind(|| judge(&case(&seeds, number)))
+                        .unwrap_or_else(|_| Err("a panic".into()));
                     if told.send((worker, number, answer)).is_err() {
                         return;
                     }
@@ -722,8 +745,9 @@ mod tests {
         let mut last = [None; WORKERS as usize];
         let mut count = 0;
         while count < CASES {
-            let (worker, number, answer) =
-                answers.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer; the last cases answered: {last:?}"));
+            let (worker, number, answer) = answers
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("no answer; the last cases answered: {last:?}"));
             assert_eq!(answer, Ok(()), "case {number}");
             last[worker as usize] = Some(number);
             count += 1;
@@ -739,7 +763,11 @@ mod tests {
 
     /// The first WebP of the seeds whose pixels are lossy, and its chunk of them.
     fn lossy_pixels() -> (Vec<u8>, Vec<u8>) {
-        let chunks = seeds().into_iter().filter(|seed| format_of(seed) == b'W').filter_map(|seed| webp_chunks(&seed)).flatten();
+        let chunks = seeds()
+            .into_iter()
+            .filter(|seed| format_of(seed) == b'W')
+            .filter_map(|seed| webp_chunks(&seed))
+            .flatten();
         chunks.into_iter().find(|(kind, _)| kind == b"VP8 ").unwrap()
     }
 
@@ -751,7 +779,8 @@ mod tests {
 
     /// A grey TIFF of 9x9, with these entries in place of the usual ones.
     fn tiff_with(entries: &[(u32, u32, Vec<u32>)]) -> Vec<u8> {
-        let usual = [(256, 9), (257, 9), (258, 8), (259, 1), (262, 1), (273, 16), (277, 1), (278, 9), (279, 81)];
+        let usual =
+            [(256, 9), (257, 9), (258, 8), (259, 1), (262, 1), (273, 16), (277, 1), (278, 9), (279, 81)];
         let usual = usual.into_iter().map(|(tag, value)| (tag, 4, vec![value]));
         let mut all: Vec<_> = usual.filter(|(tag, ..)| entries.iter().all(|other| other.0 != *tag)).collect();
         all.extend_from_slice(entries);
@@ -769,21 +798,28 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_tiff_cannot_all_claim_the_whole_file() {
-        // Each strip is decompressed anew: minutes for a file of 1 MiB that holds nothing but codes without a meaning.
-        let rows = |bytes| [(257, 3, vec![4000]), (273, 4, vec![16; 4000]), (278, 3, vec![1]), (279, 4, vec![bytes; 4000])];
+        // Each strip is decompressed anew: minutes for a file of 1 MiB that holds nothing but codes without a
+        // meaning.
+        let rows = |bytes| {
+            [(257, 3, vec![4000]), (273, 4, vec![16; 4000]), (278, 3, vec![1]), (279, 4, vec![bytes; 4000])]
+        };
         assert!(decode(&tiff_with(&rows(9))).is_ok());
         let error = decode(&tiff_with(&rows(30000))).unwrap_err().to_string();
         assert!(error.starts_with("corrupt TIFF: its parts claim 120000000 of the file's"), "{error}");
     }
 
-    /// Panics of the WebP decoder: an animation's frame with alpha whose pixels are of another size than the frame.
+    /// Panics of the WebP decoder: an animation's frame with alpha whose pixels are of another size than the
+    /// frame.
     #[test]
     fn a_panic_of_a_decoder_is_an_error() {
         let alpha = (b"ALPH".to_vec(), vec![0; 1 + 4 * 4]);
         let head = [0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0];
         let frame = [&head[..], &riff_chunks(&[alpha, lossy_pixels()])].concat();
         let animated = extended(0x12, 64, &[(b"ANIM".to_vec(), vec![0; 6]), (b"ANMF".to_vec(), frame)]);
-        assert_eq!(decode(&animated).unwrap_err().to_string(), "corrupt image: the decoder cannot cope with it");
+        assert_eq!(
+            decode(&animated).unwrap_err().to_string(),
+            "corrupt image: the decoder cannot cope with it"
+        );
     }
 
     #[test]

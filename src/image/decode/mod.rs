@@ -14,12 +14,12 @@
 //! | CMYK | for each of C, M, Y: `light - ink * light / 255`, with `light = 255 - K` and Pillow's rounding |
 //! | CMYK or YCCK in a JPEG | taken as inverted (Adobe's way) whether it says so or not, then as CMYK |
 //!
-//! Gamma, colour profiles and resolution are ignored, as Pillow ignores them. The orientation (EXIF, or XMP where EXIF has
-//! none) is applied. A block of metadata that cannot be understood is ignored.
+//! Gamma, colour profiles and resolution are ignored, as Pillow ignores them. The orientation (EXIF, or XMP
+//! where EXIF has none) is applied. A block of metadata that cannot be understood is ignored.
 //!
-//! A JPEG or PNG that is cut off anywhere is an error, also where a decoder would fill the rest with grey; of the other formats
-//! one that lacks pixels. A JPEG whose data stop early but which someone closed with an end marker goes unnoticed, as it does
-//! in libjpeg.
+//! A JPEG or PNG that is cut off anywhere is an error, also where a decoder would fill the rest with grey; of
+//! the other formats one that lacks pixels. A JPEG whose data stop early but which someone closed with an end
+//! marker goes unnoticed, as it does in libjpeg.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -41,9 +41,9 @@ use crate::image::RgbImage;
 /// The longest side that is decoded, in pixels.
 pub const MAX_SIDE: usize = 8192;
 
-/// The largest buffer of decoded samples, in bytes, as the file stores them (a 16-bit RGBA pixel counts 8). A decoder may need
-/// about as much again while it works; twice as much for a progressive JPEG, one with a scan for each colour (both are held as
-/// 16-bit coefficients) and an animated WebP.
+/// The largest buffer of decoded samples, in bytes, as the file stores them (a 16-bit RGBA pixel counts 8). A
+/// decoder may need about as much again while it works; twice as much for a progressive JPEG, one with a scan
+/// for each colour (both are held as 16-bit coefficients) and an animated WebP.
 pub const MAX_BYTES: usize = 256 << 20;
 
 /// The endings by which a scan of a folder finds images, in lower case.
@@ -92,15 +92,18 @@ pub enum DecodeError {
 
 /// Decodes a file's bytes to RGB, upright; see the module's table for what becomes of each kind of pixel.
 ///
-/// PNG, BMP, TIFF and WebP are equal to Pillow's result byte for byte, except that BMP of 16 bits a pixel may be off by 1.
+/// PNG, BMP, TIFF and WebP are equal to Pillow's result byte for byte, except that BMP of 16 bits a pixel may
+/// be off by 1.
 ///
-/// A JPEG's values are close to those of libjpeg-turbo, which Pillow uses, but not equal: the inverse cosine transform rounds
-/// otherwise (grey: 99.0 % of the values are equal, none differs by more than 1), and so does the interpolation of subsampled
-/// colour. Measured on 204 photographs of 256x256 with halved colour: 91.3 % of the values are equal, 99.98 % within 2, the
-/// largest difference is 5, the mean 0.12; the same reduced to 48x48: 77.1 %, 99.94 %, 4 and 0.32.
+/// A JPEG's values are close to those of libjpeg-turbo, which Pillow uses, but not equal: the inverse cosine
+/// transform rounds otherwise (grey: 99.0 % of the values are equal, none differs by more than 1), and so
+/// does the interpolation of subsampled colour. Measured on 204 photographs of 256x256 with halved colour:
+/// 91.3 % of the values are equal, 99.98 % within 2, the largest difference is 5, the mean 0.12; the same
+/// reduced to 48x48: 77.1 %, 99.94 %, 4 and 0.32.
 ///
-/// TIFF is read where the `image` crate reads it: not with floating-point, LAB or palette samples of fewer than 8 bits, nor
-/// group 3 fax; that is an error, and so is JPEG inside of TIFF. Of an animation, the first image is read.
+/// TIFF is read where the `image` crate reads it: not with floating-point, LAB or palette samples of fewer
+/// than 8 bits, nor group 3 fax; that is an error, and so is JPEG inside of TIFF. Of an animation, the first
+/// image is read.
 ///
 /// # Errors
 /// A [`DecodeError`] that says what is wrong. Limits ([`MAX_SIDE`], [`MAX_BYTES`]) are checked on the header.
@@ -116,8 +119,8 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     Ok(upright(image, orientation))
 }
 
-/// Whether a scan of a folder takes `path` for an image, by its ending in any case: jpg, jpeg, jpe, jfif, png, bmp, webp,
-/// tif, tiff.
+/// Whether a scan of a folder takes `path` for an image, by its ending in any case: jpg, jpeg, jpe, jfif,
+/// png, bmp, webp, tif, tiff.
 pub fn is_image_path(path: &Path) -> bool {
     path.extension()
         .and_then(|ending| ending.to_str())
@@ -140,7 +143,8 @@ pub enum Format {
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// Width and height of a JPEG or PNG as its header claims them; `None` for other formats and where the header is not found.
+/// Width and height of a JPEG or PNG as its header claims them; `None` for other formats and where the header
+/// is not found.
 pub fn claimed_size(bytes: &[u8]) -> Option<(usize, usize)> {
     let short = |at: usize| Some(usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?)));
     let long = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
@@ -152,7 +156,9 @@ pub fn claimed_size(bytes: &[u8]) -> Option<(usize, usize)> {
         match (bytes.get(at)?, bytes.get(at + 1)?) {
             (0xff, 0xff) => at += 1,
             // The frame headers, without the tables that lie between their numbers.
-            (0xff, 0xc0..=0xcf) if !matches!(bytes[at + 1], 0xc4 | 0xc8 | 0xcc) => return Some((short(at + 7)?, short(at + 5)?)),
+            (0xff, 0xc0..=0xcf) if !matches!(bytes[at + 1], 0xc4 | 0xc8 | 0xcc) => {
+                return Some((short(at + 7)?, short(at + 5)?));
+            }
             (0xff, _) => at += 2 + short(at + 2)?.max(2),
             _ => return None,
         }
@@ -183,7 +189,9 @@ pub fn format(bytes: &[u8]) -> Result<Format, DecodeError> {
         return Ok(Format::WebP);
     }
     // Two letters are too little to go by: a text may begin with them. The length of the second header tells.
-    if starts(b"BM") && [12, 40, 52, 56, 64, 108, 124].iter().any(|&length: &u32| at(14, &length.to_le_bytes())) {
+    if starts(b"BM")
+        && [12, 40, 52, 56, 64, 108, 124].iter().any(|&length: &u32| at(14, &length.to_le_bytes()))
+    {
         return Ok(Format::Bmp);
     }
     for (name, magic) in [("JPEG", &b"\xff\xd8\xff"[..]), ("PNG", PNG_MAGIC)] {
@@ -195,7 +203,10 @@ pub fn format(bytes: &[u8]) -> Result<Format, DecodeError> {
     let images: [(bool, &str); 8] = [
         (starts(b"GIF8"), "a GIF image"),
         (at(4, b"ftypavif") || at(4, b"ftypavis"), "an AVIF image"),
-        (at(4, b"ftypheic") || at(4, b"ftypheix") || at(4, b"ftypmif1") || at(4, b"ftypmsf1"), "a HEIC image"),
+        (
+            at(4, b"ftypheic") || at(4, b"ftypheix") || at(4, b"ftypmif1") || at(4, b"ftypmsf1"),
+            "a HEIC image",
+        ),
         (starts(b"\0\0\0\x0cJXL ") || starts(b"\xff\x0a"), "a JPEG XL image"),
         (starts(b"\0\0\0\x0cjP  ") || starts(b"\xff\x4f\xff\x51"), "a JPEG 2000 image"),
         (starts(b"8BPS"), "a Photoshop document"),
@@ -229,7 +240,9 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         return "binary data of an unknown kind";
     }
     let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
-    if text.starts_with('<') && (text.starts_with("<!doctype html") || text.contains("<html") || text.contains("<head")) {
+    if text.starts_with('<')
+        && (text.starts_with("<!doctype html") || text.contains("<html") || text.contains("<head"))
+    {
         "an HTML page; the download may have been answered with an error page"
     } else if text.contains("<svg") {
         "an SVG drawing"
@@ -260,8 +273,8 @@ fn one_line(message: impl std::fmt::Display) -> String {
     }
 }
 
-/// Runs a decoder. All of the libraries' decoders but PNG's and BMP's are known to panic on some damaged files; that is an error
-/// like any other here, and nothing is printed.
+/// Runs a decoder. All of the libraries' decoders but PNG's and BMP's are known to panic on some damaged
+/// files; that is an error like any other here, and nothing is printed.
 fn without_panic<T>(decoder: impl FnOnce() -> Result<T, DecodeError>) -> Result<T, DecodeError> {
     thread_local! {
         static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -282,7 +295,12 @@ fn without_panic<T>(decoder: impl FnOnce() -> Result<T, DecodeError>) -> Result<
 }
 
 /// Refuses an image by what its header says, before anything of its size is allocated.
-fn check_size(format: &'static str, width: usize, height: usize, bytes_per_pixel: usize) -> Result<(), DecodeError> {
+fn check_size(
+    format: &'static str,
+    width: usize,
+    height: usize,
+    bytes_per_pixel: usize,
+) -> Result<(), DecodeError> {
     if width == 0 || height == 0 {
         return Err(corrupt(format, format_args!("the header says {width}x{height} pixels")));
     }
@@ -329,11 +347,12 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     check_size(JPEG, width, height, channels)?;
 
     // Strict: otherwise a scan that ends early is filled with grey and called an image.
-    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
+    let options =
+        DecoderOptions::default().set_strict_mode(true).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&layout.samples), options);
     decoder.decode_headers().map_err(jpeg_error)?;
-    // Asked for the colours that are stored, the decoder hands out the samples as they are. The conversions below then round
-    // as libjpeg does.
+    // Asked for the colours that are stored, the decoder hands out the samples as they are. The conversions
+    // below then round as libjpeg does.
     let stored = decoder.input_colorspace().ok_or_else(|| corrupt(JPEG, "no colours"))?;
     let inner = decoder.dimensions().ok_or_else(|| corrupt(JPEG, "no size"))?;
     if inner != (width, height) || stored.num_components() != channels {
@@ -363,8 +382,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     Ok((image, orientation(&layout.exif, &layout.xmp)))
 }
 
-/// Follows the markers from the start to the end marker. Segments are jumped over by their length, so that the end marker of
-/// a thumbnail inside of one is not taken for the image's; what follows the end marker does not matter.
+/// Follows the markers from the start to the end marker. Segments are jumped over by their length, so that
+/// the end marker of a thumbnail inside of one is not taken for the image's; what follows the end marker does
+/// not matter.
 fn walk_jpeg(bytes: &[u8]) -> Result<JpegLayout, DecodeError> {
     const SOF: [u8; 13] = [0xc0, 0xc1, 0xc2, 0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 0xce, 0xcf];
     const EOI: u8 = 0xd9;
@@ -391,7 +411,10 @@ fn walk_jpeg(bytes: &[u8]) -> Result<JpegLayout, DecodeError> {
         if !matches!(marker, 0xc0..=0xcf | 0xda..=0xef | 0xfe) {
             return Err(corrupt(JPEG, format_args!("unexpected marker 0x{marker:02x} at byte {}", at - 1)));
         }
-        let length = bytes.get(at..at + 2).ok_or_else(truncated).map(|two| usize::from(u16::from_be_bytes([two[0], two[1]])))?;
+        let length = bytes
+            .get(at..at + 2)
+            .ok_or_else(truncated)
+            .map(|two| usize::from(u16::from_be_bytes([two[0], two[1]])))?;
         let segment = bytes.get(at..at + length).ok_or_else(truncated)?;
         let Some(body) = segment.get(2..) else {
             return Err(corrupt(JPEG, format_args!("segment of {length} bytes at byte {at}")));
@@ -430,8 +453,8 @@ fn walk_jpeg(bytes: &[u8]) -> Result<JpegLayout, DecodeError> {
     Ok(layout)
 }
 
-/// Where the compressed data that begin at `at` end: at the next 0xff that is neither data (0xff00), nor a restart marker,
-/// nor padding. `None` if the file ends first.
+/// Where the compressed data that begin at `at` end: at the next 0xff that is neither data (0xff00), nor a
+/// restart marker, nor padding. `None` if the file ends first.
 fn end_of_scan(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
@@ -489,7 +512,11 @@ fn ycbcr_to_rgb_all(pixels: &mut [u8]) {
     };
     #[cfg(not(target_arch = "x86_64"))]
     let done = 0;
-    pixels[done..].as_chunks_mut().0.iter_mut().for_each(|p: &mut [u8; 3]| *p = ycbcr_to_rgb(p[0], p[1], p[2]));
+    pixels[done..]
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .for_each(|p: &mut [u8; 3]| *p = ycbcr_to_rgb(p[0], p[1], p[2]));
 }
 
 /// The same numbers for eight pixels at a time; returns how many bytes it has converted.
@@ -498,13 +525,18 @@ fn ycbcr_to_rgb_all(pixels: &mut [u8]) {
 fn ycbcr_to_rgb_avx2(pixels: &mut [u8]) -> usize {
     use std::arch::x86_64::*;
     // Of each of four pixels Y as a 32-bit value, Cb and Cr as two of 16 bits.
-    let lightness = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1));
-    let colours = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, -1, 2, -1, 4, -1, 5, -1, 7, -1, 8, -1, 10, -1, 11, -1));
+    let lightness = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1,
+    ));
+    let colours =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(1, -1, 2, -1, 4, -1, 5, -1, 7, -1, 8, -1, 10, -1, 11, -1));
     // From four reds, greens, blues and again blues to pixels.
-    let interleave = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, -1, -1, -1, -1));
+    let interleave =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, -1, -1, -1, -1));
     let centre = _mm256_set1_epi16(128);
     let half = _mm256_set1_epi32(1 << 15);
-    // Factors of Cb and Cr that do not fit into 16 bits go without a multiple of 65536, which the shift makes whole.
+    // Factors of Cb and Cr that do not fit into 16 bits go without a multiple of 65536, which the shift makes
+    // whole.
     let factors = |cb: i32, cr: i32| _mm256_set1_epi32((cr << 16) | (cb & 0xffff));
     let red = factors(0, 91881 - 65536);
     let green = factors(-22554, -46802 + 65536);
@@ -514,13 +546,16 @@ fn ycbcr_to_rgb_avx2(pixels: &mut [u8]) -> usize {
     // The second load takes four bytes more than belong to its pixels.
     while let Some(bytes) = pixels.get_mut(done..done + 28) {
         // SAFETY: 12 + 16 = 28 bytes.
-        let (low, high) = unsafe { (_mm_loadu_si128(bytes.as_ptr().cast()), _mm_loadu_si128(bytes.as_ptr().add(12).cast())) };
+        let (low, high) = unsafe {
+            (_mm_loadu_si128(bytes.as_ptr().cast()), _mm_loadu_si128(bytes.as_ptr().add(12).cast()))
+        };
         let eight = _mm256_set_m128i(high, low);
         let y = _mm256_shuffle_epi8(eight, lightness);
         let both = _mm256_sub_epi16(_mm256_shuffle_epi8(eight, colours), centre);
         let cb = _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(both));
         let cr = _mm256_srai_epi32::<16>(both);
-        let product = |factors| _mm256_srai_epi32::<16>(_mm256_add_epi32(_mm256_madd_epi16(both, factors), half));
+        let product =
+            |factors| _mm256_srai_epi32::<16>(_mm256_add_epi32(_mm256_madd_epi16(both, factors), half));
         let r = _mm256_add_epi32(_mm256_add_epi32(y, cr), product(red));
         let g = _mm256_add_epi32(_mm256_sub_epi32(y, cr), product(green));
         let b = _mm256_add_epi32(_mm256_add_epi32(y, _mm256_slli_epi32::<1>(cb)), product(blue));
@@ -590,7 +625,9 @@ fn decode_png(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
         }
         (Indexed, _) => {
             let palette = info.palette.as_deref().unwrap_or_default();
-            let colour = |index: u8| palette.chunks_exact(3).nth(usize::from(index)).map_or([0; 3], |c| [c[0], c[1], c[2]]);
+            let colour = |index: u8| {
+                palette.chunks_exact(3).nth(usize::from(index)).map_or([0; 3], |c| [c[0], c[1], c[2]])
+            };
             let table: Vec<[u8; 3]> = (0..=255).map(colour).collect();
             unpack_bits(&samples, row, width, depth, |index| table[usize::from(index)])
         }
@@ -600,7 +637,9 @@ fn decode_png(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
 
 fn png_error(error: png::DecodingError) -> DecodeError {
     match error {
-        png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => DecodeError::Truncated(PNG),
+        png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated(PNG)
+        }
         png::DecodingError::LimitsExceeded => corrupt(PNG, "its metadata take too much memory"),
         other => corrupt(PNG, other),
     }
@@ -612,16 +651,23 @@ fn png_exif(info: &png::Info) -> Vec<u8> {
         return exif.to_vec();
     }
     const KEY: &str = "Raw profile type exif";
-    let compressed = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).and_then(|chunk| {
-        // Unlike `get_text`, this stops at 2 MiB: a small chunk may hold a thousand times its size.
-        let mut chunk = chunk.clone();
-        chunk.decompress_text().ok()?;
-        chunk.get_text().ok()
-    });
-    let plain = || info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).map(|c| c.text.clone());
+    let compressed =
+        info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).and_then(|chunk| {
+            // Unlike `get_text`, this stops at 2 MiB: a small chunk may hold a thousand times its size.
+            let mut chunk = chunk.clone();
+            chunk.decompress_text().ok()?;
+            chunk.get_text().ok()
+        });
+    let plain =
+        || info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY).map(|c| c.text.clone());
     let text = compressed.or_else(plain).unwrap_or_default();
-    let digits: Vec<u8> =
-        text.lines().skip(3).flat_map(|line| line.chars()).filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+    let digits: Vec<u8> = text
+        .lines()
+        .skip(3)
+        .flat_map(|line| line.chars())
+        .filter_map(|c| c.to_digit(16))
+        .map(|digit| digit as u8)
+        .collect();
     let data: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     data.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec).unwrap_or(data)
 }
@@ -646,7 +692,8 @@ fn decode_bmp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
 
 fn decode_webp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     const WEBP: &str = "WebP";
-    // The decoder allocates what the header of a lossy image says, before it finds that the canvas is smaller.
+    // The decoder allocates what the header of a lossy image says, before it finds that the canvas is
+    // smaller.
     const KEYFRAME: &[u8] = &[0x9d, 0x01, 0x2a];
     for at in (0..bytes.len().saturating_sub(17)).filter(|&at| bytes[at..].starts_with(b"VP8 ")) {
         if bytes[at + 11..].starts_with(KEYFRAME) {
@@ -659,8 +706,8 @@ fn decode_webp(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     Ok((read_image(WEBP, decoder)?, orientation))
 }
 
-/// The first chunk of a kind in an extended WebP; nothing if there is none or the file ends inside of it. (The decoder's own
-/// function allocates whatever length the chunk claims.)
+/// The first chunk of a kind in an extended WebP; nothing if there is none or the file ends inside of it.
+/// (The decoder's own function allocates whatever length the chunk claims.)
 fn webp_chunk<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> &'a [u8] {
     if !bytes[12..].starts_with(b"VP8X") {
         return &[];
@@ -678,8 +725,8 @@ fn webp_chunk<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> &'a [u8] {
 
 fn decode_tiff(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     const TIFF: &str = "TIFF";
-    // The decoder converts CMYK with other rounding than Pillow's and refuses palettes. Told that they are RGBA and grey, it
-    // hands out the samples as they are stored.
+    // The decoder converts CMYK with other rounding than Pillow's and refuses palettes. Told that they are
+    // RGBA and grey, it hands out the samples as they are stored.
     const GREY: u16 = 1;
     const RGB: u16 = 2;
     const PALETTE: u16 = 3;
@@ -707,18 +754,20 @@ fn decode_tiff(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
             spread::<1>(&samples, |p| table[usize::from(p[0])])
         }
         (Some((_, CMYK)), ColorType::Rgba8) => pack::<4>(samples, |p| cmyk_to_rgb(*p)),
-        (Some((_, CMYK)), ColorType::Rgba16) => {
-            pack::<8>(samples, |p| cmyk_to_rgb([high(p[0], p[1]), high(p[2], p[3]), high(p[4], p[5]), high(p[6], p[7])]))
+        (Some((_, CMYK)), ColorType::Rgba16) => pack::<8>(samples, |p| {
+            cmyk_to_rgb([high(p[0], p[1]), high(p[2], p[3]), high(p[4], p[5]), high(p[6], p[7])])
+        }),
+        (Some((_, PALETTE | CMYK)), _) => {
+            return Err(DecodeError::Unsupported("this kind of palette or CMYK TIFF".into()));
         }
-        (Some((_, PALETTE | CMYK)), _) => return Err(DecodeError::Unsupported("this kind of palette or CMYK TIFF".into())),
         _ => to_rgb(TIFF, kind, samples)?,
     };
     Ok((RgbImage::new(size.0, size.1, pixels), orientation))
 }
 
-/// Refuses what the decoder would take too long or too much memory for, by the first directory: JPEG inside (it would allocate
-/// what that JPEG's own header says, for each strip anew, and fill up with grey what is cut off), and thousands of strips or tiles
-/// that all claim the same bytes.
+/// Refuses what the decoder would take too long or too much memory for, by the first directory: JPEG inside
+/// (it would allocate what that JPEG's own header says, for each strip anew, and fill up with grey what is
+/// cut off), and thousands of strips or tiles that all claim the same bytes.
 fn check_tiff(bytes: &[u8]) -> Result<(), DecodeError> {
     const COMPRESSION: usize = 259;
     const STRIP_BYTES: usize = 279;
@@ -731,7 +780,8 @@ fn check_tiff(bytes: &[u8]) -> Result<(), DecodeError> {
     };
     // An entry: tag, type (2 bytes each), count, value or its place (a word each).
     let (word, count_size) = if number(&bytes[2..4]) == 43 { (8, 8) } else { (4, 2) }; // BigTIFF, or classic
-    let directory = bytes.get(word..2 * word).and_then(|field| bytes.get(number(field)..)).unwrap_or_default();
+    let directory =
+        bytes.get(word..2 * word).and_then(|field| bytes.get(number(field)..)).unwrap_or_default();
     let Some((count, entries)) = directory.split_at_checked(count_size) else {
         return Ok(()); // the decoder says what is wrong
     };
@@ -748,11 +798,16 @@ fn check_tiff(bytes: &[u8]) -> Result<(), DecodeError> {
                     16 => 8,
                     _ => 4,
                 };
-                let values = if count <= word / size { field } else { bytes.get(number(field)..).unwrap_or_default() };
-                let claimed = values.chunks_exact(size).take(count).map(number).fold(0, usize::saturating_add);
+                let values =
+                    if count <= word / size { field } else { bytes.get(number(field)..).unwrap_or_default() };
+                let claimed =
+                    values.chunks_exact(size).take(count).map(number).fold(0, usize::saturating_add);
                 // Careless writers exaggerate a little.
                 if claimed / 16 > bytes.len() {
-                    return Err(corrupt("TIFF", format_args!("its parts claim {claimed} of the file's {} bytes", bytes.len())));
+                    return Err(corrupt(
+                        "TIFF",
+                        format_args!("its parts claim {claimed} of the file's {} bytes", bytes.len()),
+                    ));
                 }
             }
             _ => {}
@@ -778,10 +833,15 @@ fn tiff_colours(bytes: &[u8]) -> Option<(usize, u16)> {
     Some((found + 8, short(found + 8)?))
 }
 
-/// The colour table of a palette TIFF (tag 320): all reds, all greens, all blues, of 16 bits, of which the high byte counts.
+/// The colour table of a palette TIFF (tag 320): all reds, all greens, all blues, of 16 bits, of which the
+/// high byte counts.
 fn tiff_palette(bytes: &[u8]) -> Result<[[u8; 3]; 256], DecodeError> {
     const COLOR_MAP: exif::Tag = exif::Tag(exif::Context::Tiff, 320);
-    match read_exif(bytes).as_ref().and_then(|block| block.get_field(COLOR_MAP, exif::In::PRIMARY)).map(|field| &field.value) {
+    match read_exif(bytes)
+        .as_ref()
+        .and_then(|block| block.get_field(COLOR_MAP, exif::In::PRIMARY))
+        .map(|field| &field.value)
+    {
         Some(exif::Value::Short(map)) if map.len() == 3 * 256 => {
             Ok(std::array::from_fn(|i| [map[i], map[256 + i], map[512 + i]].map(|value| (value >> 8) as u8)))
         }
@@ -833,7 +893,9 @@ fn high(first: u8, second: u8) -> u8 {
 
 fn image_error(format: &'static str, error: ImageError) -> DecodeError {
     match error {
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => DecodeError::Truncated(format),
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Truncated(format)
+        }
         ImageError::Unsupported(error) => unsupported(error),
         other => corrupt(format, other),
     }
@@ -871,7 +933,13 @@ fn spread<const N: usize>(samples: &[u8], rgb: impl Fn(&[u8; N]) -> [u8; 3]) -> 
 }
 
 /// Makes RGB of `depth`-bit values, the first in the highest bits, in rows of `row` bytes.
-fn unpack_bits(samples: &[u8], row: usize, width: usize, depth: usize, rgb: impl Fn(u8) -> [u8; 3]) -> Vec<u8> {
+fn unpack_bits(
+    samples: &[u8],
+    row: usize,
+    width: usize,
+    depth: usize,
+    rgb: impl Fn(u8) -> [u8; 3],
+) -> Vec<u8> {
     let per_byte = 8 / depth;
     let mask = ((1u16 << depth) - 1) as u8;
     let value = |line: &[u8], x: usize| (line[x / per_byte] >> (8 - depth - x % per_byte * depth)) & mask;
@@ -942,6 +1010,9 @@ fn upright(image: RgbImage, orientation: Orientation) -> RgbImage {
 }
 
 #[cfg(test)]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
@@ -963,7 +1034,9 @@ mod tests {
     fn fixtures() -> Vec<(String, Vec<u8>, RgbImage)> {
         let mut names: Vec<String> = std::fs::read_dir(folder())
             .unwrap()
-            .filter_map(|entry| entry.unwrap().file_name().to_str().unwrap().strip_suffix(".rgb").map(String::from))
+            .filter_map(|entry| {
+                entry.unwrap().file_name().to_str().unwrap().strip_suffix(".rgb").map(String::from)
+            })
             .collect();
         names.sort();
         assert!(names.len() > 50, "the fixtures are incomplete: {}", names.len());
@@ -998,7 +1071,10 @@ mod tests {
 
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+            (0..8).fold(
+                crc ^ u32::from(byte),
+                |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
+            )
         })
     }
 
@@ -1011,7 +1087,8 @@ mod tests {
                 assert!(found == expected, "{name} differs");
                 continue;
             }
-            let differences: Vec<u8> = found.pixels.iter().zip(&expected.pixels).map(|(a, b)| a.abs_diff(*b)).collect();
+            let differences: Vec<u8> =
+                found.pixels.iter().zip(&expected.pixels).map(|(a, b)| a.abs_diff(*b)).collect();
             let worst = *differences.iter().max().unwrap();
             let mean = differences.iter().map(|&d| f64::from(d)).sum::<f64>() / differences.len() as f64;
             let plain = ["grey.jpg", "rgb.jpg", "cmyk.jpg", "cmyk-unmarked.jpg"].contains(&&name[..]);
@@ -1035,17 +1112,32 @@ mod tests {
         assert_eq!(error_of(&[0; 5000]), "not an image: it looks like nothing but zero bytes");
         assert_eq!(error_of(b"PK\x03\x04\0\0"), "not an image: it looks like a ZIP archive");
         assert!(error_of(b"version https://git-lfs.github.com/spec/v1\noid ...").contains("git lfs pull"));
-        assert_eq!(error_of(b"GIF89a\x01\0\x01\0"), "unsupported: a GIF image; JPEG, PNG, BMP, TIFF and WebP can be read");
+        assert_eq!(
+            error_of(b"GIF89a\x01\0\x01\0"),
+            "unsupported: a GIF image; JPEG, PNG, BMP, TIFF and WebP can be read"
+        );
     }
 
     #[test]
     fn a_jpeg_or_png_cut_off_anywhere_is_an_error() {
-        let whole = ["grey.jpg", "420-odd.jpg", "progressive.jpg", "restart.jpg", "cmyk.jpg", "exif6.jpg", "grey8.png"];
+        let whole = [
+            "grey.jpg",
+            "420-odd.jpg",
+            "progressive.jpg",
+            "restart.jpg",
+            "cmyk.jpg",
+            "exif6.jpg",
+            "grey8.png",
+        ];
         for name in whole.into_iter().chain(["interlaced-rgb8.png", "exif8-after.png", "palette8-trns.png"]) {
             let bytes = fixture(name);
             for length in 0..bytes.len() {
                 let found = decode(&bytes[..length]);
-                assert!(found.is_err(), "{name}: {length} of {} bytes were taken for a whole image", bytes.len());
+                assert!(
+                    found.is_err(),
+                    "{name}: {length} of {} bytes were taken for a whole image",
+                    bytes.len()
+                );
             }
             assert!(error_of(&bytes[..bytes.len() - 3]).starts_with("truncated"), "{name}");
         }
@@ -1054,7 +1146,9 @@ mod tests {
     #[test]
     fn headers_tell_the_size_before_decoding() {
         for name in ["444.jpg", "exif1.jpg", "grey8.png", "rgb8.png"] {
-            let Ok(bytes) = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode").join(name)) else {
+            let Ok(bytes) =
+                std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode").join(name))
+            else {
                 continue;
             };
             let image = decode(&bytes).unwrap();
@@ -1067,7 +1161,9 @@ mod tests {
 
     #[test]
     fn a_bmp_tiff_or_webp_that_lacks_pixels_is_an_error() {
-        for name in ["rgb.bmp", "palette.bmp", "rgb.tif", "rgb-lzw.tif", "cmyk.tif", "lossless.webp", "lossy.webp"] {
+        for name in
+            ["rgb.bmp", "palette.bmp", "rgb.tif", "rgb-lzw.tif", "cmyk.tif", "lossless.webp", "lossy.webp"]
+        {
             let bytes = fixture(name);
             for length in 0..bytes.len() * 2 / 3 {
                 assert!(decode(&bytes[..length]).is_err(), "{name}: {length} of {} bytes", bytes.len());
@@ -1194,8 +1290,18 @@ mod tests {
         for entry in entries.map(|entry| entry.unwrap().path()).filter(|path| is_image_path(path)) {
             let bytes = std::fs::read(&entry).unwrap();
             let image = decode(&bytes).unwrap();
-            assert_eq!((image.width, image.height, image.is_grey()), (256, 256, false), "{}", entry.display());
-            assert_eq!(decode(&bytes[..bytes.len() / 2]), Err(DecodeError::Truncated(JPEG)), "{}", entry.display());
+            assert_eq!(
+                (image.width, image.height, image.is_grey()),
+                (256, 256, false),
+                "{}",
+                entry.display()
+            );
+            assert_eq!(
+                decode(&bytes[..bytes.len() / 2]),
+                Err(DecodeError::Truncated(JPEG)),
+                "{}",
+                entry.display()
+            );
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Baseline JPEG (ITU T.81) with the numbers that libjpeg-turbo gives: its colour conversion, its averages, its integer cosine
-//! transform, its rounding, its way to pad what does not fill a block.
+//! Baseline JPEG (ITU T.81) with the numbers that libjpeg-turbo gives: its colour conversion, its averages,
+//! its integer cosine transform, its rounding, its way to pad what does not fill a block.
 //!
-//! A *band* of rows at a time: pixels become planes of 8-bit samples; sixteen blocks at a time, one to each vector lane, become
-//! quantised coefficients and a bit for each that is not 0; these are written as Huffman codes, walking from one such bit to the
-//! next; and the codes go to the file, where a zero byte has to follow each 0xff.
+//! A *band* of rows at a time: pixels become planes of 8-bit samples; sixteen blocks at a time, one to each
+//! vector lane, become quantised coefficients and a bit for each that is not 0; these are written as Huffman
+//! codes, walking from one such bit to the next; and the codes go to the file, where a zero byte has to
+//! follow each 0xff.
 
 use super::Subsampling;
 use crate::image::Bitmap;
@@ -12,10 +13,12 @@ use crate::simd::Level;
 /// Blocks transformed at a time.
 const LANES: usize = 16;
 
-/// The least number of MCUs (the units in which blocks of all components follow each other) in a band: fewer leave lanes empty.
+/// The least number of MCUs (the units in which blocks of all components follow each other) in a band: fewer
+/// leave lanes empty.
 const BAND_MCUS: usize = 36;
 
-/// The most bytes that a block can take: 20 bits for the first coefficient, 26 for each other; and room to write words.
+/// The most bytes that a block can take: 20 bits for the first coefficient, 26 for each other; and room to
+/// write words.
 const BLOCK_BYTES: usize = 256;
 
 /// Tables and buffers.
@@ -30,7 +33,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn write(&mut self, level: Level, image: &Bitmap, quality: u8, subsampling: Subsampling, out: &mut Vec<u8>) {
+    pub(super) fn write(
+        &mut self,
+        level: Level,
+        image: &Bitmap,
+        quality: u8,
+        subsampling: Subsampling,
+        out: &mut Vec<u8>,
+    ) {
         if self.quality != quality {
             self.quality = quality;
             self.luma.quantizer = Quantizer::new(&LUMA_STEPS, quality);
@@ -68,7 +78,15 @@ impl Writer {
             if grey {
                 write_grey(level, &self.luma, &mut predictions, &mut bits, &mut self.codes);
             } else {
-                write_colour(level, &self.luma, &self.chroma, (across, down), &mut predictions, &mut bits, &mut self.codes);
+                write_colour(
+                    level,
+                    &self.luma,
+                    &self.chroma,
+                    (across, down),
+                    &mut predictions,
+                    &mut bits,
+                    &mut self.codes,
+                );
             }
             bits.drain(&mut self.codes, out);
         }
@@ -143,8 +161,14 @@ impl Writer {
                 }
                 let [upper_cb, upper_cr, lower_cb, lower_cr] = &full;
                 let targets = [&mut cb[row * stride..][..stride], &mut cr[row * stride..][..stride]];
-                for ((target, upper), lower) in targets.into_iter().zip([upper_cb, upper_cr]).zip([lower_cb, lower_cr]) {
-                    if down == 1 { average_two(level, upper, target) } else { average_four(level, upper, lower, target) }
+                for ((target, upper), lower) in
+                    targets.into_iter().zip([upper_cb, upper_cr]).zip([lower_cb, lower_cr])
+                {
+                    if down == 1 {
+                        average_two(level, upper, target)
+                    } else {
+                        average_four(level, upper, lower, target)
+                    }
                 }
             }
         }
@@ -223,7 +247,8 @@ impl Plane {
                 let corner = y * 8 * stride + x * 8;
                 let samples = &self.samples[corner..][..7 * stride + 8];
                 for row in 0..8 {
-                    let eight = samples[row * stride..].first_chunk().expect("a row of a block has 8 samples");
+                    let eight =
+                        samples[row * stride..].first_chunk().expect("a row of a block has 8 samples");
                     packed[block / 2][row * 2 + block % 2] = u64::from_le_bytes(*eight);
                 }
                 x += 1;
@@ -252,7 +277,8 @@ fn repeat_last_row(samples: &mut [u8], stride: usize, rows: usize) {
 // ---------------------------------------------------------------------------------------------------------------------------
 // Colours
 
-/// JFIF's RGB to YCbCr with 16 fractional bits. Y is rounded; in Cb and Cr an exact half goes down, as in libjpeg (jccolor.c).
+/// JFIF's RGB to YCbCr with 16 fractional bits. Y is rounded; in Cb and Cr an exact half goes down, as in
+/// libjpeg (jccolor.c).
 fn to_ycbcr(level: Level, pixels: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     let done = if level.avx2() {
@@ -280,8 +306,8 @@ vectorized! {
     }
 }
 
-/// The same for as many of the pixels as the vectors hold; returns their number. The compiler finds no good way to take the
-/// interleaved bytes apart.
+/// The same for as many of the pixels as the vectors hold; returns their number. The compiler finds no good
+/// way to take the interleaved bytes apart.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn to_ycbcr_avx2(pixels: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) -> usize {
@@ -290,9 +316,12 @@ fn to_ycbcr_avx2(pixels: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) -> u
     const fn pair(low: i16, high: i16) -> i32 {
         (high as i32) << 16 | low as u16 as i32
     }
-    // Of each of four pixels R and B, or G twice, as 16-bit values. G's factor is split in two, as it may not fit into one.
-    let red_blue = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 2, -1, 3, -1, 5, -1, 6, -1, 8, -1, 9, -1, 11, -1));
-    let greens = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, -1, 1, -1, 4, -1, 4, -1, 7, -1, 7, -1, 10, -1, 10, -1));
+    // Of each of four pixels R and B, or G twice, as 16-bit values. G's factor is split in two, as it may not
+    // fit into one.
+    let red_blue =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 2, -1, 3, -1, 5, -1, 6, -1, 8, -1, 9, -1, 11, -1));
+    let greens =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(1, -1, 1, -1, 4, -1, 4, -1, 7, -1, 7, -1, 10, -1, 10, -1));
     let y_factors = [pair(19595, 7471), pair(19235, 19235)].map(|f| _mm256_set1_epi32(f));
     // Those of Cb and Cr with the sign turned: 32768 does not fit, -32768 does.
     let cb_factors = [pair(11059, -32768), pair(10854, 10855)].map(|f| _mm256_set1_epi32(f));
@@ -301,7 +330,8 @@ fn to_ycbcr_avx2(pixels: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) -> u
     let centre = _mm256_set1_epi32(CENTRE);
 
     let mut done = 0;
-    let targets = y.as_chunks_mut::<16>().0.iter_mut().zip(cb.as_chunks_mut::<16>().0).zip(cr.as_chunks_mut::<16>().0);
+    let targets =
+        y.as_chunks_mut::<16>().0.iter_mut().zip(cb.as_chunks_mut::<16>().0).zip(cr.as_chunks_mut::<16>().0);
     // Four bytes more are read than belong to the sixteen pixels.
     for (((y, cb), cr), bytes) in targets.zip(pixels.windows(52).step_by(48)) {
         // SAFETY: the last of the loads ends at byte 12 * 3 + 16 = 52.
@@ -353,8 +383,8 @@ vectorized! {
 struct Quantizer {
     /// In zigzag order, as the file holds them.
     steps: [u8; 64],
-    /// For each, in zigzag order: half of 8 · step and its reciprocal, for each lane (so that the compiler sees that they have 16
-    /// bits), and a shift.
+    /// For each, in zigzag order: half of 8 · step and its reciprocal, for each lane (so that the compiler
+    /// sees that they have 16 bits), and a shift.
     factors: [([u16; LANES], [u16; LANES], u32); 64],
 }
 
@@ -370,9 +400,9 @@ impl Quantizer {
         let quality = u32::from(quality);
         let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
         let steps = steps.map(|step| ((u32::from(step) * percent + 50) / 100).clamp(1, 255) as u8);
-        // The transform's values are 8 times too large. For the divisor d, 2^(l - 1) < d <= 2^l, and n < 2^15:
-        // n / d = n · m >> (15 + l) with m = 2^(15 + l) / d rounded up, as the error, n · (m · d - 2^(15 + l)) / d < 2^(15 + l) / d,
-        // is too small to reach the next whole number.
+        // The transform's values are 8 times too large. For the divisor d, 2^(l - 1) < d <= 2^l, and n <
+        // 2^15: n / d = n · m >> (15 + l) with m = 2^(15 + l) / d rounded up, as the error, n · (m · d -
+        // 2^(15 + l)) / d < 2^(15 + l) / d, is too small to reach the next whole number.
         let factors = steps.map(|step| {
             let divisor = u32::from(step) * 8;
             let l = divisor.next_power_of_two().trailing_zeros();
@@ -383,7 +413,8 @@ impl Quantizer {
 }
 
 vectorized! {
-    /// From the samples of sixteen blocks to coefficients. In `packed[i][row * 2 + j]`: eight samples of a row of block 2i + j.
+    /// From the samples of sixteen blocks to coefficients. In `packed[i][row * 2 + j]`: eight samples of a
+    /// row of block 2i + j.
     fn transform(packed: &mut [[u64; LANES]; 8], quantizer: &Quantizer, group: &mut Group) {
         transpose_bytes(packed);
         // Now `packed[column]` as bytes is [row, lane].
@@ -441,22 +472,30 @@ vectorized! {
 /// Takes each of the lanes as 8 words of 8 bytes and exchanges words for bytes.
 #[inline(always)]
 fn transpose_bytes(words: &mut [[u64; LANES]; 8]) {
-    for (distance, mask) in [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff)] {
+    for (distance, mask) in
+        [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff)]
+    {
         for first in (0..8usize).filter(|first| first & distance == 0) {
             let (upper, lower) = words.split_at_mut(first + distance);
             for (a, b) in upper[first].iter_mut().zip(&mut lower[0]) {
-                (*a, *b) = (*a & mask | (*b & mask) << (8 * distance), (*a >> (8 * distance)) & mask | *b & !mask);
+                (*a, *b) =
+                    (*a & mask | (*b & mask) << (8 * distance), (*a >> (8 * distance)) & mask | *b & !mask);
             }
         }
     }
 }
 
-/// The one-dimensional cosine transform of Loeffler, Ligtenberg and Moschytz (1989) with 13 fractional bits, of which `SHIFT` are
-/// dropped, rounded; `even` finishes the two outputs that need no product. libjpeg's "islow" gives the same numbers.
+/// The one-dimensional cosine transform of Loeffler, Ligtenberg and Moschytz (1989) with 13 fractional bits,
+/// of which `SHIFT` are dropped, rounded; `even` finishes the two outputs that need no product. libjpeg's
+/// "islow" gives the same numbers.
 ///
 /// No 16-bit sum overflows, as the inputs are below 2^12 in magnitude, or 2^12 itself for -2^12 alone.
 #[inline(always)]
-fn cosine_transform<const SHIFT: u32>(x: [i16; 8], sum: impl Fn(i16) -> i16, difference: impl Fn(i16) -> i16) -> [i16; 8] {
+fn cosine_transform<const SHIFT: u32>(
+    x: [i16; 8],
+    sum: impl Fn(i16) -> i16,
+    difference: impl Fn(i16) -> i16,
+) -> [i16; 8] {
     let times = |value: i16, factor: i32| i32::from(value) * factor;
     let round = |value: i32| ((value + (1 << (SHIFT - 1))) >> SHIFT) as i16;
     let add = i16::wrapping_add;
@@ -468,7 +507,8 @@ fn cosine_transform<const SHIFT: u32>(x: [i16; 8], sum: impl Fn(i16) -> i16, dif
     let y2 = z + times(e3, 6270); // 0.765366865
     let y6 = z - times(e2, 15137); // 1.847759065
 
-    let (d0, d1, d2, d3) = (subtract(x[0], x[7]), subtract(x[1], x[6]), subtract(x[2], x[5]), subtract(x[3], x[4]));
+    let (d0, d1, d2, d3) =
+        (subtract(x[0], x[7]), subtract(x[1], x[6]), subtract(x[2], x[5]), subtract(x[3], x[4]));
     let (d13, d02) = (add(d3, d1), add(d2, d0));
     let z5 = times(add(d13, d02), 9633); // 1.175875602
     let z1 = times(add(d3, d0), 7373); // 0.899976223
@@ -479,7 +519,16 @@ fn cosine_transform<const SHIFT: u32>(x: [i16; 8], sum: impl Fn(i16) -> i16, dif
     let y5 = times(d2, 16819) - z2 + z4; // 2.053119869
     let y3 = times(d1, 25172) - z2 + z3; // 3.072711026
     let y1 = times(d0, 12299) - z1 + z4; // 1.501321110
-    [sum(add(e0, e1)), round(y1), round(y2), round(y3), difference(subtract(e0, e1)), round(y5), round(y6), round(y7)]
+    [
+        sum(add(e0, e1)),
+        round(y1),
+        round(y2),
+        round(y3),
+        difference(subtract(e0, e1)),
+        round(y5),
+        round(y6),
+        round(y7),
+    ]
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -591,7 +640,14 @@ vectorized! {
 }
 
 #[inline(always)]
-fn write_block(plane: &Plane, block: usize, table: &Codes, prediction: &mut i16, bits: &mut Bits, codes: &mut [u8]) {
+fn write_block(
+    plane: &Plane,
+    block: usize,
+    table: &Codes,
+    prediction: &mut i16,
+    bits: &mut Bits,
+    codes: &mut [u8],
+) {
     let group = &plane.groups[block / LANES];
     let lane = lane_of(block % LANES);
     let first = group.coefficients[0][lane];
@@ -617,7 +673,15 @@ fn write_block(plane: &Plane, block: usize, table: &Codes, prediction: &mut i16,
 
 /// Writes the first coefficient that `nonzero` still names, and where it was makes way for the `next`.
 #[inline(always)]
-fn write_next(group: &Group, lane: usize, table: &Codes, nonzero: &mut u64, next: &mut usize, bits: &mut Bits, codes: &mut [u8]) {
+fn write_next(
+    group: &Group,
+    lane: usize,
+    table: &Codes,
+    nonzero: &mut u64,
+    next: &mut usize,
+    bits: &mut Bits,
+    codes: &mut [u8],
+) {
     let z = nonzero.trailing_zeros() as usize;
     *nonzero &= *nonzero - 1;
     let mut zeros = z - *next;
@@ -639,8 +703,8 @@ fn code_of(table: &[u32; 256], zeros: usize, value: i16) -> (u32, u32) {
     (code | value >> 4, length)
 }
 
-/// For each value from -2047 to 2047, negative ones from the end: its bits, then, in the low four bits, their number. Negative
-/// values are counted from the lowest of their size.
+/// For each value from -2047 to 2047, negative ones from the end: its bits, then, in the low four bits, their
+/// number. Negative values are counted from the lowest of their size.
 static VALUES: [u16; 4096] = {
     let mut values = [0; 4096];
     let mut magnitude = 1;
@@ -653,8 +717,8 @@ static VALUES: [u16; 4096] = {
     values
 };
 
-/// The codes of one kind of component, ready to use: for each number of zeros (high four bits) and size (low four bits) the code
-/// moved up by the size, then, in the low five bits, the length of both.
+/// The codes of one kind of component, ready to use: for each number of zeros (high four bits) and size (low
+/// four bits) the code moved up by the size, then, in the low five bits, the length of both.
 struct Codes {
     first: [u32; 256],
     other: [u32; 256],
@@ -688,7 +752,8 @@ struct Huffman {
 }
 
 impl Huffman {
-    /// T.81, annex C: codes of one length follow each other; the first of the next length follows the last, with a zero appended.
+    /// T.81, annex C: codes of one length follow each other; the first of the next length follows the last,
+    /// with a zero appended.
     const fn codes(&self) -> [u32; 256] {
         let mut codes = [0; 256];
         let (mut code, mut at, mut length) = (0, 0, 1);
@@ -712,15 +777,16 @@ impl Huffman {
 
 /// Where in a block, row by row, the coefficients in zigzag order are (figure A.6).
 const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, 35, 42,
-    49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
+    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// Table K.1, in zigzag order.
 const LUMA_STEPS: [u8; 64] = [
-    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57,
-    51, 56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87, 95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120,
-    92, 101, 103, 99,
+    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40, 26, 24, 22, 22, 24, 49, 35, 37, 29, 40,
+    58, 51, 61, 60, 57, 51, 56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87, 95, 98, 103,
+    104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
 ];
 
 /// Table K.2, in zigzag order.
@@ -745,15 +811,17 @@ static HUFFMAN: [[Huffman; 2]; 2] = [
         Huffman {
             lengths: [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125],
             symbols: &[
-                0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07, 0x22, 0x71, 0x14,
-                0x32, 0x81, 0x91, 0xa1, 0x08, 0x23, 0x42, 0xb1, 0xc1, 0x15, 0x52, 0xd1, 0xf0, 0x24, 0x33, 0x62, 0x72, 0x82, 0x09,
-                0x0a, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3a,
-                0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x63, 0x64, 0x65,
-                0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88,
-                0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9,
-                0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca,
-                0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea,
-                0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
+                0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61,
+                0x07, 0x22, 0x71, 0x14, 0x32, 0x81, 0x91, 0xa1, 0x08, 0x23, 0x42, 0xb1, 0xc1, 0x15, 0x52,
+                0xd1, 0xf0, 0x24, 0x33, 0x62, 0x72, 0x82, 0x09, 0x0a, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x25,
+                0x26, 0x27, 0x28, 0x29, 0x2a, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3a, 0x43, 0x44, 0x45,
+                0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x63, 0x64,
+                0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a, 0x83,
+                0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+                0x9a, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6,
+                0xb7, 0xb8, 0xb9, 0xba, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3,
+                0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8,
+                0xe9, 0xea, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
             ],
         },
     ],
@@ -765,15 +833,17 @@ static HUFFMAN: [[Huffman; 2]; 2] = [
         Huffman {
             lengths: [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119],
             symbols: &[
-                0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71, 0x13, 0x22, 0x32,
-                0x81, 0x08, 0x14, 0x42, 0x91, 0xa1, 0xb1, 0xc1, 0x09, 0x23, 0x33, 0x52, 0xf0, 0x15, 0x62, 0x72, 0xd1, 0x0a, 0x16,
-                0x24, 0x34, 0xe1, 0x25, 0xf1, 0x17, 0x18, 0x19, 0x1a, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x35, 0x36, 0x37, 0x38, 0x39,
-                0x3a, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x63, 0x64,
-                0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a, 0x82, 0x83, 0x84, 0x85, 0x86,
-                0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7,
-                0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8,
-                0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9,
-                0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
+                0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61,
+                0x71, 0x13, 0x22, 0x32, 0x81, 0x08, 0x14, 0x42, 0x91, 0xa1, 0xb1, 0xc1, 0x09, 0x23, 0x33,
+                0x52, 0xf0, 0x15, 0x62, 0x72, 0xd1, 0x0a, 0x16, 0x24, 0x34, 0xe1, 0x25, 0xf1, 0x17, 0x18,
+                0x19, 0x1a, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3a, 0x43, 0x44,
+                0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x63,
+                0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a,
+                0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97,
+                0x98, 0x99, 0x9a, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4,
+                0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca,
+                0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7,
+                0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
             ],
         },
     ],
@@ -798,8 +868,10 @@ mod tests {
 
     #[test]
     fn every_level_converts_every_colour_alike() {
-        let pixels: Vec<u8> =
-            (0..1u32 << 24).step_by(7).flat_map(|colour| [colour as u8, (colour >> 8) as u8, (colour >> 16) as u8]).collect();
+        let pixels: Vec<u8> = (0..1u32 << 24)
+            .step_by(7)
+            .flat_map(|colour| [colour as u8, (colour >> 8) as u8, (colour >> 16) as u8])
+            .collect();
         let count = pixels.len() / 3;
         let expected: Vec<[u8; 3]> = pixels
             .as_chunks::<3>()
@@ -820,7 +892,10 @@ mod tests {
             let mut planes = [(); 3].map(|()| vec![0; count]);
             let [y, cb, cr] = &mut planes;
             to_ycbcr(level, &pixels, y, cb, cr);
-            assert!((0..count).all(|at| planes.each_ref().map(|plane| plane[at]) == expected[at]), "{level:?}");
+            assert!(
+                (0..count).all(|at| planes.each_ref().map(|plane| plane[at]) == expected[at]),
+                "{level:?}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Writing images: pixels become the bytes of a JPEG or PNG file, by one thread, without allocating once its buffers have grown.
+//! Writing images: pixels become the bytes of a JPEG or PNG file, by one thread, without allocating once its
+//! buffers have grown.
 //!
 //! The JPEG files are equal, byte for byte, to what Pillow 11.2.1 (libjpeg-turbo) writes for
-//! `image.save(file, "JPEG", quality=quality, subsampling=subsampling)`. The same pixels give the same bytes on every processor.
+//! `image.save(file, "JPEG", quality=quality, subsampling=subsampling)`. The same pixels give the same bytes
+//! on every processor.
 
 mod jpeg;
 mod png;
@@ -11,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{Bitmap, RgbImage};
 use crate::simd::Level;
 
-/// How finely a JPEG keeps the colours of an RGB image; the lightness is always kept in full. Coarser colours are averages.
+/// How finely a JPEG keeps the colours of an RGB image; the lightness is always kept in full. Coarser colours
+/// are averages.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subsampling {
     /// Colour in full.
@@ -55,18 +58,23 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Writes a baseline JPEG of `quality` 1 to 100 (libjpeg's scale; beyond it the nearest counts) into `out`, which is cleared
-    /// before. An image of one channel becomes a JPEG of one component; of `subsampling` it only bears a mark, as with Pillow.
+    /// Writes a baseline JPEG of `quality` 1 to 100 (libjpeg's scale; beyond it the nearest counts) into
+    /// `out`, which is cleared before. An image of one channel becomes a JPEG of one component; of
+    /// `subsampling` it only bears a mark, as with Pillow.
     ///
     /// # Panics
     /// For an image without pixels, or with a side of more than 65535, neither of which JPEG can hold.
     pub fn jpeg(&mut self, image: &Bitmap, quality: u8, subsampling: Subsampling, out: &mut Vec<u8>) {
         let sides = 1..=usize::from(u16::MAX);
-        assert!(sides.contains(&image.width) && sides.contains(&image.height), "{image:?} cannot be a JPEG: sides of 1 to 65535");
+        assert!(
+            sides.contains(&image.width) && sides.contains(&image.height),
+            "{image:?} cannot be a JPEG: sides of 1 to 65535"
+        );
         self.jpeg.write(self.level, image, quality.clamp(1, 100), subsampling, out);
     }
 
-    /// Writes a PNG of 8 bits, grey or RGB, into `out`, which is cleared before; compressed for speed more than for size.
+    /// Writes a PNG of 8 bits, grey or RGB, into `out`, which is cleared before; compressed for speed more
+    /// than for size.
     ///
     /// # Panics
     /// For an image without pixels, which PNG cannot hold.
@@ -168,7 +176,10 @@ mod tests {
                         file
                     })
                     .collect();
-                assert!(files.iter().all(|file| *file == files[0]), "{image:?}, noise {noise}: not the same at every level");
+                assert!(
+                    files.iter().all(|file| *file == files[0]),
+                    "{image:?}, noise {noise}: not the same at every level"
+                );
                 assert_eq!(decode(&files[0]).unwrap(), image.to_rgb(), "{image:?}, noise {noise}");
                 let colour = files[0][25];
                 assert_eq!(colour, if channels == 1 { 0 } else { 2 });
@@ -210,9 +221,17 @@ mod tests {
                     encoder.jpeg(&image, quality, subsampling, &mut file);
                     let (found, expected) = (decode(&file).unwrap(), image.to_rgb());
                     assert_eq!((found.width, found.height), (width, height));
-                    let total: u32 = found.pixels.iter().zip(&expected.pixels).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+                    let total: u32 = found
+                        .pixels
+                        .iter()
+                        .zip(&expected.pixels)
+                        .map(|(a, b)| u32::from(a.abs_diff(*b)))
+                        .sum();
                     let mean = f64::from(total) / expected.pixels.len() as f64;
-                    assert!(mean <= most, "{image:?}, {subsampling:?}, quality {quality}: off by {mean:.2} on average");
+                    assert!(
+                        mean <= most,
+                        "{image:?}, {subsampling:?}, quality {quality}: off by {mean:.2} on average"
+                    );
                 }
             }
         }
@@ -225,7 +244,10 @@ mod tests {
             let image = image(width, height, 3, 9);
             Encoder::default().jpeg(&image, 90, Subsampling::S420, &mut file);
             let size = file.windows(2).position(|two| two == [0xff, 0xc0]).unwrap() + 5;
-            assert_eq!(file[size..size + 4], [(height as u16).to_be_bytes(), (width as u16).to_be_bytes()].concat());
+            assert_eq!(
+                file[size..size + 4],
+                [(height as u16).to_be_bytes(), (width as u16).to_be_bytes()].concat()
+            );
             assert!(file.ends_with(&[0xff, 0xd9]));
         }
     }
@@ -244,7 +266,9 @@ mod tests {
 
     #[test]
     fn subsampling_has_its_usual_names() {
-        for (subsampling, name) in [(Subsampling::S444, "4:4:4"), (Subsampling::S422, "4:2:2"), (Subsampling::S420, "4:2:0")] {
+        for (subsampling, name) in
+            [(Subsampling::S444, "4:4:4"), (Subsampling::S422, "4:2:2"), (Subsampling::S420, "4:2:0")]
+        {
             assert_eq!(serde_json::to_value(subsampling).unwrap(), name);
         }
     }

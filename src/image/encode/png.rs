@@ -1,8 +1,10 @@
-//! PNG with one filter and the least of deflate (RFC 1951) that photographs need: Huffman codes made for the image, and runs of
-//! zeros, as the only repetition worth looking for in what the filter leaves of a photograph.
+//! PNG with one filter and the least of deflate (RFC 1951) that photographs need: Huffman codes made for the
+//! image, and runs of zeros, as the only repetition worth looking for in what the filter leaves of a
+//! photograph.
 //!
-//! A block of rows at a time: they are filtered; what remains is told apart into single bytes and runs of zeros; and these are
-//! written as codes, made for the block after a first look at its rows, or at some of them where there are many.
+//! A block of rows at a time: they are filtered; what remains is told apart into single bytes and runs of
+//! zeros; and these are written as codes, made for the block after a first look at its rows, or at some of
+//! them where there are many.
 
 use crate::image::Bitmap;
 use crate::simd::Level;
@@ -96,7 +98,8 @@ impl Writer {
         self.filtered.resize(rows * (1 + stride), 0);
         for (y, filtered) in (top..).zip(self.filtered.chunks_exact_mut(1 + stride)) {
             let row = &image.pixels[y * stride..][..stride];
-            let above = if y == 0 { &self.blank[..stride] } else { &image.pixels[(y - 1) * stride..][..stride] };
+            let above =
+                if y == 0 { &self.blank[..stride] } else { &image.pixels[(y - 1) * stride..][..stride] };
             filtered[0] = PAETH;
             let (first, rest) = filtered[1..].split_at_mut(channels);
             for ((target, &value), &above) in first.iter_mut().zip(row).zip(above) {
@@ -121,7 +124,8 @@ fn write_chunk(kind: &[u8; 4], out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>
 }
 
 vectorized! {
-    /// PNG's filter 4: less the one of the left, upper and upper left neighbour that is nearest to left + upper - upper left.
+    /// PNG's filter 4: less the one of the left, upper and upper left neighbour that is nearest to left +
+    /// upper - upper left.
     fn paeth(row: &[u8], left: &[u8], above: &[u8], above_left: &[u8], target: &mut [u8]) {
         for ((((target, &value), &a), &b), &c) in target.iter_mut().zip(row).zip(left).zip(above).zip(above_left) {
             let [wide_a, wide_b, wide_c] = [a, b, c].map(i16::from);
@@ -187,7 +191,8 @@ trait Take {
     fn run(&mut self, length: usize);
 }
 
-/// Tells apart bytes and runs of zeros. No run goes on from row to row, as each begins with the filter's number.
+/// Tells apart bytes and runs of zeros. No run goes on from row to row, as each begins with the filter's
+/// number.
 #[inline(always)]
 fn tell_apart(bytes: &[u8], to: &mut impl Take) {
     let mut rest = bytes;
@@ -344,7 +349,8 @@ impl Bits {
 struct Codes {
     /// The code, and in the low four bits its length.
     bytes: [u16; 256],
-    /// For each length of a repetition of the byte before: code, what else says the length, and the distance; the length of it all.
+    /// For each length of a repetition of the byte before: code, what else says the length, and the distance;
+    /// the length of it all.
     runs: [(u32, u32); LONGEST_RUN + 1],
     end: (u16, u32),
 }
@@ -358,7 +364,10 @@ impl Codes {
             let symbol = usize::from(run.symbol);
             let length = u32::from(lengths[symbol]);
             // The distance, 1, is a zero bit.
-            *entry = (u32::from(codes[symbol]) | u32::from(run.extra) << length, length + u32::from(run.extra_bits) + 1);
+            *entry = (
+                u32::from(codes[symbol]) | u32::from(run.extra) << length,
+                length + u32::from(run.extra_bits) + 1,
+            );
         }
         Self { bytes, runs, end: (codes[END], lengths[END].into()) }
     }
@@ -389,8 +398,8 @@ static RUNS: [Run; LONGEST_RUN + 1] = {
     runs
 };
 
-/// The lengths of a Huffman code for symbols that occur `counts` times, none of more than `longest` bits; 0 for those that do not
-/// occur. At least two must occur.
+/// The lengths of a Huffman code for symbols that occur `counts` times, none of more than `longest` bits; 0
+/// for those that do not occur. At least two must occur.
 fn code_lengths<const N: usize>(counts: &[u32; N], longest: u32) -> [u8; N] {
     // The rarest first; the symbol settles ties.
     let mut sorted = [0u64; N];
@@ -402,14 +411,16 @@ fn code_lengths<const N: usize>(counts: &[u32; N], longest: u32) -> [u8; N] {
     let sorted = &mut sorted[..used];
     sorted.sort_unstable();
 
-    // Join the two rarest again and again. What has been joined comes up in order too, so that two queues are enough.
+    // Join the two rarest again and again. What has been joined comes up in order too, so that two queues are
+    // enough.
     let mut joined = [0u64; N];
     let mut parents_of_symbols = [0u16; N];
     let mut parents_of_joined = [0u16; N];
     let (mut next_symbol, mut next_joined) = (0, 0);
     for new in 0..used - 1 {
         for _ in 0..2 {
-            let take_symbol = next_symbol < used && (next_joined == new || sorted[next_symbol] >> 16 <= joined[next_joined]);
+            let take_symbol = next_symbol < used
+                && (next_joined == new || sorted[next_symbol] >> 16 <= joined[next_joined]);
             if take_symbol {
                 joined[new] += sorted[next_symbol] >> 16;
                 parents_of_symbols[next_symbol] = new as u16;
@@ -431,7 +442,8 @@ fn code_lengths<const N: usize>(counts: &[u32; N], longest: u32) -> [u8; N] {
     for parent in &parents_of_symbols[..used] {
         of_length[(depths[usize::from(*parent)] + 1).min(longest) as usize] += 1;
     }
-    // Too many codes now share the room: lengthen one that is as long as possible and let one of the longest take its side.
+    // Too many codes now share the room: lengthen one that is as long as possible and let one of the longest
+    // take its side.
     let mut room: u32 = (1..=longest).map(|length| of_length[length as usize] << (longest - length)).sum();
     while room > 1 << longest {
         let length = (1..longest as usize).rev().find(|&length| of_length[length] > 0);
@@ -452,7 +464,8 @@ fn code_lengths<const N: usize>(counts: &[u32; N], longest: u32) -> [u8; N] {
     lengths
 }
 
-/// RFC 1951, 3.2.2: codes of one length count up from symbol to symbol; the first bit of each comes to lie lowest.
+/// RFC 1951, 3.2.2: codes of one length count up from symbol to symbol; the first bit of each comes to lie
+/// lowest.
 fn canonical_codes<const N: usize>(lengths: &[u8; N]) -> [u16; N] {
     let mut of_length = [0u16; 16];
     lengths.iter().for_each(|&length| of_length[usize::from(length)] += 1);
@@ -549,10 +562,17 @@ mod tests {
         let all = std::array::from_fn(|symbol| 1 + (symbol as u32).pow(2) % 97);
         for counts in [fibonacci, two, all] {
             let lengths = code_lengths(&counts, LONGEST);
-            let room: u32 = lengths.iter().filter(|length| **length > 0).map(|&length| 1 << (LONGEST - u32::from(length))).sum();
+            let room: u32 = lengths
+                .iter()
+                .filter(|length| **length > 0)
+                .map(|&length| 1 << (LONGEST - u32::from(length)))
+                .sum();
             assert_eq!(room, 1 << LONGEST);
             for (one, two) in (0..SYMBOLS).flat_map(|one| (0..SYMBOLS).map(move |two| (one, two))) {
-                assert!(counts[one] == 0 || counts[one] >= counts[two] || lengths[one] >= lengths[two], "{one} and {two}");
+                assert!(
+                    counts[one] == 0 || counts[one] >= counts[two] || lengths[one] >= lengths[two],
+                    "{one} and {two}"
+                );
             }
         }
     }

@@ -1,7 +1,8 @@
-//! Fetching pretrained weights once: by the system's `curl`, into the user's cache, and used only if size and hash are right.
+//! Fetching pretrained weights once: by the system's `curl`, into the user's cache, and used only if size and
+//! hash are right.
 //!
-//! A client of our own would bring TLS, and with it C code or a system library, into every build; `curl` is part of Windows, macOS and
-//! nearly every Linux, and knows the system's proxies and certificates.
+//! A client of our own would bring TLS, and with it C code or a system library, into every build; `curl` is
+//! part of Windows, macOS and nearly every Linux, and knows the system's proxies and certificates.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -29,12 +30,21 @@ pub struct Remote {
 /// Where torchvision keeps its weights. `MIEN_WEIGHTS_URL` names a mirror with the same files.
 const TORCHVISION: &str = "https://download.pytorch.org/models";
 
-/// torchvision's ImageNet weights (`IMAGENET1K_V1`): file, length, SHA-256. The file's name holds the first eight digits.
+/// torchvision's ImageNet weights (`IMAGENET1K_V1`): file, length, SHA-256. The file's name holds the first
+/// eight digits.
 const WEIGHTS: [(&str, u64, &str); 4] = [
     ("vgg16-397923af.pth", 553_433_881, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
-    ("vgg16_bn-6c64b313.pth", 553_507_836, "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a"),
+    (
+        "vgg16_bn-6c64b313.pth",
+        553_507_836,
+        "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a",
+    ),
     ("resnet18-f37072fd.pth", 46_830_571, "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"),
-    ("resnet50-0676ba61.pth", 102_530_333, "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a"),
+    (
+        "resnet50-0676ba61.pth",
+        102_530_333,
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
 ];
 
 /// The ImageNet weights of a model (those of plain VGG for one with attention), and their file's name.
@@ -46,11 +56,15 @@ pub fn imagenet(model: ModelName) -> (&'static str, Remote) {
         ModelName::Resnet50 => 3,
     };
     let (file, bytes, sha256) = WEIGHTS[index];
-    let base = std::env::var("MIEN_WEIGHTS_URL").ok().filter(|base| !base.is_empty()).unwrap_or_else(|| TORCHVISION.to_owned());
+    let base = std::env::var("MIEN_WEIGHTS_URL")
+        .ok()
+        .filter(|base| !base.is_empty())
+        .unwrap_or_else(|| TORCHVISION.to_owned());
     (file, Remote { url: format!("{}/{file}", base.trim_end_matches('/')), bytes, sha256: sha256.to_owned() })
 }
 
-/// The file of a model's ImageNet weights if it is there, whole: in mien's cache, or in that of torch. Otherwise where it belongs.
+/// The file of a model's ImageNet weights if it is there, whole: in mien's cache, or in that of torch.
+/// Otherwise where it belongs.
 ///
 /// # Errors
 /// There is no home folder; a file in mien's cache is damaged.
@@ -60,16 +74,17 @@ pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
         .filter(|path| path.is_absolute()) // as the XDG specification has it
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
         .ok_or_else(|| {
-            Error::input("train.weights", "there is no home folder for downloaded weights").hint("Give --weights FILE")
+            Error::input("train.weights", "there is no home folder for downloaded weights")
+                .hint("Give --weights FILE")
         })?;
     let (file, remote) = imagenet(model);
     let own = cache.join("mien").join(file);
     if own.exists() {
         return match check(&own, &remote) {
             Ok(()) => Ok(Ok(own)),
-            Err(problem) => {
-                Err(Error::at(&own, problem).expected("torchvision's file").hint("Remove it; it is then fetched anew"))
-            }
+            Err(problem) => Err(Error::at(&own, problem)
+                .expected("torchvision's file")
+                .hint("Remove it; it is then fetched anew")),
         };
     }
     let torchs = cache.join("torch/hub/checkpoints").join(file);
@@ -79,14 +94,17 @@ pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
 /// Fetches `remote` to the new file `path`. `progress` is told the bytes that have come and all of them.
 ///
 /// # Errors
-/// There is no `curl`; the server cannot be reached or refuses; what comes is not the file; the user stopped it; another program is
-/// fetching it. Nothing is left at `path` then.
+/// There is no `curl`; the server cannot be reached or refuses; what comes is not the file; the user stopped
+/// it; another program is fetching it. Nothing is left at `path` then.
 pub fn fetch(remote: &Remote, path: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<()> {
     let by_hand = || format!("Fetch it yourself and put it at {}, or give --weights FILE", path.display());
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let lock = Partial(path.with_extension("lock"));
-    let held = fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error)).and_then(|()| files::lock(&lock.0));
-    let held = held.map_err(|error| Error::input(&remote.url, format!("has no place: {error}")).hint(by_hand()))?;
+    let held = fs::create_dir_all(folder)
+        .map_err(|error| Error::io("create", folder, error))
+        .and_then(|()| files::lock(&lock.0));
+    let held =
+        held.map_err(|error| Error::input(&remote.url, format!("has no place: {error}")).hint(by_hand()))?;
     if held.is_none() {
         std::mem::forget(lock);
         return Err(Error::at(path, "another mien is fetching this file").hint("Wait for it"));
@@ -98,10 +116,13 @@ pub fn fetch(remote: &Remote, path: &Path, progress: &dyn Fn(u64, u64), stop: &A
         return Err(Error::Interrupted("stopped; nothing was kept of the weights".into()));
     }
     fetched.map_err(|problem| {
-        Error::input(&remote.url, problem).expected(format!("a file of {} bytes", remote.bytes)).hint(by_hand())
+        Error::input(&remote.url, problem)
+            .expected(format!("a file of {} bytes", remote.bytes))
+            .hint(by_hand())
     })?;
-    check(&partial.0, remote)
-        .map_err(|problem| Error::input(&remote.url, problem).expected("the file that torchvision published").hint(by_hand()))?;
+    check(&partial.0, remote).map_err(|problem| {
+        Error::input(&remote.url, problem).expected("the file that torchvision published").hint(by_hand())
+    })?;
     fs::rename(&partial.0, path).map_err(|error| Error::io("write", path, error))
 }
 
@@ -115,10 +136,24 @@ impl Drop for Partial {
     }
 }
 
-fn run_curl(remote: &Remote, partial: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<(), String> {
+fn run_curl(
+    remote: &Remote,
+    partial: &Path,
+    progress: &dyn Fn(u64, u64),
+    stop: &AtomicBool,
+) -> Result<(), String> {
     let mut out = File::create(partial).map_err(|error| format!("cannot be kept: {error}"))?;
     let mut child = Command::new("curl")
-        .args(["--fail", "--location", "--silent", "--show-error", "--proto", "=https,http", "--proto-redir", "=https,http"])
+        .args([
+            "--fail",
+            "--location",
+            "--silent",
+            "--show-error",
+            "--proto",
+            "=https,http",
+            "--proto-redir",
+            "=https,http",
+        ])
         .args(["--connect-timeout", "20", "--speed-time", "60", "--speed-limit", "100", "--url"])
         .arg(&remote.url)
         .stdin(Stdio::null())
@@ -134,7 +169,9 @@ fn run_curl(remote: &Remote, partial: &Path, progress: &dyn Fn(u64, u64), stop: 
         match pipe.read(&mut buffer) {
             _ if stop.load(Ordering::Relaxed) => break Some("stopped".to_owned()),
             Ok(0) => break None,
-            Ok(read) if have + read as u64 > remote.bytes => break Some("the server sends more than the file has".into()),
+            Ok(read) if have + read as u64 > remote.bytes => {
+                break Some("the server sends more than the file has".into());
+            }
             Ok(read) => match out.write_all(&buffer[..read]) {
                 Ok(()) => have += read as u64,
                 Err(error) => break Some(format!("cannot be kept: {error}")),
@@ -149,7 +186,9 @@ fn run_curl(remote: &Remote, partial: &Path, progress: &dyn Fn(u64, u64), stop: 
         return Err(problem);
     }
     match child.wait() {
-        Ok(status) if status.success() => return out.sync_all().map_err(|error| format!("cannot be kept: {error}")),
+        Ok(status) if status.success() => {
+            return out.sync_all().map_err(|error| format!("cannot be kept: {error}"));
+        }
         Ok(_) => {}
         Err(error) => return Err(format!("cannot be fetched: {error}")),
     }
@@ -178,7 +217,11 @@ fn check(path: &Path, remote: &Remote) -> Result<(), String> {
         }
     }
     let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if found == remote.sha256 { Ok(()) } else { Err(format!("its SHA-256 is {found}: damaged, or not the right file")) }
+    if found == remote.sha256 {
+        Ok(())
+    } else {
+        Err(format!("its SHA-256 is {found}: damaged, or not the right file"))
+    }
 }
 
 #[cfg(test)]
@@ -224,8 +267,11 @@ mod tests {
         }
         let body: Vec<u8> = (0..300_000u32).map(|i| (i * 7 % 251) as u8).collect();
         let target = serve(vec![answer("200 OK", body.len(), &body)]);
-        let detour = format!("HTTP/1.1 302 Found\r\nLocation: {target}/file\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        let remote = Remote { url: serve(vec![detour.into_bytes()]), bytes: body.len() as u64, sha256: sha256(&body) };
+        let detour = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {target}/file\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let remote =
+            Remote { url: serve(vec![detour.into_bytes()]), bytes: body.len() as u64, sha256: sha256(&body) };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache/weights.pth");
         fetch(&remote, &path, &|have, all| assert!(have <= all), &AtomicBool::new(false)).unwrap();
@@ -245,8 +291,13 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let remote = Remote { url: server, bytes: body.len() as u64, sha256: sha256(&body) };
             let error =
-                fetch(&remote, &folder.path().join("weights.pth"), &|_, _| {}, &AtomicBool::new(false)).unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("Fetch it yourself") && !error.contains('\n'), "{part}: {error}");
+                fetch(&remote, &folder.path().join("weights.pth"), &|_, _| {}, &AtomicBool::new(false))
+                    .unwrap_err()
+                    .to_string();
+            assert!(
+                error.contains(part) && error.contains("Fetch it yourself") && !error.contains('\n'),
+                "{part}: {error}"
+            );
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{part}: a file stays");
         };
         refused(serve(vec![answer("404 Not Found", 4, b"none")]), "404");
@@ -263,7 +314,11 @@ mod tests {
             return;
         }
         let body = vec![7u8; 50_000];
-        let remote = Remote { url: serve(vec![answer("200 OK", body.len(), &body)]), bytes: 50_000, sha256: sha256(&body) };
+        let remote = Remote {
+            url: serve(vec![answer("200 OK", body.len(), &body)]),
+            bytes: 50_000,
+            sha256: sha256(&body),
+        };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.pth");
         let error = fetch(&remote, &path, &|_, _| {}, &AtomicBool::new(true)).unwrap_err();

@@ -16,7 +16,8 @@ use crate::model::params::{Kind, Params};
 pub enum Format {
     /// torchvision's names, with the description in the metadata: what mien itself writes.
     Safetensors,
-    /// A state dict for `torch.load` and `load_state_dict(strict=True)`; without the description, which it has no place for.
+    /// A state dict for `torch.load` and `load_state_dict(strict=True)`; without the description, which it
+    /// has no place for.
     Pth,
     /// A graph from normalised `images [B, 3, S, S]` to `logits` and (calibrated) `probabilities`, `[B, K]`.
     Onnx,
@@ -52,7 +53,8 @@ pub fn export(model: &LoadedModel, format: Format, path: &Path) -> Result<()> {
 fn state(params: &Params) -> impl Iterator<Item = io::Result<StateTensor>> {
     params.iter().enumerate().flat_map(|(position, param)| {
         let values = params.values(position).map(Values::F32).map_err(io::Error::other);
-        let tensor = values.map(|values| StateTensor { name: param.name.clone(), shape: param.shape.clone(), values });
+        let tensor =
+            values.map(|values| StateTensor { name: param.name.clone(), shape: param.shape.clone(), values });
         let is_last_of_norm = param.kind == Kind::Buffer && param.name.ends_with("running_var");
         let counter = is_last_of_norm.then(|| {
             let name = param.name.replace("running_var", "num_batches_tracked");
@@ -91,7 +93,8 @@ mod tests {
 
     fn model(name: ModelName) -> LoadedModel {
         let config = ModelConfig { name, width: 0.0625, head: Head::Fc, dropout: 0.5 };
-        let card = ModelCard::new(config, ["a", "b", "c"].map(str::to_owned).to_vec(), 32, [0.5; 3], [0.25; 3]);
+        let card =
+            ModelCard::new(config, ["a", "b", "c"].map(str::to_owned).to_vec(), 32, [0.5; 3], [0.25; 3]);
         let model = Model::new(&card.model, 3, 32).unwrap();
         let params = model.init(5, false, &Device::flex());
         LoadedModel { path: "there".into(), card, model, params }
@@ -106,7 +109,11 @@ mod tests {
             let (params, transfer) = load_pretrained(&model.model, &[], &path, 1, &Device::flex()).unwrap();
             assert!(transfer.fresh.is_empty(), "{name}: {:?}", transfer.fresh);
             for position in 0..params.iter().len() {
-                assert_eq!(params.values(position).unwrap(), model.params.values(position).unwrap(), "{name}");
+                assert_eq!(
+                    params.values(position).unwrap(),
+                    model.params.values(position).unwrap(),
+                    "{name}"
+                );
             }
         }
     }
@@ -118,9 +125,14 @@ mod tests {
             let model = model(name);
             let path = folder.path().join(format!("{name}.onnx"));
             export(&model, Format::Onnx, &path).unwrap();
-            let weights = 4 * model.params.iter().map(|param| param.shape.iter().product::<usize>()).sum::<usize>() as u64;
+            let weights =
+                4 * model.params.iter().map(|param| param.shape.iter().product::<usize>()).sum::<usize>()
+                    as u64;
             let length = std::fs::metadata(&path).unwrap().len();
-            assert!((weights..weights + 100_000).contains(&length), "{name}: {length} bytes, {weights} of weights");
+            assert!(
+                (weights..weights + 100_000).contains(&length),
+                "{name}: {length} bytes, {weights} of weights"
+            );
             let path = folder.path().join(format!("{name}.safetensors"));
             export(&model, Format::Safetensors, &path).unwrap();
             assert_eq!(TensorFile::open(&path).unwrap().card().unwrap(), model.card);

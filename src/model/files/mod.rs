@@ -1,4 +1,5 @@
-//! Models as files: mien's own and torchvision's weights, PyTorch's state dicts, ONNX, and the download of ImageNet weights.
+//! Models as files: mien's own and torchvision's weights, PyTorch's state dicts, ONNX, and the download of
+//! ImageNet weights.
 //!
 //! **Invariant:** the only part of [`model`](super) that touches files.
 

@@ -1,12 +1,14 @@
-//! PyTorch's own files (`.pth`, `.pt`): state dicts and checkpoints are read, and state dicts written, without running anything
-//! that a file names.
+//! PyTorch's own files (`.pth`, `.pt`): state dicts and checkpoints are read, and state dicts written,
+//! without running anything that a file names.
 //!
-//! A file is a pickle, which describes tensors, and storages, which hold their bytes. torch 1.6 and later put both into a zip of
-//! stored entries (`data.pkl` and `data/N`); before that the pickles came first and the storages after them. The pickle is run by
-//! a small machine that knows dictionaries, lists and how torch describes a tensor. Every other object, whatever its class, becomes
-//! a name with nothing behind it, so training scripts may save beside the weights what they like.
+//! A file is a pickle, which describes tensors, and storages, which hold their bytes. torch 1.6 and later put
+//! both into a zip of stored entries (`data.pkl` and `data/N`); before that the pickles came first and the
+//! storages after them. The pickle is run by a small machine that knows dictionaries, lists and how torch
+//! describes a tensor. Every other object, whatever its class, becomes a name with nothing behind it, so
+//! training scripts may save beside the weights what they like.
 //!
-//! The pickle's opcodes are those of Python's pickletools, the layout is that of `torch/serialization.py` and `torch/_utils.py`.
+//! The pickle's opcodes are those of Python's pickletools, the layout is that of `torch/serialization.py` and
+//! `torch/_utils.py`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -19,11 +21,22 @@ use zip::{CompressionMethod, ZipArchive};
 use crate::error::{Error, Result};
 
 /// Where checkpoints keep the model's state dict, the likeliest first.
-const STATE_KEYS: [&str; 10] =
-    ["model_state_dict", "state_dict", "model", "net", "network", "module", "weights", "params", "model_ema", "state_dict_ema"];
+const STATE_KEYS: [&str; 10] = [
+    "model_state_dict",
+    "state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+    "model_ema",
+    "state_dict_ema",
+];
 /// What `DataParallel` and `torch.compile` put before every name.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
-/// The count of `torch.optim.swa_utils.AveragedModel`, which stands beside the tensors of the model that it wraps.
+/// The count of `torch.optim.swa_utils.AveragedModel`, which stands beside the tensors of the model that it
+/// wraps.
 const AVERAGED: &str = "n_averaged";
 /// The most bytes of pickle that are read. That of ResNet-50 with Adam's state has 0.1 MB.
 const MAX_PICKLE: u64 = 64 << 20;
@@ -39,7 +52,8 @@ const MAX_EXPANDED: usize = 1 << 20;
 const TOO_MANY: &str = "its description has too many parts";
 const SAVE_AGAIN: &str = "Save the weights alone, with torch.save(model.state_dict(), PATH)";
 
-/// An open PyTorch file. Only its description is in memory; a tensor's bytes are read when they are asked for.
+/// An open PyTorch file. Only its description is in memory; a tensor's bytes are read when they are asked
+/// for.
 #[derive(Debug)]
 pub struct TorchFile {
     path: PathBuf,
@@ -116,7 +130,8 @@ impl TorchFile {
         let machine = Machine::run(&mut rest).map_err(|problem| broken(path, &problem))?;
         if !is_zip {
             let start = (pickle.len() - rest.len()) as u64;
-            storages = legacy_storages(&machine, rest, start, length).map_err(|problem| broken(path, &problem))?;
+            storages =
+                legacy_storages(&machine, rest, start, length).map_err(|problem| broken(path, &problem))?;
         }
         let (key, state) = find_state(path, &machine)?;
         let mut tensors = BTreeMap::new();
@@ -127,9 +142,12 @@ impl TorchFile {
                 return Err(broken(path, &format!("the bytes of {} are missing", short(stored))));
             };
             if name != AVERAGED && tensors.insert(name, (view.clone(), *blob)).is_some() {
-                return Err(Error::at(path, format!("holds {} both with and without the prefix of a wrapper", short(stored)))
-                    .expected("each tensor once")
-                    .hint(SAVE_AGAIN));
+                return Err(Error::at(
+                    path,
+                    format!("holds {} both with and without the prefix of a wrapper", short(stored)),
+                )
+                .expected("each tensor once")
+                .hint(SAVE_AGAIN));
             }
         }
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), key, tensors })
@@ -156,7 +174,8 @@ impl TorchFile {
     /// There is no such tensor, it does not hold floats, or its bytes cannot be read or are damaged.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         let (view, blob) = self.tensors.get(name).ok_or_else(|| {
-            Error::at(&self.path, format!("there is no tensor '{name}'")).hint("Is it a file of another model?")
+            Error::at(&self.path, format!("there is no tensor '{name}'"))
+                .hint("Is it a file of another model?")
         })?;
         match view.kind {
             Kind::Float => self.gather(name, view, blob, |b| f32::from_le_bytes(array(b))),
@@ -170,7 +189,13 @@ impl TorchFile {
     }
 
     /// Reads the part of the storage that the view spans, and picks its numbers from there.
-    fn gather(&self, name: &str, view: &View, blob: &Blob, number: impl Fn(&[u8]) -> f32) -> Result<Vec<f32>> {
+    fn gather(
+        &self,
+        name: &str,
+        view: &View,
+        blob: &Blob,
+        number: impl Fn(&[u8]) -> f32,
+    ) -> Result<Vec<f32>> {
         let View { kind, offset, shape, strides } = view;
         let (size, count): (usize, usize) = (kind.size(), shape.iter().product());
         let mut values = Vec::with_capacity(count);
@@ -184,8 +209,11 @@ impl TorchFile {
             // The checksum is that of the whole storage.
             let is_whole = (read * size) as u64 == blob.length;
             if is_whole && blob.checksum.is_some_and(|expected| expected != checksum.finalize()) {
-                return Err(Error::at(&self.path, format!("the bytes of tensor '{name}' do not match their checksum"))
-                    .hint("Copy or download it anew"));
+                return Err(Error::at(
+                    &self.path,
+                    format!("the bytes of tensor '{name}' do not match their checksum"),
+                )
+                .hint("Copy or download it anew"));
             }
             Ok(())
         };
@@ -227,7 +255,8 @@ impl TorchFile {
 
 /// IEEE 754 half precision as f32, which holds every one of its values.
 pub fn f16_to_f32(bits: u16) -> f32 {
-    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let (sign, exponent, fraction) =
+        (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
     let magnitude = match exponent {
         0 => fraction as f32 * 2f32.powi(-24), // zero and subnormal numbers
         31 => f32::from_bits(0x7f80_0000 | fraction << 13),
@@ -345,8 +374,9 @@ fn read_zip(file: &File, length: u64) -> Result<(Vec<u8>, HashMap<String, Blob>)
         entries.insert(name, Blob { start, length: entry.size(), checksum });
     }
     // All entries stand in one folder, which is named after the file.
-    let folder_of =
-        |name: &String| name.strip_suffix("data.pkl").filter(|root| root.is_empty() || root.ends_with('/')).map(str::to_owned);
+    let folder_of = |name: &String| {
+        name.strip_suffix("data.pkl").filter(|root| root.is_empty() || root.ends_with('/')).map(str::to_owned)
+    };
     let root = entries.keys().find_map(folder_of).ok_or("there is no data.pkl in it")?;
     let read = |name: &str, limit: u64| {
         let Some(blob) = entries.get(&format!("{root}{name}")) else { return Ok(None) };
@@ -355,9 +385,13 @@ fn read_zip(file: &File, length: u64) -> Result<(Vec<u8>, HashMap<String, Blob>)
         }
         let mut bytes = Vec::new();
         let mut file = file;
-        let read = file.seek(SeekFrom::Start(blob.start)).and_then(|_| file.take(blob.length).read_to_end(&mut bytes));
+        let read = file
+            .seek(SeekFrom::Start(blob.start))
+            .and_then(|_| file.take(blob.length).read_to_end(&mut bytes));
         read.map_err(|e| e.to_string())?;
-        if bytes.len() as u64 != blob.length || blob.checksum.is_some_and(|checksum| checksum != crc32fast::hash(&bytes)) {
+        if bytes.len() as u64 != blob.length
+            || blob.checksum.is_some_and(|checksum| checksum != crc32fast::hash(&bytes))
+        {
             return Err(format!("its entry '{name}' is damaged"));
         }
         Ok(Some(bytes))
@@ -367,13 +401,17 @@ fn read_zip(file: &File, length: u64) -> Result<(Vec<u8>, HashMap<String, Blob>)
     }
     let pickle = read("data.pkl", MAX_PICKLE)?.ok_or("there is no data.pkl in it")?;
     let folder = format!("{root}data/");
-    let storages = entries.iter().filter_map(|(name, blob)| Some((name.strip_prefix(&folder)?.to_owned(), *blob))).collect();
+    let storages = entries
+        .iter()
+        .filter_map(|(name, blob)| Some((name.strip_prefix(&folder)?.to_owned(), *blob)))
+        .collect();
     Ok((pickle, storages))
 }
 
 /// Passes the three pickles before a legacy file's own: a magic number, a version and what the machine was.
 fn legacy_header(rest: &mut &[u8]) -> Result<(), String> {
-    const MAGIC: [u8; 10] = 0x1950_a86a_20f9_469c_fc6c_u128.to_le_bytes().first_chunk::<10>().copied().expect("16 bytes hold 10");
+    const MAGIC: [u8; 10] =
+        0x1950_a86a_20f9_469c_fc6c_u128.to_le_bytes().first_chunk::<10>().copied().expect("16 bytes hold 10");
     let magic = Machine::run(rest).map_err(|_| "it begins like neither of torch's formats")?;
     if !matches!(magic.root(), Node::Long(bytes) if *bytes == MAGIC) {
         return Err("it begins like neither of torch's formats".into());
@@ -388,8 +426,14 @@ fn legacy_header(rest: &mut &[u8]) -> Result<(), String> {
     }
 }
 
-/// Where the storages of a legacy file lie: after a pickled list of their keys, each with its count before it.
-fn legacy_storages<'a>(machine: &Machine<'a>, mut rest: &[u8], start: u64, length: u64) -> Result<HashMap<String, Blob>, String> {
+/// Where the storages of a legacy file lie: after a pickled list of their keys, each with its count before
+/// it.
+fn legacy_storages<'a>(
+    machine: &Machine<'a>,
+    mut rest: &[u8],
+    start: u64,
+    length: u64,
+) -> Result<HashMap<String, Blob>, String> {
     let before = rest.len();
     let keys = Machine::run(&mut rest)?;
     let Node::List(list) = keys.root() else { return Err("its list of storages is missing".into()) };
@@ -401,7 +445,8 @@ fn legacy_storages<'a>(machine: &Machine<'a>, mut rest: &[u8], start: u64, lengt
     let mut place = start + (before - rest.len()) as u64;
     let mut storages = HashMap::new();
     for &key in list {
-        let key = keys.text(key).filter(|key| key.len() <= MAX_KEY).ok_or("its list of storages is damaged")?;
+        let key =
+            keys.text(key).filter(|key| key.len() <= MAX_KEY).ok_or("its list of storages is damaged")?;
         let storage = declared.get(key).ok_or("one of its storages belongs to no tensor")?;
         let bytes = storage.count.checked_mul(storage.kind.size()).ok_or("a storage is too large")? as u64;
         let blob = Blob { start: place + 8, length: bytes, checksum: None };
@@ -436,13 +481,15 @@ fn find_state<'m>(path: &Path, machine: &'m Machine) -> Result<(Option<&'static 
         }
     };
     let class_of_module = |id: u32| match &machine.nodes[id as usize] {
-        Node::Object(object) => {
-            object.state.filter(|&state| machine.entry_id(state, "_modules").is_some()).map(|_| object.class())
-        }
+        Node::Object(object) => object
+            .state
+            .filter(|&state| machine.entry_id(state, "_modules").is_some())
+            .map(|_| object.class()),
         _ => None,
     };
     let candidate = |key| Some((Some(key), machine.entry_id(machine.root, key)?));
-    let candidates: Vec<_> = STATE_KEYS.into_iter().filter_map(candidate).chain([(None, machine.root)]).collect();
+    let candidates: Vec<_> =
+        STATE_KEYS.into_iter().filter_map(candidate).chain([(None, machine.root)]).collect();
     let module = candidates.iter().find_map(|&(_, id)| class_of_module(id));
     let found = candidates.into_iter().find(|&(_, id)| machine.tensors(id).next().is_some());
     match (found, module) {
@@ -452,7 +499,11 @@ fn find_state<'m>(path: &Path, machine: &'m Machine) -> Result<(Option<&'static 
         (None, None) => checked(None, machine.root)?,
     };
     // A message has room for some of them only.
-    let holding = machine.items(machine.root).iter().take(100).filter(|(_, value)| machine.tensors(*value).next().is_some());
+    let holding = machine
+        .items(machine.root)
+        .iter()
+        .take(100)
+        .filter(|(_, value)| machine.tensors(*value).next().is_some());
     let found: Vec<String> = holding.filter_map(|&(key, _)| machine.text(key)).take(5).map(short).collect();
     Err(none(if found.is_empty() {
         "holds no tensors by name".into()
@@ -461,7 +512,8 @@ fn find_state<'m>(path: &Path, machine: &'m Machine) -> Result<(Option<&'static 
     }))
 }
 
-/// A value of a pickle. Values refer to each other by their numbers, so that they may be shared and nested to any depth.
+/// A value of a pickle. Values refer to each other by their numbers, so that they may be shared and nested to
+/// any depth.
 #[derive(Debug)]
 enum Node<'a> {
     /// Nothing that matters here: None, a float, bytes.
@@ -495,7 +547,8 @@ impl Object<'_> {
         short(&format!("{}.{}", self.class.0, self.class.1))
     }
 
-    /// Whether it is a tensor of a kind that is not read: sparse, quantized, nested, or one that does not fit its storage.
+    /// Whether it is a tensor of a kind that is not read: sparse, quantized, nested, or one that does not fit
+    /// its storage.
     fn is_tensor(&self) -> bool {
         self.class.0 == "torch._utils" && self.class.1.starts_with("_rebuild_")
     }
@@ -668,9 +721,11 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What `callable(*arguments)` gives, for the few functions that torch describes tensors with; any other gives an object.
+    /// What `callable(*arguments)` gives, for the few functions that torch describes tensors with; any other
+    /// gives an object.
     fn call(&mut self, callable: u32, arguments: u32) -> Result<Node<'a>, String> {
-        let (&Node::Global(module, name), Node::Tuple(items)) = (&self.nodes[callable as usize], &self.nodes[arguments as usize])
+        let (&Node::Global(module, name), Node::Tuple(items)) =
+            (&self.nodes[callable as usize], &self.nodes[arguments as usize])
         else {
             return Ok(self.object(callable));
         };
@@ -689,10 +744,14 @@ impl<'a> Machine<'a> {
             }
             // A subclass of Tensor: (function, class, arguments, state).
             ("torch._tensor", "_rebuild_from_type_v2") => match items[..] {
-                [function, _, inner, _] => match (&self.nodes[function as usize], &self.nodes[inner as usize]) {
-                    (Node::Global("torch._utils", "_rebuild_tensor_v2"), Node::Tuple(inner)) => self.tensor(inner),
-                    _ => None,
-                },
+                [function, _, inner, _] => {
+                    match (&self.nodes[function as usize], &self.nodes[inner as usize]) {
+                        (Node::Global("torch._utils", "_rebuild_tensor_v2"), Node::Tuple(inner)) => {
+                            self.tensor(inner)
+                        }
+                        _ => None,
+                    }
+                }
                 _ => None,
             },
             _ => None,
@@ -713,7 +772,8 @@ impl<'a> Machine<'a> {
         Some((*storage, View::new(storage, self.size(*offset)?, sizes(*shape)?, sizes(*strides)?)?))
     }
 
-    /// `("storage", class, key, device, count)`, or in legacy files of whole modules `("module", class, file, source)`.
+    /// `("storage", class, key, device, count)`, or in legacy files of whole modules `("module", class, file,
+    /// source)`.
     fn persistent(&self, id: u32) -> Node<'a> {
         let Node::Tuple(items) = &self.nodes[id as usize] else { return Node::Other };
         let [tag, class, key, _, rest @ ..] = &items[..] else { return Node::Other };
@@ -740,7 +800,9 @@ impl<'a> Machine<'a> {
 
     /// The items of `OrderedDict()` or `OrderedDict([(key, value), ...])`.
     fn ordered(&self, arguments: &[u32]) -> Vec<(u32, u32)> {
-        let Some(Node::List(items)) = arguments.first().map(|&list| &self.nodes[list as usize]) else { return Vec::new() };
+        let Some(Node::List(items)) = arguments.first().map(|&list| &self.nodes[list as usize]) else {
+            return Vec::new();
+        };
         let pair = |&item: &u32| match &self.nodes[item as usize] {
             Node::Tuple(pair) | Node::List(pair) if pair.len() == 2 => Some((pair[0], pair[1])),
             _ => None,
@@ -773,7 +835,10 @@ impl<'a> Machine<'a> {
     /// The value on top of the stack, above the last mark.
     fn top(&self) -> Result<u32, String> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        self.stack.get(floor..).and_then(|values| values.last().copied()).ok_or_else(|| "its description is damaged".into())
+        self.stack
+            .get(floor..)
+            .and_then(|values| values.last().copied())
+            .ok_or_else(|| "its description is damaged".into())
     }
 
     fn pop(&mut self) -> Result<u32, String> {
@@ -789,7 +854,8 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<u32>, String> {
-        let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or("its description is damaged")?;
+        let mark =
+            self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or("its description is damaged")?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -925,21 +991,38 @@ mod tests {
 
     #[test]
     fn what_is_not_a_state_dict_is_refused_with_a_reason() {
-        assert!(error("two_models.pth").contains("holds tensors under 'generator', 'discriminator' only; expected a state dict"));
+        assert!(
+            error("two_models.pth")
+                .contains("holds tensors under 'generator', 'discriminator' only; expected a state dict")
+        );
         assert!(error("no_tensors.pth").contains("holds no tensors by name"));
         assert!(error("list.pth").contains("holds no tensors by name"));
-        assert!(error("sparse.pth").contains("its 'weight' is no plain tensor ('torch._utils._rebuild_sparse_tensor')"));
-        assert!(error("whole_model.pth").contains("holds a whole module ('torch.nn.modules.container.Sequential')"));
+        assert!(
+            error("sparse.pth")
+                .contains("its 'weight' is no plain tensor ('torch._utils._rebuild_sparse_tensor')")
+        );
+        assert!(
+            error("whole_model.pth")
+                .contains("holds a whole module ('torch.nn.modules.container.Sequential')")
+        );
         assert!(error("whole_model_beside.pth").contains("torch.save(model.state_dict(), PATH)"));
         // A whole module in the legacy format, whose persistent ids hold the source of its classes.
         let module =
             b"\x80\x02(X\x06\0\0\0modulec__main__\nNet\nX\x06\0\0\0net.pyX\x05\0\0\0classtQ)\x81}X\x08\0\0\0_modules}sb.";
-        assert!(open_bytes(&legacy(module)).unwrap_err().to_string().contains("holds a whole module ('__main__.Net')"));
+        assert!(
+            open_bytes(&legacy(module))
+                .unwrap_err()
+                .to_string()
+                .contains("holds a whole module ('__main__.Net')")
+        );
         assert!(error("no_torch.zip").contains("not a whole PyTorch file"));
         assert!(error("compressed.pth").contains("is compressed"));
         assert!(error("index.json").contains("not a whole PyTorch file"));
         assert!(error("missing.pth").contains("no such file"));
-        let big_endian = legacy(b"\x80\x02}.").iter().map(|&byte| if byte == 0x88 { 0x89 } else { byte }).collect::<Vec<_>>();
+        let big_endian = legacy(b"\x80\x02}.")
+            .iter()
+            .map(|&byte| if byte == 0x88 { 0x89 } else { byte })
+            .collect::<Vec<_>>();
         assert!(open_bytes(&big_endian).unwrap_err().to_string().contains("not in little-endian order"));
         let integers = TorchFile::open(&fixture("integers.pth")).unwrap();
         assert_eq!(integers.values("f32").unwrap().len(), 8);
@@ -986,7 +1069,14 @@ mod tests {
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             ((z ^ (z >> 31)) % below as u64) as usize
         };
-        for name in ["zip.pth", "legacy.pth", "checkpoint.pth", "views_legacy.pth", "whole_model.pth", "protocol5.pth"] {
+        for name in [
+            "zip.pth",
+            "legacy.pth",
+            "checkpoint.pth",
+            "views_legacy.pth",
+            "whole_model.pth",
+            "protocol5.pth",
+        ] {
             let original = std::fs::read(fixture(name)).unwrap();
             for _ in 0..400 {
                 let mut bytes = original.clone();
@@ -1055,7 +1145,10 @@ mod tests {
             (1 << 62, 0, &[2], &[1]),
         ];
         for (count, offset, shape, strides) in cases {
-            assert!(open_bytes(&one_tensor(count, offset, shape, strides)).is_err(), "{count} {offset} {shape:?} {strides:?}");
+            assert!(
+                open_bytes(&one_tensor(count, offset, shape, strides)).is_err(),
+                "{count} {offset} {shape:?} {strides:?}"
+            );
         }
     }
 
@@ -1073,7 +1166,9 @@ mod tests {
             &b"."[..],
         ]
         .concat();
-        for (pickle, problem) in [(huge_string, "ends early"), (huge_long, "ends early"), (many, TOO_MANY), (copies, TOO_MANY)] {
+        for (pickle, problem) in
+            [(huge_string, "ends early"), (huge_long, "ends early"), (many, TOO_MANY), (copies, TOO_MANY)]
+        {
             let error = open_bytes(&legacy(&pickle)).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
         }
@@ -1081,7 +1176,9 @@ mod tests {
         let deep = [&b"\x80\x02"[..], &b"]".repeat(500_000), &b"a".repeat(499_999), b"."].concat();
         let doubling = [&b"\x80\x02K\x01"[..], &b"2\x86".repeat(1000), b"."].concat();
         for pickle in [deep, doubling] {
-            assert!(open_bytes(&legacy(&pickle)).unwrap_err().to_string().contains("holds no tensors by name"));
+            assert!(
+                open_bytes(&legacy(&pickle)).unwrap_err().to_string().contains("holds no tensors by name")
+            );
         }
     }
 
@@ -1091,7 +1188,8 @@ mod tests {
         write_state_dict(&mut bytes, sample().into_iter().map(Ok)).unwrap();
         let bytes = bytes.into_inner();
         open_bytes(&bytes).unwrap();
-        let places: Vec<usize> = bytes.windows(14).enumerate().filter(|(_, w)| w == b"archive/data/0").map(|(i, _)| i).collect();
+        let places: Vec<usize> =
+            bytes.windows(14).enumerate().filter(|(_, w)| w == b"archive/data/0").map(|(i, _)| i).collect();
         let [_, central] = places[..] else { panic!("a local and a central entry") };
         let mut large = bytes.clone();
         large[central - 26..central - 18].copy_from_slice(&[0, 0, 0, 0x70, 0, 0, 0, 0x70]); // both sizes
@@ -1099,7 +1197,12 @@ mod tests {
         let mut damaged = bytes.clone();
         let first_value = bytes.windows(4).position(|w| w == (1.0f32 / 7.0).to_le_bytes()).unwrap();
         damaged[first_value] ^= 1;
-        assert!(open_bytes(&damaged).unwrap_err().to_string().contains("'features.0.weight' do not match their checksum"));
+        assert!(
+            open_bytes(&damaged)
+                .unwrap_err()
+                .to_string()
+                .contains("'features.0.weight' do not match their checksum")
+        );
     }
 
     #[test]
@@ -1110,9 +1213,17 @@ mod tests {
     }
 
     fn sample() -> Vec<StateTensor> {
-        let tensor = |name: &str, shape: &[usize], values| StateTensor { name: name.into(), shape: shape.into(), values };
+        let tensor = |name: &str, shape: &[usize], values| StateTensor {
+            name: name.into(),
+            shape: shape.into(),
+            values,
+        };
         vec![
-            tensor("features.0.weight", &[2, 3, 1, 2], Values::F32((0..12).map(|v| v as f32 / 7.0).collect())),
+            tensor(
+                "features.0.weight",
+                &[2, 3, 1, 2],
+                Values::F32((0..12).map(|v| v as f32 / 7.0).collect()),
+            ),
             tensor("features.0.bias", &[2], Values::F32(vec![f32::MIN_POSITIVE, -0.0])),
             tensor("features.1.num_batches_tracked", &[], Values::I64(vec![1 << 40])),
             tensor("empty", &[0, 3], Values::F32(Vec::new())),
@@ -1135,13 +1246,18 @@ mod tests {
             assert_eq!(file.shape(&name).unwrap(), shape);
             match values {
                 Values::F32(values) => assert_eq!(file.values(&name).unwrap(), values),
-                Values::I64(_) => assert!(file.values(&name).unwrap_err().to_string().contains("of type Long")),
+                Values::I64(_) => {
+                    assert!(file.values(&name).unwrap_err().to_string().contains("of type Long"))
+                }
             }
         }
         let mut zip = ZipArchive::new(bytes).unwrap();
         for index in 0..zip.len() {
             let entry = zip.by_index(index).unwrap();
-            assert_eq!((entry.compression(), entry.data_start().unwrap() % 64), (CompressionMethod::Stored, 0));
+            assert_eq!(
+                (entry.compression(), entry.data_start().unwrap() % 64),
+                (CompressionMethod::Stored, 0)
+            );
         }
     }
 
@@ -1150,14 +1266,21 @@ mod tests {
         let wrong = StateTensor { name: "w".into(), shape: vec![2, 2], values: Values::F32(vec![0.0; 3]) };
         let error = write_state_dict(Cursor::new(Vec::new()), [Ok(wrong)]).unwrap_err();
         assert!(error.to_string().contains("shape [2, 2] comes with 3 values"));
-        let error = write_state_dict(Cursor::new(Vec::new()), [Err(io::Error::other("the device is gone"))]).unwrap_err();
+        let error = write_state_dict(Cursor::new(Vec::new()), [Err(io::Error::other("the device is gone"))])
+            .unwrap_err();
         assert_eq!(error.to_string(), "the device is gone");
     }
 
     #[test]
     fn half_precision_numbers_keep_their_value() {
-        let cases =
-            [(0x0000, 0.0), (0x3c00, 1.0), (0xc100, -2.5), (0x7bff, 65504.0), (0x0400, 6.103_515_6e-5), (0x0001, 5.960_464_5e-8)];
+        let cases = [
+            (0x0000, 0.0),
+            (0x3c00, 1.0),
+            (0xc100, -2.5),
+            (0x7bff, 65504.0),
+            (0x0400, 6.103_515_6e-5),
+            (0x0001, 5.960_464_5e-8),
+        ];
         for (bits, value) in cases {
             assert_eq!(f16_to_f32(bits), value);
         }

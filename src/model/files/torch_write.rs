@@ -1,4 +1,5 @@
-//! Writes PyTorch's state dicts (`.pth`): a zip of stored entries, `data.pkl` with the description and `data/N` with the numbers.
+//! Writes PyTorch's state dicts (`.pth`): a zip of stored entries, `data.pkl` with the description and
+//! `data/N` with the numbers.
 //!
 //! The pickle's opcodes are those of Python's pickletools, the layout is that of `torch/serialization.py`.
 
@@ -27,15 +28,19 @@ pub enum Values {
     I64(Vec<i64>),
 }
 
-/// Writes a state dict that `torch.load(path, weights_only=True)` reads. The tensors are taken one after the other, so no more than
-/// one of them is in memory; the same tensors give the same bytes.
+/// Writes a state dict that `torch.load(path, weights_only=True)` reads. The tensors are taken one after the
+/// other, so no more than one of them is in memory; the same tensors give the same bytes.
 ///
 /// # Errors
 /// `out` cannot be written, a shape does not fit its values, or whatever a tensor comes with in its place.
-pub fn write_state_dict(out: impl Write + Seek, tensors: impl IntoIterator<Item = io::Result<StateTensor>>) -> io::Result<()> {
+pub fn write_state_dict(
+    out: impl Write + Seek,
+    tensors: impl IntoIterator<Item = io::Result<StateTensor>>,
+) -> io::Result<()> {
     let mut zip = ZipWriter::new(out);
     // torch aligns storages to 64 bytes, so that they can be mapped into memory.
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).with_alignment(64);
+    let stored =
+        SimpleFileOptions::default().compression_method(CompressionMethod::Stored).with_alignment(64);
     let mut pickle = Pickle::new();
     for (key, tensor) in tensors.into_iter().enumerate() {
         let StateTensor { name, shape, values } = tensor?;
@@ -51,10 +56,20 @@ pub fn write_state_dict(out: impl Write + Seek, tensors: impl IntoIterator<Item 
             Values::F32(values) => write_numbers(&mut zip, values, |value| value.to_le_bytes())?,
             Values::I64(values) => write_numbers(&mut zip, values, |value| value.to_le_bytes())?,
         }
-        pickle.tensor(&name, &shape, key, count, if matches!(values, Values::F32(_)) { "FloatStorage" } else { "LongStorage" });
+        pickle.tensor(
+            &name,
+            &shape,
+            key,
+            count,
+            if matches!(values, Values::F32(_)) { "FloatStorage" } else { "LongStorage" },
+        );
     }
-    let entries: [(&str, &[u8]); 4] =
-        [("data.pkl", &pickle.finish()), ("byteorder", b"little"), (".format_version", b"1"), ("version", b"3\n")];
+    let entries: [(&str, &[u8]); 4] = [
+        ("data.pkl", &pickle.finish()),
+        ("byteorder", b"little"),
+        (".format_version", b"1"),
+        ("version", b"3\n"),
+    ];
     for (name, bytes) in entries {
         zip.start_file(format!("archive/{name}"), stored)?;
         zip.write_all(bytes)?;
@@ -63,7 +78,11 @@ pub fn write_state_dict(out: impl Write + Seek, tensors: impl IntoIterator<Item 
 }
 
 /// Writes numbers in little-endian order, a block at a time.
-fn write_numbers<T: Copy, const N: usize>(out: &mut impl Write, values: &[T], bytes: fn(T) -> [u8; N]) -> io::Result<()> {
+fn write_numbers<T: Copy, const N: usize>(
+    out: &mut impl Write,
+    values: &[T],
+    bytes: fn(T) -> [u8; N],
+) -> io::Result<()> {
     let mut block = Vec::new();
     for values in values.chunks(1 << 14) {
         block.clear();
@@ -73,7 +92,8 @@ fn write_numbers<T: Copy, const N: usize>(out: &mut impl Write, values: &[T], by
     Ok(())
 }
 
-/// The pickle (protocol 2) of an `OrderedDict` of tensors, built opcode by opcode; the letters are those of Python's pickletools.
+/// The pickle (protocol 2) of an `OrderedDict` of tensors, built opcode by opcode; the letters are those of
+/// Python's pickletools.
 struct Pickle(Vec<u8>);
 
 impl Pickle {

@@ -1,7 +1,8 @@
-//! Model files: `.safetensors` with torchvision's tensor names, and everything that inference needs in the metadata.
+//! Model files: `.safetensors` with torchvision's tensor names, and everything that inference needs in the
+//! metadata.
 //!
-//! A file of torchvision's or timm's weights, a model of ours and a checkpoint of ours are all the same kind of file; PyTorch users
-//! read them with `safetensors.torch.load_file`.
+//! A file of torchvision's or timm's weights, a model of ours and a checkpoint of ours are all the same kind
+//! of file; PyTorch users read them with `safetensors.torch.load_file`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -50,7 +51,13 @@ pub struct ModelCard {
 
 impl ModelCard {
     /// A card for a model of this program.
-    pub fn new(model: ModelConfig, classes: Vec<String>, input_size: usize, mean: [f32; 3], std: [f32; 3]) -> Self {
+    pub fn new(
+        model: ModelConfig,
+        classes: Vec<String>,
+        input_size: usize,
+        mean: [f32; 3],
+        std: [f32; 3],
+    ) -> Self {
         let program = concat!("mien ", env!("CARGO_PKG_VERSION")).to_owned();
         let provenance = BTreeMap::new();
         Self { format: FORMAT, program, model, classes, input_size, mean, std, temperature: 1.0, provenance }
@@ -84,21 +91,30 @@ impl View for NamedTensor {
 
 /// The tensors of a table under their own names.
 pub fn named(params: &Params) -> impl Iterator<Item = NamedTensor> {
-    params.iter().map(|param| NamedTensor { name: param.name.clone(), shape: param.shape.clone(), value: param.value.clone() })
+    params.iter().map(|param| NamedTensor {
+        name: param.name.clone(),
+        shape: param.shape.clone(),
+        value: param.value.clone(),
+    })
 }
 
 /// Writes tensors and metadata to `path`: beside its place first, flushed to the disk, then renamed.
 ///
 /// # Errors
 /// The file cannot be written; what was at `path` is untouched then.
-pub fn save_tensors(path: &Path, tensors: Vec<NamedTensor>, metadata: BTreeMap<String, String>) -> Result<()> {
+pub fn save_tensors(
+    path: &Path,
+    tensors: Vec<NamedTensor>,
+    metadata: BTreeMap<String, String>,
+) -> Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let partial = path.with_file_name(format!(".{}-{number}.safetensors.tmp", std::process::id()));
     let tensors = tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor));
     let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect::<HashMap<_, _>>());
     let write = || -> std::io::Result<()> {
-        // The library's own temporary file is private to the user; ours shall have the folder's usual permissions.
+        // The library's own temporary file is private to the user; ours shall have the folder's usual
+        // permissions.
         let permissions = std::fs::File::create(&partial)?.metadata()?.permissions();
         safetensors::serialize_to_file(tensors, metadata, &partial).map_err(|e| match e {
             safetensors::SafeTensorError::IoError(e) => e,
@@ -109,7 +125,8 @@ pub fn save_tensors(path: &Path, tensors: Vec<NamedTensor>, metadata: BTreeMap<S
         std::fs::rename(&partial, path)
     };
     write().map_err(|e| {
-        // The unfinished file is of no use; if it cannot be removed either, the first error is the one to tell.
+        // The unfinished file is of no use; if it cannot be removed either, the first error is the one to
+        // tell.
         let _ = std::fs::remove_file(&partial);
         Error::io("write", path, e)
     })
@@ -125,7 +142,8 @@ pub fn save_model(path: &Path, params: &Params, card: &ModelCard) -> Result<()> 
 
 /// The card as the metadata of a file.
 pub fn card_metadata(card: &ModelCard) -> Result<BTreeMap<String, String>> {
-    let json = serde_json::to_string(card).map_err(|e| Error::Compute(format!("cannot write the model's description: {e}")))?;
+    let json = serde_json::to_string(card)
+        .map_err(|e| Error::Compute(format!("cannot write the model's description: {e}")))?;
     Ok(BTreeMap::from([(CARD.to_owned(), json)]))
 }
 
@@ -143,12 +161,17 @@ enum Content {
     Torch(TorchFile),
 }
 
-/// timm's names of VGG's linear layers, which it keeps as convolutions over the pooled map, and torchvision's.
-const TIMM_VGG: [(&str, &str); 3] =
-    [("pre_logits.fc1.", "classifier.0."), ("pre_logits.fc2.", "classifier.3."), ("head.fc.", "classifier.6.")];
+/// timm's names of VGG's linear layers, which it keeps as convolutions over the pooled map, and
+/// torchvision's.
+const TIMM_VGG: [(&str, &str); 3] = [
+    ("pre_logits.fc1.", "classifier.0."),
+    ("pre_logits.fc2.", "classifier.3."),
+    ("head.fc.", "classifier.6."),
+];
 
 fn torchvision_name(name: &str) -> String {
-    let renamed = TIMM_VGG.iter().find_map(|(timm, ours)| Some(format!("{ours}{}", name.strip_prefix(timm)?)));
+    let renamed =
+        TIMM_VGG.iter().find_map(|(timm, ours)| Some(format!("{ours}{}", name.strip_prefix(timm)?)));
     renamed.unwrap_or_else(|| name.to_owned())
 }
 
@@ -158,15 +181,22 @@ impl TensorFile {
     /// # Errors
     /// The file cannot be read, or is no whole file of tensors.
     pub fn open(path: &Path) -> Result<Self> {
-        let of_names = |names: Vec<String>| names.into_iter().map(|name| (torchvision_name(&name), name)).collect();
+        let of_names =
+            |names: Vec<String>| names.into_iter().map(|name| (torchvision_name(&name), name)).collect();
         let mut head = [0; 2];
         let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
         let read = file.take(2).read(&mut head).map_err(|e| Error::io("read", path, e))?;
-        // The length of a safetensors header is never so large that it begins like a zip archive or a pickle with a protocol.
+        // The length of a safetensors header is never so large that it begins like a zip archive or a pickle
+        // with a protocol.
         if read == 2 && (head == *b"PK" || (head[0] == 0x80 && (2..=5).contains(&head[1]))) {
             let torch = TorchFile::open(path)?;
             let names = of_names(torch.names());
-            return Ok(Self { path: path.to_owned(), content: Content::Torch(torch), metadata: HashMap::new(), names });
+            return Ok(Self {
+                path: path.to_owned(),
+                content: Content::Torch(torch),
+                metadata: HashMap::new(),
+                names,
+            });
         }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let wrong = |e: safetensors::SafeTensorError| {
@@ -196,24 +226,31 @@ impl TensorFile {
                 .hint("Weights of other programs are a start for training: mien train DATA --weights FILE")
         })?;
         let card: ModelCard = serde_json::from_str(json).map_err(|e| {
-            Error::at(&self.path, format!("its description cannot be read ({e})")).expected("a file of this program")
+            Error::at(&self.path, format!("its description cannot be read ({e})"))
+                .expected("a file of this program")
         })?;
         if card.format != FORMAT {
-            return Err(Error::at(&self.path, format!("its format is {}", card.format)).expected(format!("format {FORMAT}")));
+            return Err(Error::at(&self.path, format!("its format is {}", card.format))
+                .expected(format!("format {FORMAT}")));
         }
-        let wrong =
-            |what: String| Err(Error::at(&self.path, format!("its description has {what}")).expected("a file of this program"));
+        let wrong = |what: String| {
+            Err(Error::at(&self.path, format!("its description has {what}"))
+                .expected("a file of this program"))
+        };
         if !(card.temperature.is_finite() && card.temperature > 0.0) {
             return wrong(format!("the temperature {}", card.temperature));
         }
-        if card.std.iter().any(|std| !(std.is_finite() && *std > 0.0)) || card.mean.iter().any(|mean| !mean.is_finite()) {
+        if card.std.iter().any(|std| !(std.is_finite() && *std > 0.0))
+            || card.mean.iter().any(|mean| !mean.is_finite())
+        {
             return wrong(format!("the normalisation {:?}, {:?}", card.mean, card.std));
         }
         if card.input_size > 4096 {
             return wrong(format!("the input size {}", card.input_size));
         }
         let names: HashSet<&String> = card.classes.iter().collect();
-        if names.len() != card.classes.len() || card.classes.iter().any(|name| name.is_empty() || name.contains(char::is_control))
+        if names.len() != card.classes.len()
+            || card.classes.iter().any(|name| name.is_empty() || name.contains(char::is_control))
         {
             return wrong(format!("the classes {:?}", card.classes));
         }
@@ -247,17 +284,23 @@ impl TensorFile {
             Content::Safetensors(bytes) => tensors(bytes),
             Content::Torch(file) => return file.values(stored),
         };
-        let view = file
-            .tensor(stored)
-            .map_err(|_| Error::at(&self.path, format!("there is no tensor '{name}'")).hint("Is it a file of another model?"))?;
+        let view = file.tensor(stored).map_err(|_| {
+            Error::at(&self.path, format!("there is no tensor '{name}'"))
+                .hint("Is it a file of another model?")
+        })?;
         let bytes = view.data();
         let values = match view.dtype() {
             Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
             Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-            Dtype::BF16 => {
-                bytes.as_chunks::<2>().0.iter().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect()
+            Dtype::BF16 => bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))
+                .collect(),
+            Dtype::F16 => {
+                bytes.as_chunks::<2>().0.iter().map(|b| f16_to_f32(u16::from_le_bytes(*b))).collect()
             }
-            Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|b| f16_to_f32(u16::from_le_bytes(*b))).collect(),
             other => {
                 let found = format!("tensor '{name}' is of type {other:?}");
                 return Err(Error::at(&self.path, found).expected("F32, F64, F16 or BF16"));
@@ -269,7 +312,8 @@ impl TensorFile {
     /// Loads every tensor of `params` from the tensors named `prefix` + name.
     ///
     /// # Errors
-    /// All tensors that are missing or of another shape, by name; with an empty prefix also those the model has no place for.
+    /// All tensors that are missing or of another shape, by name; with an empty prefix also those the model
+    /// has no place for.
     pub fn load(&self, params: &mut Params, prefix: &str) -> Result<()> {
         let device = params.device();
         let mut problems = Problems::default();
@@ -284,7 +328,8 @@ impl TensorFile {
         }
         if prefix.is_empty() {
             let wanted: HashSet<&str> = params.iter().map(|param| param.name.as_str()).collect();
-            let extra = self.names().into_iter().filter(|name| !wanted.contains(name.as_str()) && !is_aside(name));
+            let extra =
+                self.names().into_iter().filter(|name| !wanted.contains(name.as_str()) && !is_aside(name));
             problems.unexpected.extend(extra);
         }
         problems.check(&self.path)?;
@@ -300,7 +345,8 @@ fn tensors(bytes: &[u8]) -> SafeTensors<'_> {
     SafeTensors::deserialize(bytes).expect("the header was checked when the file was opened")
 }
 
-/// Tensors that are no part of the model itself: the training state of a checkpoint and torch's batch counters.
+/// Tensors that are no part of the model itself: the training state of a checkpoint and torch's batch
+/// counters.
 fn is_aside(name: &str) -> bool {
     name.starts_with("train.") || name.ends_with(IGNORED_SUFFIX)
 }
@@ -322,18 +368,24 @@ impl Problems {
         let list = |what: &str, names: &[String]| {
             let more = names.len().saturating_sub(SHOWN);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            (!names.is_empty()).then(|| format!("{} {what}: {}{more}", names.len(), names[..names.len().min(SHOWN)].join(", ")))
+            (!names.is_empty()).then(|| {
+                format!("{} {what}: {}{more}", names.len(), names[..names.len().min(SHOWN)].join(", "))
+            })
         };
-        let parts: Vec<String> =
-            [list("missing", &self.missing), list("unexpected", &self.unexpected), list("of another shape", &self.shapes)]
-                .into_iter()
-                .flatten()
-                .collect();
+        let parts: Vec<String> = [
+            list("missing", &self.missing),
+            list("unexpected", &self.unexpected),
+            list("of another shape", &self.shapes),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         if parts.is_empty() {
             return Ok(());
         }
         // The names come from the file: whatever they hold stays on one line.
-        let text: String = parts.join("; ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let text: String =
+            parts.join("; ").chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         Err(Error::at(path, format!("its tensors do not fit the model: {text}"))
             .hint("Choose the model that these weights belong to (--model), its width, head and input size"))
     }
@@ -350,15 +402,23 @@ pub struct Transfer {
 
 /// A model that starts from the weights of `path`.
 ///
-/// The whole model is loaded where it fits. Left to start anew are: the last layer when the classes differ (their number, or their names where
-/// the file is a model of mien; `classes` are those of the data, none if they do not matter); the attention
-/// and the head of a CBAM model when the file has no attention (the head reads another map then); a head of another kind.
+/// The whole model is loaded where it fits. Left to start anew are: the last layer when the classes differ
+/// (their number, or their names where the file is a model of mien; `classes` are those of the data, none if
+/// they do not matter); the attention and the head of a CBAM model when the file has no attention (the head
+/// reads another map then); a head of another kind.
 ///
 /// # Errors
 /// The file cannot be read, or any other tensor is missing, unexpected or of another shape: all are named.
-pub fn load_pretrained(model: &Model, classes: &[String], path: &Path, seed: u64, device: &Device) -> Result<(Params, Transfer)> {
+pub fn load_pretrained(
+    model: &Model,
+    classes: &[String],
+    path: &Path,
+    seed: u64,
+    device: &Device,
+) -> Result<(Params, Transfer)> {
     let file = TensorFile::open(path)?;
-    // A reference checkpoint or one of ours may carry its tensors beside others; only the model's own count here.
+    // A reference checkpoint or one of ours may carry its tensors beside others; only the model's own count
+    // here.
     let names: HashSet<String> = file.names().into_iter().filter(|name| !is_aside(name)).collect();
     let mut params = model.init(seed, true, device);
     let specs = model.specs();
@@ -367,7 +427,8 @@ pub fn load_pretrained(model: &Model, classes: &[String], path: &Path, seed: u64
 
     let new_attention = has("cbam.") && !file_has("cbam.");
     let heads_differ = {
-        let ours: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).filter(|name| in_head(name)).collect();
+        let ours: HashSet<&str> =
+            specs.iter().map(|spec| spec.name.as_str()).filter(|name| in_head(name)).collect();
         let theirs: HashSet<&str> = names.iter().map(String::as_str).filter(|name| in_head(name)).collect();
         ours != theirs
     };
@@ -396,7 +457,8 @@ pub fn load_pretrained(model: &Model, classes: &[String], path: &Path, seed: u64
         }
     }
     let ours: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let mut extra: Vec<_> = names.iter().filter(|name| !ours.contains(name.as_str()) && !starts_anew(name)).cloned().collect();
+    let mut extra: Vec<_> =
+        names.iter().filter(|name| !ours.contains(name.as_str()) && !starts_anew(name)).cloned().collect();
     extra.sort();
     problems.unexpected = extra;
     problems.check(path)?;
@@ -404,7 +466,8 @@ pub fn load_pretrained(model: &Model, classes: &[String], path: &Path, seed: u64
     for param in params.iter_mut().filter(|param| transfer.loaded.contains(&param.name)) {
         let values = file.values(&param.name)?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(Error::at(path, format!("its tensor {} holds {value}", param.name)).expected("finite numbers"));
+            return Err(Error::at(path, format!("its tensor {} holds {value}", param.name))
+                .expected("finite numbers"));
         }
         param.value = tensor(values, device);
     }
@@ -469,7 +532,8 @@ mod tests {
     fn the_last_layer_starts_anew_when_the_classes_differ() {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("seven.safetensors");
-        save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7)).unwrap();
+        save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7))
+            .unwrap();
         let (_, transfer) = load_pretrained(&model(ModelName::Vgg16, 2), &[], &path, 1, &device).unwrap();
         assert_eq!(transfer.fresh, ["classifier.6.weight", "classifier.6.bias"]);
         let (_, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 1, &device).unwrap();
@@ -489,7 +553,11 @@ mod tests {
             load_pretrained(&model, &classes, &path, 1, &device).unwrap().1.fresh
         };
         assert!(fresh(&["c0", "c1", "c2"]).is_empty());
-        assert_eq!(fresh(&["c0", "c2", "c1"]), ["fc.weight", "fc.bias"], "the same classes in another order are other classes");
+        assert_eq!(
+            fresh(&["c0", "c2", "c1"]),
+            ["fc.weight", "fc.bias"],
+            "the same classes in another order are other classes"
+        );
 
         let first = params.iter_mut().next().unwrap();
         first.value = first.value.clone() * f32::NAN;
@@ -505,17 +573,23 @@ mod tests {
         let unexpected = (0..1000).map(|i| format!("evil\n{i}\u{1b}[31m")).collect();
         let problems = Problems { unexpected, ..Problems::default() };
         let error = problems.check(Path::new("x")).unwrap_err().to_string();
-        assert!(!error.contains(['\n', '\u{1b}']) && error.contains("and 800 more") && error.len() < 10_000, "{error}");
+        assert!(
+            !error.contains(['\n', '\u{1b}']) && error.contains("and 800 more") && error.len() < 10_000,
+            "{error}"
+        );
     }
 
     #[test]
     fn plain_weights_are_a_start_for_attention() {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("plain.safetensors");
-        save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7)).unwrap();
+        save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7))
+            .unwrap();
         let (_, transfer) = load_pretrained(&model(ModelName::Vgg16Cbam, 7), &[], &path, 1, &device).unwrap();
         assert_eq!(transfer.loaded.len(), 26, "weights and biases of the 13 convolutions");
-        assert!(transfer.fresh.iter().all(|name| name.starts_with("cbam.") || name.starts_with("classifier.")));
+        assert!(
+            transfer.fresh.iter().all(|name| name.starts_with("cbam.") || name.starts_with("classifier."))
+        );
     }
 
     #[test]
@@ -540,7 +614,8 @@ mod tests {
             tensor
         });
         save_tensors(&path, timm.collect(), BTreeMap::new()).unwrap();
-        let (loaded, transfer) = load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 2, &device).unwrap();
+        let (loaded, transfer) =
+            load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 2, &device).unwrap();
         assert!(transfer.fresh.is_empty(), "{:?}", transfer.fresh);
         for position in 0..params.iter().len() {
             assert_eq!(params.values(position).unwrap(), loaded.values(position).unwrap());
@@ -551,8 +626,14 @@ mod tests {
     fn wrong_weights_are_named() {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("resnet.safetensors");
-        save_model(&path, &model(ModelName::Resnet18, 7).init(1, false, &device), &card(ModelName::Resnet18, 7)).unwrap();
-        let error = load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 1, &device).err().unwrap().to_string();
+        save_model(
+            &path,
+            &model(ModelName::Resnet18, 7).init(1, false, &device),
+            &card(ModelName::Resnet18, 7),
+        )
+        .unwrap();
+        let error =
+            load_pretrained(&model(ModelName::Vgg16, 7), &[], &path, 1, &device).err().unwrap().to_string();
         assert!(error.contains("features.0.weight") && error.contains("layer1.0.conv1.weight"), "{error}");
 
         std::fs::write(&path, b"PK\x03\x04 not safetensors").unwrap();
@@ -564,7 +645,8 @@ mod tests {
     fn a_cut_file_is_refused() {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let path = folder.path().join("model.safetensors");
-        save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7)).unwrap();
+        save_model(&path, &model(ModelName::Vgg16, 7).init(1, false, &device), &card(ModelName::Vgg16, 7))
+            .unwrap();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(load_model(&path, &device).is_err());

@@ -29,7 +29,9 @@ impl<'a> Exporter<'a> {
         }
         let params = self.params;
         let entry = params.entry(id);
-        let value = self.graph.tensor(&entry.name, &entry.shape, move || params.values(id.0).map_err(io::Error::other));
+        let value = self
+            .graph
+            .tensor(&entry.name, &entry.shape, move || params.values(id.0).map_err(io::Error::other));
         self.written.insert(id, value.clone());
         value
     }

@@ -1,7 +1,9 @@
-//! A small writer of ONNX models: a graph is built layer by layer, as a model's own pass reads, and written in protobuf's wire format.
+//! A small writer of ONNX models: a graph is built layer by layer, as a model's own pass reads, and written
+//! in protobuf's wire format.
 //!
-//! The format is that of onnx.proto (ONNX 1.13 or later: IR version 8, operator set 17): <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>.
-//! Weights are asked for while the file is written, one after the other, so that no more than one of them is in memory.
+//! The format is that of onnx.proto (ONNX 1.13 or later: IR version 8, operator set 17):
+//! <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Weights are asked for while the file is written,
+//! one after the other, so that no more than one of them is in memory.
 //!
 //! Shapes: B batch, C channels, H W height and width, I inputs, O outputs.
 
@@ -79,8 +81,14 @@ impl<'a> Graph<'a> {
         self.node_to("Identity", &[value], &[], name);
     }
 
-    /// A weight. `values` is called once, when the graph is written, and gives as many numbers as `shape` says, in row-major order.
-    pub fn tensor(&mut self, name: &str, shape: &[usize], values: impl FnOnce() -> io::Result<Vec<f32>> + 'a) -> Value {
+    /// A weight. `values` is called once, when the graph is written, and gives as many numbers as `shape`
+    /// says, in row-major order.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: impl FnOnce() -> io::Result<Vec<f32>> + 'a,
+    ) -> Value {
         self.store(name.to_owned(), shape, Source::F32(Box::new(values)))
     }
 
@@ -90,15 +98,35 @@ impl<'a> Graph<'a> {
         self.store(name, shape, Source::F32(Box::new(move || Ok(values))))
     }
 
-    /// `torch.nn.functional.conv2d` with a square step: x `[B, I, H, W]`, weight `[O, I, k, k]`, bias `[O]` -> `[B, O, H', W']`
-    pub fn conv(&mut self, x: &Value, weight: &Value, bias: Option<&Value>, stride: usize, padding: usize) -> Value {
+    /// `torch.nn.functional.conv2d` with a square step: x `[B, I, H, W]`, weight `[O, I, k, k]`, bias `[O]`
+    /// -> `[B, O, H', W']`
+    pub fn conv(
+        &mut self,
+        x: &Value,
+        weight: &Value,
+        bias: Option<&Value>,
+        stride: usize,
+        padding: usize,
+    ) -> Value {
         let inputs: Vec<&Value> = [x, weight].into_iter().chain(bias).collect();
         self.node("Conv", &inputs, &[("strides", ints([stride; 2])), ("pads", ints([padding; 4]))])
     }
 
     /// `torch.nn.functional.batch_norm` in evaluation, each parameter `[C]`.
-    pub fn batch_norm(&mut self, x: &Value, weight: &Value, bias: &Value, mean: &Value, var: &Value, epsilon: f32) -> Value {
-        self.node("BatchNormalization", &[x, weight, bias, mean, var], &[("epsilon", Attribute::Float(epsilon))])
+    pub fn batch_norm(
+        &mut self,
+        x: &Value,
+        weight: &Value,
+        bias: &Value,
+        mean: &Value,
+        var: &Value,
+        epsilon: f32,
+    ) -> Value {
+        self.node(
+            "BatchNormalization",
+            &[x, weight, bias, mean, var],
+            &[("epsilon", Attribute::Float(epsilon))],
+        )
     }
 
     /// `torch.nn.functional.linear`: x `[B, I]`, weight `[O, I]`, bias `[O]` -> `[B, O]`
@@ -139,7 +167,11 @@ impl<'a> Graph<'a> {
     /// `torch.nn.functional.max_pool2d` with a square kernel: `[B, C, H, W] -> [B, C, H', W']`
     pub fn max_pool(&mut self, x: &Value, kernel: usize, stride: usize, padding: usize) -> Value {
         let pads = ("pads", ints([padding; 4]));
-        self.node("MaxPool", &[x], &[("kernel_shape", ints([kernel; 2])), ("strides", ints([stride; 2])), pads])
+        self.node(
+            "MaxPool",
+            &[x],
+            &[("kernel_shape", ints([kernel; 2])), ("strides", ints([stride; 2])), pads],
+        )
     }
 
     /// Mean over the map: `[B, C, H, W] -> [B, C, 1, 1]`
@@ -152,7 +184,8 @@ impl<'a> Graph<'a> {
         self.node("GlobalMaxPool", &[x], &[])
     }
 
-    /// `torch.nn.functional.adaptive_avg_pool2d` of a map of `size` (H, W): `[B, C, H, W] -> [B, C, out, out]`
+    /// `torch.nn.functional.adaptive_avg_pool2d` of a map of `size` (H, W): `[B, C, H, W] -> [B, C, out,
+    /// out]`
     pub fn adaptive_avg_pool(&mut self, x: &Value, size: (usize, usize), out: usize) -> Value {
         let (height, width) = size;
         if (height, width) == (out, out) {
@@ -171,12 +204,20 @@ impl<'a> Graph<'a> {
 
     /// Mean over one axis, which stays with size 1.
     pub fn reduce_mean(&mut self, x: &Value, axis: i64) -> Value {
-        self.node("ReduceMean", &[x], &[("axes", Attribute::Ints(vec![axis])), ("keepdims", Attribute::Int(1))])
+        self.node(
+            "ReduceMean",
+            &[x],
+            &[("axes", Attribute::Ints(vec![axis])), ("keepdims", Attribute::Int(1))],
+        )
     }
 
     /// Maximum over one axis, which stays with size 1.
     pub fn reduce_max(&mut self, x: &Value, axis: i64) -> Value {
-        self.node("ReduceMax", &[x], &[("axes", Attribute::Ints(vec![axis])), ("keepdims", Attribute::Int(1))])
+        self.node(
+            "ReduceMax",
+            &[x],
+            &[("axes", Attribute::Ints(vec![axis])), ("keepdims", Attribute::Int(1))],
+        )
     }
 
     /// Joins values along one axis.
@@ -199,8 +240,9 @@ impl<'a> Graph<'a> {
     /// Writes the model with `metadata` as its properties.
     ///
     /// # Errors
-    /// `out` cannot be written, a weight cannot be had, two tensors have one name, a tensor's values are not as many as its shape says, or the model is
-    /// larger than the 2 GiB that the format can hold in one file (nothing is written then).
+    /// `out` cannot be written, a weight cannot be had, two tensors have one name, a tensor's values are not
+    /// as many as its shape says, or the model is larger than the 2 GiB that the format can hold in one file
+    /// (nothing is written then).
     pub fn write(self, out: &mut dyn Write, metadata: &BTreeMap<String, String>) -> io::Result<()> {
         let mut names = HashSet::new();
         if let Some(twice) = self.tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
@@ -222,9 +264,11 @@ impl<'a> Graph<'a> {
 
         let mut name = Message::default();
         name.string(GRAPH_NAME, &self.name);
-        // The lengths of the tensors and of the graph come before their bytes, so they are computed before any number is asked for.
+        // The lengths of the tensors and of the graph come before their bytes, so they are computed before
+        // any number is asked for.
         let headers: Vec<Message> = self.tensors.iter().map(StoredTensor::header).collect();
-        let lengths: Vec<u64> = self.tensors.iter().zip(&headers).map(|(tensor, header)| header.len() + tensor.bytes()).collect();
+        let lengths: Vec<u64> =
+            self.tensors.iter().zip(&headers).map(|(tensor, header)| header.len() + tensor.bytes()).collect();
         let tensors: u64 = lengths.iter().map(|&length| field_length(GRAPH_INITIALIZER, length)).sum();
         let graph = self.nodes.len() + name.len() + tensors + self.inputs.len() + self.outputs.len();
         if model.len() + field_length(MODEL_GRAPH, graph) > MAX_MESSAGE {
@@ -258,7 +302,13 @@ impl<'a> Graph<'a> {
         self.node_to(operator, inputs, attributes, &result)
     }
 
-    fn node_to(&mut self, operator: &str, inputs: &[&Value], attributes: &[(&str, Attribute)], result: &str) -> Value {
+    fn node_to(
+        &mut self,
+        operator: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute)],
+        result: &str,
+    ) -> Value {
         let mut node = Message::default();
         inputs.iter().for_each(|input| node.string(1, &input.0)); // NodeProto.input
         node.string(2, result); // .output
@@ -304,7 +354,9 @@ impl StoredTensor<'_> {
     fn write_values(self, out: &mut dyn Write) -> io::Result<()> {
         let count = self.count();
         let check = |found: usize| {
-            let problem = || invalid(format!("tensor '{}' of shape {:?} comes with {found} values", self.name, self.shape));
+            let problem = || {
+                invalid(format!("tensor '{}' of shape {:?} comes with {found} values", self.name, self.shape))
+            };
             if found as u64 == count { Ok(()) } else { Err(problem()) }
         };
         match self.values {
@@ -327,7 +379,8 @@ impl StoredTensor<'_> {
     }
 }
 
-/// The weights of adaptive average pooling along one axis, `[out, size]`: torch's cell i reaches from ⌊i·size/out⌋ to ⌈(i+1)·size/out⌉.
+/// The weights of adaptive average pooling along one axis, `[out, size]`: torch's cell i reaches from
+/// ⌊i·size/out⌋ to ⌈(i+1)·size/out⌉.
 fn cell_weights(size: usize, out: usize) -> Vec<f32> {
     let mut weights = vec![0.0; out * size];
     for cell in 0..out {
@@ -382,7 +435,8 @@ impl Attribute {
     fn encode(&self, name: &str) -> Message {
         let mut attribute = Message::default();
         attribute.string(1, name); // AttributeProto.name
-        // The type (field 20) is AttributeType.FLOAT, INT or INTS. A negative number is a varint of its two's complement.
+        // The type (field 20) is AttributeType.FLOAT, INT or INTS. A negative number is a varint of its two's
+        // complement.
         let kind = match self {
             Self::Float(value) => {
                 attribute.float(2, *value);
@@ -402,7 +456,8 @@ impl Attribute {
     }
 }
 
-/// Protobuf's wire format (<https://protobuf.dev/programming-guides/encoding/>): fields of a number, a wire type and a value.
+/// Protobuf's wire format (<https://protobuf.dev/programming-guides/encoding/>): fields of a number, a wire
+/// type and a value.
 #[derive(Clone, Default)]
 struct Message(Vec<u8>);
 
@@ -549,7 +604,12 @@ mod tests {
             (texts(bytes, 1)[0], values)
         };
         let node = |bytes| {
-            (texts(bytes, 4)[0], texts(bytes, 1), texts(bytes, 2), messages(bytes, 5).into_iter().map(attribute).collect())
+            (
+                texts(bytes, 4)[0],
+                texts(bytes, 1),
+                texts(bytes, 2),
+                messages(bytes, 5).into_iter().map(attribute).collect(),
+            )
         };
         messages(graph, 1).into_iter().map(node).collect()
     }
@@ -558,7 +618,8 @@ mod tests {
     fn the_model_has_versions_properties_inputs_outputs_and_weights() {
         let mut graph = Graph::new("mien");
         let x = graph.input("images", &[Dim::Named("batch"), Dim::Fixed(300)]);
-        let weight = graph.tensor("fc.weight", &[2, 300], || Ok((0..600).map(|value| value as f32 / 2.0).collect()));
+        let weight =
+            graph.tensor("fc.weight", &[2, 300], || Ok((0..600).map(|value| value as f32 / 2.0).collect()));
         let bias = graph.tensor("fc.bias", &[2], || Ok(vec![-1.0, 0.5]));
         let y = graph.gemm(&x, &weight, &bias);
         graph.output("logits", &y, &[Dim::Named("batch"), Dim::Fixed(2)]);
@@ -589,34 +650,63 @@ mod tests {
             (vec![2, 300], vec![1], vec!["fc.weight"])
         );
         let raw = messages(tensors[0], 9)[0];
-        assert_eq!((raw.len(), &raw[4..8], &raw[2396..]), (2400, &0.5f32.to_le_bytes()[..], &299.5f32.to_le_bytes()[..]));
+        assert_eq!(
+            (raw.len(), &raw[4..8], &raw[2396..]),
+            (2400, &0.5f32.to_le_bytes()[..], &299.5f32.to_le_bytes()[..])
+        );
         assert_eq!(messages(tensors[1], 9)[0], [(-1.0f32).to_le_bytes(), 0.5f32.to_le_bytes()].concat());
 
         let nodes = nodes(&model);
         assert_eq!(
             nodes[0],
-            ("Gemm", vec!["images", "fc.weight", "fc.bias"], vec!["/Gemm_0"], BTreeMap::from([("transB", vec![1])]))
+            (
+                "Gemm",
+                vec!["images", "fc.weight", "fc.bias"],
+                vec!["/Gemm_0"],
+                BTreeMap::from([("transB", vec![1])])
+            )
         );
         assert_eq!(nodes[1], ("Identity", vec!["/Gemm_0"], vec!["logits"], BTreeMap::new()));
     }
 
     /// Checks the operator that `build` adds to a graph of one input, `x`, and returns its result's name.
-    fn check(build: impl FnOnce(&mut Graph, &Value) -> Value, operator: &str, inputs: &[&str], attributes: &[(&str, &[i64])]) {
+    fn check(
+        build: impl FnOnce(&mut Graph, &Value) -> Value,
+        operator: &str,
+        inputs: &[&str],
+        attributes: &[(&str, &[i64])],
+    ) {
         let mut graph = Graph::new("one");
         let x = graph.input("x", &[]);
         assert_eq!(build(&mut graph, &x).name(), format!("/{operator}_0"));
         let model = written(graph);
         let nodes = nodes(&model);
-        let expected: BTreeMap<&str, Vec<i64>> = attributes.iter().map(|(name, values)| (*name, values.to_vec())).collect();
+        let expected: BTreeMap<&str, Vec<i64>> =
+            attributes.iter().map(|(name, values)| (*name, values.to_vec())).collect();
         assert_eq!((nodes.len(), nodes[0].0, &nodes[0].1[..], &nodes[0].3), (1, operator, inputs, &expected));
     }
 
     #[test]
     fn every_operator_has_its_inputs_and_attributes() {
         let epsilon = i64::from(1e-5f32.to_bits());
-        check(|g, x| g.conv(x, x, None, 2, 3), "Conv", &["x", "x"], &[("strides", &[2, 2]), ("pads", &[3, 3, 3, 3])]);
-        check(|g, x| g.conv(x, x, Some(x), 1, 0), "Conv", &["x"; 3], &[("strides", &[1, 1]), ("pads", &[0; 4])]);
-        check(|g, x| g.batch_norm(x, x, x, x, x, 1e-5), "BatchNormalization", &["x"; 5], &[("epsilon", &[epsilon])]);
+        check(
+            |g, x| g.conv(x, x, None, 2, 3),
+            "Conv",
+            &["x", "x"],
+            &[("strides", &[2, 2]), ("pads", &[3, 3, 3, 3])],
+        );
+        check(
+            |g, x| g.conv(x, x, Some(x), 1, 0),
+            "Conv",
+            &["x"; 3],
+            &[("strides", &[1, 1]), ("pads", &[0; 4])],
+        );
+        check(
+            |g, x| g.batch_norm(x, x, x, x, x, 1e-5),
+            "BatchNormalization",
+            &["x"; 5],
+            &[("epsilon", &[epsilon])],
+        );
         check(|g, x| g.matmul(x, x), "MatMul", &["x", "x"], &[]);
         check(|g, x| g.relu(x), "Relu", &["x"], &[]);
         check(|g, x| g.sigmoid(x), "Sigmoid", &["x"], &[]);
@@ -651,7 +741,10 @@ mod tests {
     fn adaptive_cells_are_torchs() {
         // torch.nn.functional.adaptive_avg_pool1d of five numbers to three reads 0..2, 1..4 and 3..5.
         let third = 1.0 / 3.0;
-        assert_eq!(cell_weights(5, 3), [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, third, third, third, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]);
+        assert_eq!(
+            cell_weights(5, 3),
+            [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, third, third, third, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]
+        );
         assert_eq!(cell_weights(1, 2), [1.0, 1.0]);
         assert_eq!(transposed(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         let mut graph = Graph::new("one");
@@ -659,8 +752,12 @@ mod tests {
         assert_eq!(graph.adaptive_avg_pool(&x, (7, 7), 7), x);
         graph.adaptive_avg_pool(&x, (8, 4), 7);
         let model = written(graph);
-        let operators: Vec<_> = nodes(&model).into_iter().map(|(operator, inputs, ..)| (operator, inputs)).collect();
-        assert_eq!(operators, [("MatMul", vec!["/constant_0", "x"]), ("MatMul", vec!["/MatMul_0", "/constant_1"])]);
+        let operators: Vec<_> =
+            nodes(&model).into_iter().map(|(operator, inputs, ..)| (operator, inputs)).collect();
+        assert_eq!(
+            operators,
+            [("MatMul", vec!["/constant_0", "x"]), ("MatMul", vec!["/MatMul_0", "/constant_1"])]
+        );
     }
 
     #[test]

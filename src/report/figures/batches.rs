@@ -2,8 +2,8 @@
 
 use super::{BatchPoint, Figure, cell, csv};
 use crate::plot::{
-    Anchor, Curve, Dash, Drawing, Format, Item, Legend, Look, Paint, Panel, Scale, Spec, Swatch, Text, draw_curve, drawable,
-    envelope, legend, no_data, strip,
+    Anchor, Curve, Dash, Drawing, Format, Item, Legend, Look, Paint, Panel, Scale, Spec, Swatch, Text,
+    draw_curve, drawable, envelope, legend, no_data, strip,
 };
 
 /// Loss and accuracy of every batch of the run, with the borders of epochs.
@@ -43,16 +43,28 @@ fn draw(look: Look, points: &[BatchPoint], borders: bool) -> Drawing {
     let top = legend(&mut d, look, 0.0, 0.0, look.width, &entries);
     let height = if look.narrow { 190.0 } else { 220.0 };
     let loss = Scale::around(losses.iter().copied(), true, None, 5).unwrap_or(Scale::linear(0.0, 1.0));
-    let accuracy = Scale::around(accuracies.iter().copied(), true, Some(1.0), 5).unwrap_or(Scale::linear(0.0, 1.0));
-    let left = [Panel::gutter(look, loss, Format::Number, height), Panel::gutter(look, accuracy, Format::Percent, height), 48.0]
-        .into_iter()
-        .fold(0.0, f64::max);
+    let accuracy =
+        Scale::around(accuracies.iter().copied(), true, Some(1.0), 5).unwrap_or(Scale::linear(0.0, 1.0));
+    let left = [
+        Panel::gutter(look, loss, Format::Number, height),
+        Panel::gutter(look, accuracy, Format::Percent, height),
+        48.0,
+    ]
+    .into_iter()
+    .fold(0.0, f64::max);
     for (index, (title, values, scale, format)) in
-        [("Loss", &losses, loss, Format::Number), ("Accuracy", &accuracies, accuracy, Format::Percent)].into_iter().enumerate()
+        [("Loss", &losses, loss, Format::Number), ("Accuracy", &accuracies, accuracy, Format::Percent)]
+            .into_iter()
+            .enumerate()
     {
         let lower = index == 1;
         let spec = Spec {
-            outer: (0.0, top + index as f64 * (height + 8.0), look.width, height + if lower { 36.0 } else { 0.0 }),
+            outer: (
+                0.0,
+                top + index as f64 * (height + 8.0),
+                look.width,
+                height + if lower { 36.0 } else { 0.0 },
+            ),
             title,
             x: Scale::linear(1.0, points.len() as f64),
             x_format: lower.then_some(Format::Integer),
@@ -77,14 +89,18 @@ fn lines(d: &mut Drawing, panel: &Panel, values: &[f64], dense: bool, paint: Pai
     let mean: Vec<(f64, f64)> = if dense {
         let parts = envelope(values, ((panel.x1 - panel.x0) / 1.5) as usize);
         let edge = |part: &(f64, f64, f64, f64), value: f64| (panel.x(part.0 + 1.0), panel.y(value));
-        let outline: Vec<_> =
-            parts.iter().map(|part| edge(part, part.3)).chain(parts.iter().rev().map(|part| edge(part, part.1))).collect();
+        let outline: Vec<_> = parts
+            .iter()
+            .map(|part| edge(part, part.3))
+            .chain(parts.iter().rev().map(|part| edge(part, part.1)))
+            .collect();
         if outline.len() > 2 {
             d.items.push(Item::Area { outline, paint, opacity: 0.25 });
         }
         parts.iter().map(|part| (part.0 + 1.0, part.2)).collect()
     } else {
-        let raw: Vec<(f64, f64)> = values.iter().enumerate().map(|(index, &value)| (index as f64 + 1.0, value)).collect();
+        let raw: Vec<(f64, f64)> =
+            values.iter().enumerate().map(|(index, &value)| (index as f64 + 1.0, value)).collect();
         draw_curve(d, panel, Curve { width: 1.2, opacity: 0.5, ..Curve::new(&raw, paint) });
         let half = (values.len() / 40).clamp(1, 12);
         (0..values.len())
@@ -103,8 +119,9 @@ fn lines(d: &mut Drawing, panel: &Panel, values: &[f64], dense: bool, paint: Pai
 
 /// A thin line at each epoch's first batch and, above, the epochs' numbers as far as they have room.
 fn epoch_borders(d: &mut Drawing, look: Look, panel: &Panel, points: &[BatchPoint], notes: bool) {
-    let starts: Vec<usize> =
-        (0..points.len()).filter(|&index| index == 0 || points[index].epoch != points[index - 1].epoch).collect();
+    let starts: Vec<usize> = (0..points.len())
+        .filter(|&index| index == 0 || points[index].epoch != points[index - 1].epoch)
+        .collect();
     // Borders closer than this would be a grey veil.
     let stride = starts.len().div_ceil(((panel.x1 - panel.x0) / 12.0) as usize).max(1);
     let mut numbers = Vec::new();
@@ -118,7 +135,9 @@ fn epoch_borders(d: &mut Drawing, look: Look, panel: &Panel, points: &[BatchPoin
     }
     if notes {
         strip(d, look, panel, &numbers);
-        d.text(Text::new(panel.x0 - 8.0, panel.y0 - 12.0, "epoch", look.small, Paint::Muted).anchor(Anchor::End));
+        d.text(
+            Text::new(panel.x0 - 8.0, panel.y0 - 12.0, "epoch", look.small, Paint::Muted).anchor(Anchor::End),
+        );
     }
 }
 

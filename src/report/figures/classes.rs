@@ -2,22 +2,28 @@
 
 use super::{ClassScore, ConfusedPair, Estimate, Figure, RunMetrics, SplitCounts, cell, csv};
 use crate::plot::{
-    Anchor, Dash, Drawing, Format, Item, Legend, Look, Paint, Scale, Shape, Swatch, Text, bounds, count, csv_line, drawable,
-    legend, no_data, number, percent, width,
+    Anchor, Dash, Drawing, Format, Item, Legend, Look, Paint, Scale, Shape, Swatch, Text, bounds, count,
+    csv_line, drawable, legend, no_data, number, percent, width,
 };
 
-/// The confusion matrix: rows are true classes, columns predicted ones. `normalised`: each row as shares of its class.
+/// The confusion matrix: rows are true classes, columns predicted ones. `normalised`: each row as shares of
+/// its class.
 pub fn confusion(counts: &[Vec<u64>], classes: &[String], normalised: bool) -> Figure {
     let size = classes.len();
-    let at = |truth: usize, predicted: usize| counts.get(truth).and_then(|row| row.get(predicted)).copied().unwrap_or(0);
-    let totals: Vec<u64> = (0..size).map(|truth| (0..size).map(|predicted| at(truth, predicted)).sum()).collect();
+    let at = |truth: usize, predicted: usize| {
+        counts.get(truth).and_then(|row| row.get(predicted)).copied().unwrap_or(0)
+    };
+    let totals: Vec<u64> =
+        (0..size).map(|truth| (0..size).map(|predicted| at(truth, predicted)).sum()).collect();
     let share = |truth: usize, predicted: usize| {
         if totals[truth] > 0 { at(truth, predicted) as f64 / totals[truth] as f64 } else { f64::NAN }
     };
-    let mut table = csv_line(&std::iter::once("truth".to_string()).chain(classes.iter().cloned()).collect::<Vec<_>>());
+    let mut table =
+        csv_line(&std::iter::once("truth".to_string()).chain(classes.iter().cloned()).collect::<Vec<_>>());
     for (truth, class) in classes.iter().enumerate() {
-        let row =
-            (0..size).map(|predicted| if normalised { cell(share(truth, predicted)) } else { at(truth, predicted).to_string() });
+        let row = (0..size).map(|predicted| {
+            if normalised { cell(share(truth, predicted)) } else { at(truth, predicted).to_string() }
+        });
         table.push_str(&csv_line(&std::iter::once(class.clone()).chain(row).collect::<Vec<_>>()));
     }
     let (name, title, caption) = if normalised {
@@ -41,8 +47,14 @@ pub fn confusion(counts: &[Vec<u64>], classes: &[String], normalised: bool) -> F
         let grid = MatrixGrid::new(look, classes);
         let mut d = Drawing::new(grid.width, 0.0);
         d.text(
-            Text::new(0.0, look.small + 1.0, "rows: true class, columns: predicted class", look.small, Paint::Muted)
-                .fit(grid.width),
+            Text::new(
+                0.0,
+                look.small + 1.0,
+                "rows: true class, columns: predicted class",
+                look.small,
+                Paint::Muted,
+            )
+            .fit(grid.width),
         );
         let top = look.small + 12.0;
         for truth in 0..size {
@@ -73,7 +85,16 @@ pub fn confusion(counts: &[Vec<u64>], classes: &[String], normalised: bool) -> F
                 };
                 let paint = if images == 0 { Paint::Band } else { Paint::Ramp(step) };
                 let inner = grid.cell - grid.gap;
-                d.items.push(Item::Rect { x, y, w: inner, h: inner, radius: grid.gap, paint, opacity: 1.0, tip });
+                d.items.push(Item::Rect {
+                    x,
+                    y,
+                    w: inner,
+                    h: inner,
+                    radius: grid.gap,
+                    paint,
+                    opacity: 1.0,
+                    tip,
+                });
                 let text = match (images, normalised) {
                     (0, _) => String::new(),
                     (_, false) => images.to_string(),
@@ -86,7 +107,9 @@ pub fn confusion(counts: &[Vec<u64>], classes: &[String], normalised: bool) -> F
                     }
                     (_, true) => format!("{:.0}", part * 100.0),
                 };
-                let letters = (grid.cell * 0.4).min(13.0).min((grid.cell - grid.gap - 3.0) / width(&text, 1.0, false).max(0.1));
+                let letters = (grid.cell * 0.4)
+                    .min(13.0)
+                    .min((grid.cell - grid.gap - 3.0) / width(&text, 1.0, false).max(0.1));
                 if letters >= 6.5 {
                     let (x, y) = (x + inner / 2.0, y + inner / 2.0 + 0.36 * letters);
                     d.text(Text::new(x, y, text, letters, Paint::RampText(step)).anchor(Anchor::Middle));
@@ -153,16 +176,29 @@ impl MatrixGrid {
         for (index, class) in classes.iter().enumerate().step_by(every) {
             let x = self.left + (index as f64 + 0.5) * self.cell;
             if self.upright {
-                d.text(Text::new(x, top + 6.0 + self.label, class, self.label, Paint::Text).anchor(Anchor::Middle));
+                d.text(
+                    Text::new(x, top + 6.0 + self.label, class, self.label, Paint::Text)
+                        .anchor(Anchor::Middle),
+                );
             } else {
-                let mut text = Text::new(x + 0.3 * self.label, top + 5.0 + 0.6 * self.label, class, self.label, Paint::Text)
-                    .anchor(Anchor::End);
+                let mut text = Text::new(
+                    x + 0.3 * self.label,
+                    top + 5.0 + 0.6 * self.label,
+                    class,
+                    self.label,
+                    Paint::Text,
+                )
+                .anchor(Anchor::End);
                 text.angle = -45.0;
                 // The end must stay on the canvas and the foot must not grow without bound.
                 d.text(text.fit(((x - 4.0) * 1.38).min(150.0)));
             }
         }
-        if self.upright { top + self.label + 8.0 } else { top + 0.72 * self.longest.min(150.0) + 1.3 * self.label + 4.0 }
+        if self.upright {
+            top + self.label + 8.0
+        } else {
+            top + 0.72 * self.longest.min(150.0) + 1.3 * self.label + 4.0
+        }
     }
 }
 
@@ -186,7 +222,8 @@ pub fn per_class(rows: &[ClassScore]) -> Figure {
             "f1_high",
         ],
         rows.iter().map(|row| {
-            let [p, r, f] = [row.precision, row.recall, row.f1].map(|e| [cell(e.value), cell(e.low), cell(e.high)]);
+            let [p, r, f] =
+                [row.precision, row.recall, row.f1].map(|e| [cell(e.value), cell(e.low), cell(e.high)]);
             let ([p, pl, ph], [r, rl, rh], [f, fl, fh]) = (p, r, f);
             [row.class.clone(), row.support.to_string(), p, pl, ph, r, rl, rh, f, fl, fh]
         }),
@@ -203,8 +240,10 @@ pub fn per_class(rows: &[ClassScore]) -> Figure {
         let Some((lo, _)) = bounds(all.iter().copied()) else {
             return no_data(look, "no class was evaluated");
         };
-        let scale = Scale::around([lo.max(0.0), 1.0], lo < 0.5, Some(1.0), 4).unwrap_or(Scale::linear(0.0, 1.0));
-        let names: Vec<String> = rows.iter().map(|row| format!("{} ({})", row.class, count(row.support))).collect();
+        let scale =
+            Scale::around([lo.max(0.0), 1.0], lo < 0.5, Some(1.0), 4).unwrap_or(Scale::linear(0.0, 1.0));
+        let names: Vec<String> =
+            rows.iter().map(|row| format!("{} ({})", row.class, count(row.support))).collect();
         let facets = metrics.iter().enumerate().map(|(index, (title, of))| Facet {
             title: (*title).to_string(),
             scale,
@@ -212,7 +251,11 @@ pub fn per_class(rows: &[ClassScore]) -> Figure {
             rows: rows.iter().map(|row| (of(row), Paint::Series(index), Shape::Circle)).collect(),
         });
         let facets: Vec<Facet> = facets.collect();
-        if look.narrow { stacked(look, &names, &facets) } else { side_by_side(look, &names, &facets, facets.len()) }
+        if look.narrow {
+            stacked(look, &names, &facets)
+        } else {
+            side_by_side(look, &names, &facets, facets.len())
+        }
     })
 }
 
@@ -238,7 +281,11 @@ fn side_by_side(look: Look, names: &[String], facets: &[Facet], columns: usize) 
         if index % 2 == 0 {
             d.rect(0.0, y - ROW / 2.0, width_used, ROW, Paint::Band);
         }
-        d.text(Text::new(left - 10.0, y + 0.36 * look.small, name, look.small, Paint::Text).anchor(Anchor::End).fit(left - 10.0));
+        d.text(
+            Text::new(left - 10.0, y + 0.36 * look.small, name, look.small, Paint::Text)
+                .anchor(Anchor::End)
+                .fit(left - 10.0),
+        );
     }
     for (index, facet) in facets.iter().enumerate() {
         let x0 = left + index as f64 * column;
@@ -262,7 +309,9 @@ fn stacked(look: Look, names: &[String], facets: &[Facet]) -> Drawing {
                 d.rect(0.0, y - ROW / 2.0, look.width, ROW, Paint::Band);
             }
             d.text(
-                Text::new(left - 8.0, y + 0.36 * look.small, name, look.small, Paint::Text).anchor(Anchor::End).fit(left - 8.0),
+                Text::new(left - 8.0, y + 0.36 * look.small, name, look.small, Paint::Text)
+                    .anchor(Anchor::End)
+                    .fit(left - 8.0),
             );
         }
         estimates(&mut d, look, names, facet, (left + 8.0, look.width - 8.0), top, ROW);
@@ -273,14 +322,25 @@ fn stacked(look: Look, names: &[String], facets: &[Facet]) -> Drawing {
 }
 
 /// Dots with intervals in rows, the values as numbers on the right.
-fn estimates(d: &mut Drawing, look: Look, names: &[String], facet: &Facet, (x0, x1): (f64, f64), top: f64, row: f64) {
+fn estimates(
+    d: &mut Drawing,
+    look: Look,
+    names: &[String],
+    facet: &Facet,
+    (x0, x1): (f64, f64),
+    top: f64,
+    row: f64,
+) {
     let write = |value: f64| match facet.format {
         Format::Percent if value.abs() < 100.0 => format!("{:.1}", value * 100.0),
         _ if (0.001..10.0).contains(&value.abs()) => format!("{value:.3}"),
         _ => number(value),
     };
-    let written: Vec<String> =
-        facet.rows.iter().map(|(e, _, _)| if drawable(e.value) { write(e.value) } else { "–".to_string() }).collect();
+    let written: Vec<String> = facet
+        .rows
+        .iter()
+        .map(|(e, _, _)| if drawable(e.value) { write(e.value) } else { "–".to_string() })
+        .collect();
     let numbers = written.iter().map(|text| width(text, look.small, false)).fold(0.0, f64::max);
     let (end, bottom) = (x1 - numbers - 14.0, top + facet.rows.len() as f64 * row);
     let x = |value: f64| x0 + facet.scale.unit(value).clamp(0.0, 1.0) * (end - x0);
@@ -289,7 +349,9 @@ fn estimates(d: &mut Drawing, look: Look, names: &[String], facet: &Facet, (x0, 
     let ticks = (1..=4).rev().map(|most| facet.scale.ticks(facet.format, most)).find(|ticks| {
         ticks.windows(2).all(|pair| {
             let room = x(pair[1].value) - x(pair[0].value);
-            room >= (width(&pair[0].label, look.small, false) + width(&pair[1].label, look.small, false)) / 2.0 + 12.0
+            room >= (width(&pair[0].label, look.small, false) + width(&pair[1].label, look.small, false))
+                / 2.0
+                + 12.0
         })
     });
     for tick in ticks.unwrap_or_default() {
@@ -297,7 +359,10 @@ fn estimates(d: &mut Drawing, look: Look, names: &[String], facet: &Facet, (x0, 
         d.rule((at, top), (at, bottom), Paint::Grid, 1.0, Dash::Solid);
         let half = width(&tick.label, look.small, false) / 2.0;
         let middle = at.clamp(x0 - 12.0 + half, (x1 - half).max(x0 - 12.0 + half));
-        d.text(Text::new(middle, bottom + look.small + 5.0, tick.label, look.small, Paint::Muted).anchor(Anchor::Middle));
+        d.text(
+            Text::new(middle, bottom + look.small + 5.0, tick.label, look.small, Paint::Muted)
+                .anchor(Anchor::Middle),
+        );
     }
     for (index, ((estimate, paint, shape), text)) in facet.rows.iter().zip(written).enumerate() {
         let y = top + (index as f64 + 0.5) * row;
@@ -316,8 +381,11 @@ fn estimates(d: &mut Drawing, look: Look, names: &[String], facet: &Facet, (x0, 
                 tip: String::new(),
             });
         }
-        let range =
-            if interval { format!(", interval {} to {}", write(estimate.low), write(estimate.high)) } else { String::new() };
+        let range = if interval {
+            format!(", interval {} to {}", write(estimate.low), write(estimate.high))
+        } else {
+            String::new()
+        };
         let name = names.get(index).map_or("", String::as_str);
         d.items.push(Item::Symbol {
             shape: *shape,
@@ -344,7 +412,9 @@ pub fn metrics_side_by_side(runs: &[RunMetrics]) -> Figure {
     let table = csv(
         ["run", "metric", "value", "low", "high"],
         runs.iter().flat_map(|run| {
-            run.metrics.iter().map(|(name, e)| [run.run.clone(), name.clone(), cell(e.value), cell(e.low), cell(e.high)])
+            run.metrics
+                .iter()
+                .map(|(name, e)| [run.run.clone(), name.clone(), cell(e.value), cell(e.low), cell(e.high)])
         }),
     );
     let caption = "Dots: the value on the same test images; bars: its confidence interval. Each metric has its own axis.";
@@ -357,12 +427,20 @@ pub fn metrics_side_by_side(runs: &[RunMetrics]) -> Figure {
                     .iter()
                     .enumerate()
                     .map(|(index, run)| {
-                        let found =
-                            run.metrics.iter().find(|(name, _)| name == metric).map_or(missing, |(_, estimate)| *estimate);
+                        let found = run
+                            .metrics
+                            .iter()
+                            .find(|(name, _)| name == metric)
+                            .map_or(missing, |(_, estimate)| *estimate);
                         (found, Paint::Series(index), Shape::of_series(index))
                     })
                     .collect();
-                let scale = Scale::around(rows.iter().flat_map(|(e, _, _)| [e.value, e.low, e.high]), false, None, 4)?;
+                let scale = Scale::around(
+                    rows.iter().flat_map(|(e, _, _)| [e.value, e.low, e.high]),
+                    false,
+                    None,
+                    4,
+                )?;
                 Some(Facet { title: metric.clone(), scale, format: Format::Number, rows })
             })
             .collect();
@@ -409,7 +487,8 @@ pub fn confusions(pairs: &[ConfusedPair]) -> Figure {
         if shown.is_empty() {
             return no_data(look, "no image was confused");
         }
-        let names: Vec<String> = shown.iter().map(|pair| format!("{} → {}", pair.truth, pair.predicted)).collect();
+        let names: Vec<String> =
+            shown.iter().map(|pair| format!("{} → {}", pair.truth, pair.predicted)).collect();
         let most = shown.iter().map(|pair| pair.count).max().unwrap_or(1) as f64;
         let values: Vec<String> = shown
             .iter()
@@ -467,7 +546,11 @@ pub fn class_counts(classes: &[String], splits: &[SplitCounts]) -> Figure {
     }
     let caption = "Images of each class in each split.";
     Figure::new("class_counts", "Images per class", caption, Some(table), |look| {
-        let most = splits.iter().flat_map(|split| (0..classes.len()).map(move |class| at(split, class))).max().unwrap_or(0);
+        let most = splits
+            .iter()
+            .flat_map(|split| (0..classes.len()).map(move |class| at(split, class)))
+            .max()
+            .unwrap_or(0);
         if most == 0 {
             return no_data(look, "no images");
         }
@@ -490,7 +573,11 @@ pub fn class_counts(classes: &[String], splits: &[SplitCounts]) -> Figure {
         for (class, name) in classes.iter().enumerate() {
             let height = splits.len() as f64 * bar;
             let baseline = top + height / 2.0 + 0.36 * look.small;
-            d.text(Text::new(left - 12.0, baseline, name, look.small, Paint::Text).anchor(Anchor::End).fit(left - 12.0));
+            d.text(
+                Text::new(left - 12.0, baseline, name, look.small, Paint::Text)
+                    .anchor(Anchor::End)
+                    .fit(left - 12.0),
+            );
             for (index, split) in splits.iter().enumerate() {
                 let images = at(split, class);
                 let y = top + index as f64 * bar;
@@ -505,7 +592,13 @@ pub fn class_counts(classes: &[String], splits: &[SplitCounts]) -> Figure {
                     opacity: 1.0,
                     tip: format!("{name}, {}: {}", split.split, count(images)),
                 });
-                let text = Text::new(left + length + 6.0, y + bar / 2.0 + 0.36 * letters, count(images), letters, Paint::Muted);
+                let text = Text::new(
+                    left + length + 6.0,
+                    y + bar / 2.0 + 0.36 * letters,
+                    count(images),
+                    letters,
+                    Paint::Muted,
+                );
                 d.text(text);
             }
             top += (height + 10.0).max(look.small + 8.0);

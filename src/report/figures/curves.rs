@@ -2,8 +2,8 @@
 
 use super::{EpochPoint, Figure, RunCurves, cell, csv};
 use crate::plot::{
-    Anchor, Curve, Dash, Drawing, Format, Legend, Look, Paint, Panel, Scale, Spec, Swatch, Text, bounds, draw_curve, drawable,
-    end_labels, end_labels_fit, legend, marker, no_data, number, percent, strip, width,
+    Anchor, Curve, Dash, Drawing, Format, Legend, Look, Paint, Panel, Scale, Spec, Swatch, Text, bounds,
+    draw_curve, drawable, end_labels, end_labels_fit, legend, marker, no_data, number, percent, strip, width,
 };
 
 const TRAIN: Paint = Paint::Series(0);
@@ -12,7 +12,8 @@ const VALID: Paint = Paint::Series(1);
 /// So many epochs get a place for the pointer each; beyond, they would be too thin to hit.
 const HOVERED: usize = 200;
 
-/// So many changes of the learning rate are marked with triangles; more, as schedules make them, with small ticks.
+/// So many changes of the learning rate are marked with triangles; more, as schedules make them, with small
+/// ticks.
 const FEW: usize = 12;
 
 /// A column of an epoch.
@@ -20,7 +21,11 @@ type Value = fn(&EpochPoint) -> f64;
 
 /// Loss, accuracy and learning rate over the epochs, with a summary.
 pub fn learning_curves(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure {
-    let caption = format!("Training and validation over {}. {}", epochs(points.len()), marks_explained(points, best_epoch));
+    let caption = format!(
+        "Training and validation over {}. {}",
+        epochs(points.len()),
+        marks_explained(points, best_epoch)
+    );
     Figure::new("learning_curves", "Learning curves", caption, epochs_csv(points), |look| {
         if !any(points) {
             return no_data(look, "no epoch has ended");
@@ -119,7 +124,11 @@ pub fn combined_curves(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure
             strip: true,
         };
         let panel = Panel::draw(&mut d, look, &spec);
-        d.text(Text::new(look.width, top + look.size, "Accuracy", look.size, Paint::Text).bold().anchor(Anchor::End));
+        d.text(
+            Text::new(look.width, top + look.size, "Accuracy", look.size, Paint::Text)
+                .bold()
+                .anchor(Anchor::End),
+        );
         let shares = Panel { ys: Scale::linear(0.0, 1.0), ..panel };
         let grid = losses.ticks(Format::Number, 7).len().saturating_sub(1);
         let steps = if !losses.log && (grid == 4 || grid == 5) { grid } else { 4 };
@@ -144,7 +153,8 @@ pub fn combined_curves(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure
     })
 }
 
-/// Loss and accuracy with moving averages, the best epoch, lowest and highest validation values and the gap at the end.
+/// Loss and accuracy with moving averages, the best epoch, lowest and highest validation values and the gap
+/// at the end.
 pub fn trends(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure {
     let window = window_of(points.len());
     let caption = format!(
@@ -165,7 +175,8 @@ pub fn trends(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure {
             "val_accuracy_mean",
         ],
         {
-            let values: [Value; 4] = [|p| p.train_loss, |p| p.valid_loss, |p| p.train_accuracy, |p| p.valid_accuracy];
+            let values: [Value; 4] =
+                [|p| p.train_loss, |p| p.valid_loss, |p| p.train_accuracy, |p| p.valid_accuracy];
             let means = values.map(|value| moving_average(&column(points, value), window));
             points.iter().enumerate().map(move |(index, point)| {
                 let [a, b, c, e] = std::array::from_fn(|k| (cell(values[k](point)), cell(means[k][index].1)));
@@ -195,8 +206,11 @@ pub fn trends(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure {
         .into_iter()
         .enumerate()
         {
-            let (left, y) =
-                if look.narrow { (0.0, top + index as f64 * (h + notes + 12.0)) } else { (index as f64 * (w + 24.0), top) };
+            let (left, y) = if look.narrow {
+                (0.0, top + index as f64 * (h + notes + 12.0))
+            } else {
+                (index as f64 * (w + 24.0), top)
+            };
             let spec = Spec {
                 outer: (left, y, w, h),
                 title,
@@ -214,10 +228,15 @@ pub fn trends(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure {
             for (value, paint) in values.into_iter().zip([TRAIN, VALID]) {
                 let raw = column(points, value);
                 draw_curve(&mut d, &panel, Curve { width: 1.2, opacity: 0.5, ..Curve::new(&raw, paint) });
-                draw_curve(&mut d, &panel, Curve { width: 2.4, ..Curve::new(&moving_average(&raw, window), paint) });
+                draw_curve(
+                    &mut d,
+                    &panel,
+                    Curve { width: 2.4, ..Curve::new(&moving_average(&raw, window), paint) },
+                );
             }
             let write = |value: f64| crate::plot::write_value(value, format);
-            let valid: Vec<(f64, f64)> = column(points, values[1]).into_iter().filter(|p| panel.y(p.1).is_finite()).collect();
+            let valid: Vec<(f64, f64)> =
+                column(points, values[1]).into_iter().filter(|p| panel.y(p.1).is_finite()).collect();
             let lowest = valid.iter().min_by(|a, b| a.1.total_cmp(&b.1));
             let highest = valid.iter().max_by(|a, b| a.1.total_cmp(&b.1));
             if let (Some(low), Some(high)) = (lowest, highest) {
@@ -238,13 +257,21 @@ pub fn trends(points: &[EpochPoint], best_epoch: Option<u32>) -> Figure {
             let (from, to) = (panel.y(train), panel.y(valid));
             if from.is_finite() && to.is_finite() {
                 let x = panel.x1 + 9.0;
-                for (a, b) in [((x, from), (x, to)), ((x - 3.0, from), (x + 3.0, from)), ((x - 3.0, to), (x + 3.0, to))] {
+                for (a, b) in
+                    [((x, from), (x, to)), ((x - 3.0, from), (x + 3.0, from)), ((x - 3.0, to), (x + 3.0, to))]
+                {
                     d.rule(a, b, Paint::Text, 1.4, Dash::Solid);
                 }
                 let gap = valid - train;
-                let gap = if format == Format::Percent { format!("{} points", number(gap * 100.0)) } else { number(gap) };
+                let gap = if format == Format::Percent {
+                    format!("{} points", number(gap * 100.0))
+                } else {
+                    number(gap)
+                };
                 let text = format!("Gap at the end (validation − training): {gap}");
-                d.text(Text::new(left, y + h + 2.0 * look.small + 10.0, text, look.small, Paint::Muted).fit(w));
+                d.text(
+                    Text::new(left, y + h + 2.0 * look.small + 10.0, text, look.small, Paint::Muted).fit(w),
+                );
             }
             hover(&mut d, look, &panel, points);
             d.height = y + h + notes;
@@ -287,16 +314,25 @@ pub fn curves_overlaid(runs: &[RunCurves]) -> Figure {
             let entries: Vec<Legend> = names
                 .iter()
                 .enumerate()
-                .map(|(index, name)| Legend::new(Swatch::Line(Dash::of_series(index)), Paint::Series(index), name))
+                .map(|(index, name)| {
+                    Legend::new(Swatch::Line(Dash::of_series(index)), Paint::Series(index), name)
+                })
                 .collect();
             legend(&mut d, look, 0.0, 0.0, look.width, &entries) + 4.0
         };
         let losses: [Value; 2] = [|p| p.train_loss, |p| p.valid_loss];
         let accuracies: [Value; 2] = [|p| p.train_accuracy, |p| p.valid_accuracy];
         let (loss, accuracy) = (loss_scale(&all, &losses), accuracy_scale(&all, &accuracies));
-        let left = Panel::gutter(look, loss, Format::Number, height).max(Panel::gutter(look, accuracy, Format::Percent, height));
+        let left = Panel::gutter(look, loss, Format::Number, height).max(Panel::gutter(
+            look,
+            accuracy,
+            Format::Percent,
+            height,
+        ));
         for (index, (title, values, scale, format)) in
-            [("Loss", losses, loss, Format::Number), ("Accuracy", accuracies, accuracy, Format::Percent)].into_iter().enumerate()
+            [("Loss", losses, loss, Format::Number), ("Accuracy", accuracies, accuracy, Format::Percent)]
+                .into_iter()
+                .enumerate()
         {
             let spec = Spec {
                 outer: (0.0, top + index as f64 * (height + 12.0), look.width, height),
@@ -315,7 +351,11 @@ pub fn curves_overlaid(runs: &[RunCurves]) -> Figure {
             for (index, run) in runs.iter().enumerate() {
                 let (paint, dash) = (Paint::Series(index), Dash::of_series(index));
                 let train = column(&run.points, values[0]);
-                draw_curve(&mut d, &panel, Curve { width: 1.0, opacity: 0.45, dash, ..Curve::new(&train, paint) });
+                draw_curve(
+                    &mut d,
+                    &panel,
+                    Curve { width: 1.0, opacity: 0.45, dash, ..Curve::new(&train, paint) },
+                );
             }
             for (index, run) in runs.iter().enumerate() {
                 let (paint, dash) = (Paint::Series(index), Dash::of_series(index));
@@ -323,7 +363,12 @@ pub fn curves_overlaid(runs: &[RunCurves]) -> Figure {
                 draw_curve(&mut d, &panel, Curve { dash, ..Curve::new(&valid, paint) });
                 if let Some(best) = find(&run.points, run.best_epoch) {
                     let value = values[1](best);
-                    let tip = format!("{}: epoch {}, {}", run.run, best.epoch, crate::plot::write_value(value, format));
+                    let tip = format!(
+                        "{}: epoch {}, {}",
+                        run.run,
+                        best.epoch,
+                        crate::plot::write_value(value, format)
+                    );
                     if panel.y(value).is_finite() {
                         d.dot(panel.x(f64::from(best.epoch)), panel.y(value), 4.5, paint, tip);
                     }
@@ -350,7 +395,9 @@ fn epochs(count: usize) -> String {
 }
 
 fn any(points: &[EpochPoint]) -> bool {
-    points.iter().any(|p| [p.train_loss, p.valid_loss, p.train_accuracy, p.valid_accuracy].into_iter().any(drawable))
+    points
+        .iter()
+        .any(|p| [p.train_loss, p.valid_loss, p.train_accuracy, p.valid_accuracy].into_iter().any(drawable))
 }
 
 fn column(points: &[EpochPoint], value: Value) -> Vec<(f64, f64)> {
@@ -368,10 +415,14 @@ fn epoch_scale(points: &[EpochPoint]) -> Scale {
 
 /// From 0, or logarithmic where a few values dwarf the others.
 fn loss_scale(points: &[EpochPoint], values: &[Value]) -> Scale {
-    let mut all: Vec<f64> =
-        points.iter().flat_map(|point| values.iter().map(move |value| value(point))).filter(|&value| drawable(value)).collect();
+    let mut all: Vec<f64> = points
+        .iter()
+        .flat_map(|point| values.iter().map(move |value| value(point)))
+        .filter(|&value| drawable(value))
+        .collect();
     all.sort_by(f64::total_cmp);
-    let dwarfed = all.first().is_some_and(|&least| least > 0.0) && all[all.len() - 1] > 50.0 * all[all.len() / 2];
+    let dwarfed =
+        all.first().is_some_and(|&least| least > 0.0) && all[all.len() - 1] > 50.0 * all[all.len() / 2];
     let log = if dwarfed { Scale::log_around(all.iter().copied()) } else { None };
     log.or_else(|| Scale::around(all, true, None, 5)).unwrap_or(Scale::linear(0.0, 1.0))
 }
@@ -385,7 +436,8 @@ fn accuracy_scale(points: &[EpochPoint], values: &[Value]) -> Scale {
 fn rate_scale(points: &[EpochPoint]) -> Scale {
     let all = || points.iter().map(|point| point.learning_rate);
     let wide = bounds(all().filter(|&rate| rate > 0.0)).is_some_and(|(lo, hi)| hi > 20.0 * lo);
-    let log = if wide && all().all(|rate| rate > 0.0 || !drawable(rate)) { Scale::log_around(all()) } else { None };
+    let log =
+        if wide && all().all(|rate| rate > 0.0 || !drawable(rate)) { Scale::log_around(all()) } else { None };
     log.or_else(|| Scale::around(all(), true, None, 4)).unwrap_or(Scale::linear(0.0, 1.0))
 }
 
@@ -432,7 +484,8 @@ fn legend_of(points: &[EpochPoint]) -> Vec<Legend> {
     entries
 }
 
-/// The best epoch as a dashed line, changes of the learning rate as triangles; few changes get a line and a note, too.
+/// The best epoch as a dashed line, changes of the learning rate as triangles; few changes get a line and a
+/// note, too.
 fn marks(d: &mut Drawing, look: Look, panel: &Panel, points: &[EpochPoint], best_epoch: Option<u32>) {
     let mut notes = Vec::new();
     if let Some(best) = find(points, best_epoch) {
@@ -457,7 +510,13 @@ fn marks(d: &mut Drawing, look: Look, panel: &Panel, points: &[EpochPoint], best
             d.rule((x, panel.y0), (x, panel.y1), Paint::Axis, 1.0, Dash::Dotted);
             notes.push((x, number(*to), Paint::Muted));
         }
-        marker(d, x, panel.y0, Paint::Muted, format!("epoch {epoch}: learning rate {} → {}", number(*from), number(*to)));
+        marker(
+            d,
+            x,
+            panel.y0,
+            Paint::Muted,
+            format!("epoch {epoch}: learning rate {} → {}", number(*from), number(*to)),
+        );
     }
     strip(d, look, panel, &notes);
 }
@@ -475,12 +534,22 @@ fn series(d: &mut Drawing, panel: &Panel, points: &[EpochPoint], value: Value, p
 /// Each value holds until the next point.
 fn stairs(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let before = std::iter::once(None).chain(points.iter().map(|point| Some(point.1)));
-    points.iter().zip(before).flat_map(|(&(x, y), before)| before.map(|y| (x, y)).into_iter().chain([(x, y)])).collect()
+    points
+        .iter()
+        .zip(before)
+        .flat_map(|(&(x, y), before)| before.map(|y| (x, y)).into_iter().chain([(x, y)]))
+        .collect()
 }
 
 fn best_dot(d: &mut Drawing, panel: &Panel, best: &EpochPoint, value: f64) {
     if panel.y(value).is_finite() {
-        d.dot(panel.x(f64::from(best.epoch)), panel.y(value), 5.0, VALID, format!("best: epoch {}", best.epoch));
+        d.dot(
+            panel.x(f64::from(best.epoch)),
+            panel.y(value),
+            5.0,
+            VALID,
+            format!("best: epoch {}", best.epoch),
+        );
     }
 }
 
@@ -507,7 +576,13 @@ fn hover(d: &mut Drawing, look: Look, panel: &Panel, points: &[EpochPoint]) {
 }
 
 /// A small table of what the curves say; gives the y below it.
-fn summary(d: &mut Drawing, look: Look, place: (f64, f64, f64, f64), points: &[EpochPoint], best_epoch: Option<u32>) -> f64 {
+fn summary(
+    d: &mut Drawing,
+    look: Look,
+    place: (f64, f64, f64, f64),
+    points: &[EpochPoint],
+    best_epoch: Option<u32>,
+) -> f64 {
     let (left, top, w, _) = place;
     let last = points[points.len() - 1];
     let mut rows = vec![("Epochs", points.len().to_string())];
@@ -539,15 +614,19 @@ fn window_of(epochs: usize) -> usize {
     (epochs / 10).clamp(3, 25) | 1
 }
 
-/// Mean of the values that can be drawn within `window` points around each point; the window is cut at the ends.
+/// Mean of the values that can be drawn within `window` points around each point; the window is cut at the
+/// ends.
 fn moving_average(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
     let half = window / 2;
     (0..points.len())
         .map(|index| {
             // Symmetric at the ends too: a window that hangs over would follow the curve's inside.
             let reach = half.min(index).min(points.len() - 1 - index);
-            let near: Vec<f64> =
-                points[index - reach..=index + reach].iter().map(|point| point.1).filter(|&value| drawable(value)).collect();
+            let near: Vec<f64> = points[index - reach..=index + reach]
+                .iter()
+                .map(|point| point.1)
+                .filter(|&value| drawable(value))
+                .collect();
             let mean = if near.is_empty() { f64::NAN } else { near.iter().sum::<f64>() / near.len() as f64 };
             (points[index].0, mean)
         })
@@ -575,14 +654,23 @@ mod tests {
     use super::*;
 
     fn point(epoch: u32, rate: f64) -> EpochPoint {
-        EpochPoint { epoch, train_loss: 1.0, valid_loss: 2.0, train_accuracy: 0.5, valid_accuracy: 0.4, learning_rate: rate }
+        EpochPoint {
+            epoch,
+            train_loss: 1.0,
+            valid_loss: 2.0,
+            train_accuracy: 0.5,
+            valid_accuracy: 0.4,
+            learning_rate: rate,
+        }
     }
 
     #[test]
     fn changes_of_the_learning_rate_are_found() {
         let points = [point(1, 0.1), point(2, 0.1), point(3, 0.01), point(4, f64::NAN), point(5, 0.01)];
         assert_eq!(changes(&points), [(3, 0.1, 0.01)]);
-        assert!(marks_explained(&points, Some(2)).starts_with("Best epoch: 2. The learning rate changed once"));
+        assert!(
+            marks_explained(&points, Some(2)).starts_with("Best epoch: 2. The learning rate changed once")
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The figures of a run: one function each, from plain data; nothing is read here.
 //!
-//! Every function returns a [`Figure`]. Values that are not finite leave gaps, and where nothing is left the figure says so.
+//! Every function returns a [`Figure`]. Values that are not finite leave gaps, and where nothing is left the
+//! figure says so.
 
 mod batches;
 mod classes;
@@ -189,7 +190,8 @@ fn cell(value: f64) -> String {
 
 /// A name as part of a file's name: ASCII letters and digits, `_` for the rest.
 fn slug(name: &str) -> String {
-    let text: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    let text: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
     text.trim_matches('_').to_string()
 }
 

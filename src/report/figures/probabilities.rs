@@ -2,8 +2,8 @@
 
 use super::{Calibration, ClassCurve, Figure, PerturbationCurve, Projected, cell, csv, slug};
 use crate::plot::{
-    Curve, Dash, Drawing, Format, Item, Legend, Paint, Panel, Scale, Shape, Spec, Swatch, bounds, count, draw_curve, drawable,
-    end_labels, end_labels_fit, legend, no_data, number, percent,
+    Curve, Dash, Drawing, Format, Item, Legend, Paint, Panel, Scale, Shape, Spec, Swatch, bounds, count,
+    draw_curve, drawable, end_labels, end_labels_fit, legend, no_data, number, percent,
 };
 
 /// Receiver operating characteristic of each class against all others.
@@ -20,10 +20,22 @@ pub fn precision_recall(curves: &[ClassCurve]) -> Figure {
     square("precision_recall", "Precision and recall", caption, ["recall", "precision"], "AP", curves, false)
 }
 
-fn square(name: &str, title: &str, caption: &str, axes: [&str; 2], area: &str, curves: &[ClassCurve], diagonal: bool) -> Figure {
+fn square(
+    name: &str,
+    title: &str,
+    caption: &str,
+    axes: [&str; 2],
+    area: &str,
+    curves: &[ClassCurve],
+    diagonal: bool,
+) -> Figure {
     let header = ["class", &axes[0].replace(' ', "_"), &axes[1].replace(' ', "_")];
-    let table =
-        csv(header, curves.iter().flat_map(|curve| curve.points.iter().map(|p| [curve.class.clone(), cell(p.0), cell(p.1)])));
+    let table = csv(
+        header,
+        curves
+            .iter()
+            .flat_map(|curve| curve.points.iter().map(|p| [curve.class.clone(), cell(p.0), cell(p.1)])),
+    );
     Figure::new(name, title, caption, table, |look| {
         if !curves.iter().any(|curve| curve.points.iter().any(|p| drawable(p.0) && drawable(p.1))) {
             return no_data(look, "no probabilities were recorded");
@@ -37,7 +49,9 @@ fn square(name: &str, title: &str, caption: &str, axes: [&str; 2], area: &str, c
         };
         let entries: Vec<Legend> = order
             .iter()
-            .map(|&index| Legend::new(Swatch::Line(Dash::of_series(index)), Paint::Series(index), label(&curves[index])))
+            .map(|&index| {
+                Legend::new(Swatch::Line(Dash::of_series(index)), Paint::Series(index), label(&curves[index]))
+            })
             .collect();
         let mut d = Drawing::new(look.width, 0.0);
         let side = if look.narrow { look.width } else { 480.0 };
@@ -59,7 +73,11 @@ fn square(name: &str, title: &str, caption: &str, axes: [&str; 2], area: &str, c
         }
         for &index in order.iter().rev() {
             let dash = Dash::of_series(index);
-            draw_curve(&mut d, &panel, Curve { dash, ..Curve::new(&curves[index].points, Paint::Series(index)) });
+            draw_curve(
+                &mut d,
+                &panel,
+                Curve { dash, ..Curve::new(&curves[index].points, Paint::Series(index)) },
+            );
         }
         let below = if look.narrow {
             side + 10.0 + legend(&mut d, look, 0.0, side + 10.0, look.width, &entries)
@@ -77,7 +95,8 @@ fn square(name: &str, title: &str, caption: &str, axes: [&str; 2], area: &str, c
     })
 }
 
-/// Accuracy over confidence, with the number of images at each confidence; optionally before and after calibration.
+/// Accuracy over confidence, with the number of images at each confidence; optionally before and after
+/// calibration.
 pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure {
     let sets: Vec<(&str, &Calibration)> = match after {
         Some(after) => vec![("before calibration", before), ("after calibration", after)],
@@ -87,7 +106,14 @@ pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure 
         ["set", "lower", "upper", "count", "confidence", "accuracy"],
         sets.iter().flat_map(|(name, set)| {
             set.bins.iter().map(|b| {
-                [(*name).to_string(), cell(b.lower), cell(b.upper), b.count.to_string(), cell(b.confidence), cell(b.accuracy)]
+                [
+                    (*name).to_string(),
+                    cell(b.lower),
+                    cell(b.upper),
+                    b.count.to_string(),
+                    cell(b.confidence),
+                    cell(b.accuracy),
+                ]
             })
         }),
     );
@@ -102,7 +128,11 @@ pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure 
             .iter()
             .enumerate()
             .map(|(index, (name, set))| {
-                Legend::new(Swatch::Line(Dash::Solid), Paint::Series(index), format!("{name}, ECE {}", percent(set.ece)))
+                Legend::new(
+                    Swatch::Line(Dash::Solid),
+                    Paint::Series(index),
+                    format!("{name}, ECE {}", percent(set.ece)),
+                )
             })
             .collect();
         let w = if look.narrow { look.width } else { 520.0 };
@@ -120,7 +150,8 @@ pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure 
                 set.bins.iter().map(|bin| bin.count as f64 / total).collect()
             })
             .collect();
-        let shares = Scale::around(spread.iter().flatten().copied(), true, Some(1.0), 3).unwrap_or(Scale::linear(0.0, 1.0));
+        let shares = Scale::around(spread.iter().flatten().copied(), true, Some(1.0), 3)
+            .unwrap_or(Scale::linear(0.0, 1.0));
         let left = Panel::gutter(look, Scale::linear(0.0, 1.0), Format::Percent, high).max(Panel::gutter(
             look,
             shares,
@@ -142,9 +173,14 @@ pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure 
         let panel = Panel::draw(&mut d, look, &spec);
         d.rule((panel.x0, panel.y1), (panel.x1, panel.y0), Paint::Muted, 1.2, Dash::Dashed);
         for (index, (name, set)) in sets.iter().enumerate() {
-            let points: Vec<(f64, f64)> =
-                set.bins.iter().filter(|bin| bin.count > 0).map(|bin| (bin.confidence, bin.accuracy)).collect();
-            let known: Vec<(f64, f64)> = points.iter().copied().filter(|p| drawable(p.0) && drawable(p.1)).collect();
+            let points: Vec<(f64, f64)> = set
+                .bins
+                .iter()
+                .filter(|bin| bin.count > 0)
+                .map(|bin| (bin.confidence, bin.accuracy))
+                .collect();
+            let known: Vec<(f64, f64)> =
+                points.iter().copied().filter(|p| drawable(p.0) && drawable(p.1)).collect();
             for (confidence, accuracy) in &known {
                 let (x, y) = (panel.x(*confidence), panel.y(*accuracy));
                 d.items.push(Item::Line {
@@ -157,7 +193,11 @@ pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure 
                 });
             }
             draw_curve(&mut d, &panel, Curve::new(&known, Paint::Series(index)));
-            for bin in set.bins.iter().filter(|bin| bin.count > 0 && drawable(bin.confidence) && drawable(bin.accuracy)) {
+            for bin in set
+                .bins
+                .iter()
+                .filter(|bin| bin.count > 0 && drawable(bin.confidence) && drawable(bin.accuracy))
+            {
                 let tip = format!(
                     "{name}, confidence {} to {}: {} images, confidence {}, accuracy {}",
                     percent(bin.lower),
@@ -179,7 +219,9 @@ pub fn reliability(before: &Calibration, after: Option<&Calibration>) -> Figure 
         };
         let panel = Panel::draw(&mut d, look, &lower);
         for (index, ((_, set), spread)) in sets.iter().zip(&spread).enumerate() {
-            for (bin, share) in set.bins.iter().zip(spread).filter(|(bin, _)| drawable(bin.lower) && drawable(bin.upper)) {
+            for (bin, share) in
+                set.bins.iter().zip(spread).filter(|(bin, _)| drawable(bin.lower) && drawable(bin.upper))
+            {
                 let (from, to) = (panel.x(bin.lower) + 1.5, panel.x(bin.upper) - 1.5);
                 let part = (to - from) / sets.len() as f64;
                 let (x, y) = (from + index as f64 * part, panel.y(*share));
@@ -205,7 +247,9 @@ pub fn projection(method: &str, points: &[Projected], classes: &[String]) -> Fig
     let name_of = |class: usize| classes.get(class).map_or_else(|| format!("class {class}"), Clone::clone);
     let table = csv(
         ["row", "x", "y", "class", "predicted"],
-        points.iter().map(|p| [p.row.to_string(), cell(p.x), cell(p.y), name_of(p.class), name_of(p.predicted)]),
+        points
+            .iter()
+            .map(|p| [p.row.to_string(), cell(p.x), cell(p.y), name_of(p.class), name_of(p.predicted)]),
     );
     let shown: Vec<&Projected> = points.iter().filter(|p| drawable(p.x) && drawable(p.y)).collect();
     let wrong = shown.iter().filter(|p| p.class != p.predicted).count();
@@ -220,14 +264,18 @@ pub fn projection(method: &str, points: &[Projected], classes: &[String]) -> Fig
         caption,
         table,
         |look| {
-            let (Some(xs), Some(ys)) = (bounds(shown.iter().map(|p| p.x)), bounds(shown.iter().map(|p| p.y))) else {
+            let (Some(xs), Some(ys)) = (bounds(shown.iter().map(|p| p.x)), bounds(shown.iter().map(|p| p.y)))
+            else {
                 return no_data(look, "no features were recorded");
             };
             let mut d = Drawing::new(look.width, 0.0);
-            let used: Vec<usize> = (0..classes.len()).filter(|class| shown.iter().any(|p| p.class == *class)).collect();
+            let used: Vec<usize> =
+                (0..classes.len()).filter(|class| shown.iter().any(|p| p.class == *class)).collect();
             let entries: Vec<Legend> = used
                 .iter()
-                .map(|&class| Legend::new(Swatch::Point(Shape::of_series(class)), Paint::Series(class), &classes[class]))
+                .map(|&class| {
+                    Legend::new(Swatch::Point(Shape::of_series(class)), Paint::Series(class), &classes[class])
+                })
                 .collect();
             let top = legend(&mut d, look, 0.0, 0.0, look.width, &entries) + 4.0;
             // One scale for both directions: distances must be comparable.
@@ -281,71 +329,89 @@ pub fn projection(method: &str, points: &[Projected], classes: &[String]) -> Fig
 pub fn perturbation(kind: &str, curves: &[PerturbationCurve]) -> Figure {
     let table = csv(
         ["method", "fraction", "probability"],
-        curves.iter().flat_map(|curve| curve.points.iter().map(|p| [curve.method.clone(), cell(p.0), cell(p.1)])),
+        curves
+            .iter()
+            .flat_map(|curve| curve.points.iter().map(|p| [curve.method.clone(), cell(p.0), cell(p.1)])),
     );
     let sense = match slug(kind).as_str() {
-        "deletion" => "The most important pixels are removed first: the sooner the curve falls, the better the map.",
-        "insertion" => "The most important pixels are shown first: the sooner the curve rises, the better the map.",
+        "deletion" => {
+            "The most important pixels are removed first: the sooner the curve falls, the better the map."
+        }
+        "insertion" => {
+            "The most important pixels are shown first: the sooner the curve rises, the better the map."
+        }
         "road" => {
             "The most important pixels are replaced by a blend of their neighbours: the sooner the curve falls, the better the map."
         }
         _ => "Images are changed along the map, the most important pixels first.",
     };
     let caption = format!("{sense} Numbers: area under the curve. Grey and dashed: a random order.");
-    Figure::new(format!("perturbation_{}", slug(kind)), format!("Faithfulness of the maps: {kind}"), caption, table, |look| {
-        let all = || curves.iter().flat_map(|curve| curve.points.iter().copied());
-        let (Some(xs), Some(ys)) = (bounds(all().map(|p| p.0)), Scale::around(all().map(|p| p.1), true, Some(1.0), 5)) else {
-            return no_data(look, "no curve was computed");
-        };
-        let label = |curve: &PerturbationCurve| {
-            if curve.area.is_finite() { format!("{} ({})", curve.method, number(curve.area)) } else { curve.method.clone() }
-        };
-        let labels: Vec<String> = curves.iter().map(label).collect();
-        let height = if look.narrow { 280.0 } else { 360.0 };
-        let style = |index: usize| {
-            if curves[index].method == "random" {
-                (Paint::Neutral, Dash::Dashed)
+    Figure::new(
+        format!("perturbation_{}", slug(kind)),
+        format!("Faithfulness of the maps: {kind}"),
+        caption,
+        table,
+        |look| {
+            let all = || curves.iter().flat_map(|curve| curve.points.iter().copied());
+            let (Some(xs), Some(ys)) =
+                (bounds(all().map(|p| p.0)), Scale::around(all().map(|p| p.1), true, Some(1.0), 5))
+            else {
+                return no_data(look, "no curve was computed");
+            };
+            let label = |curve: &PerturbationCurve| {
+                if curve.area.is_finite() {
+                    format!("{} ({})", curve.method, number(curve.area))
+                } else {
+                    curve.method.clone()
+                }
+            };
+            let labels: Vec<String> = curves.iter().map(label).collect();
+            let height = if look.narrow { 280.0 } else { 360.0 };
+            let style = |index: usize| {
+                if curves[index].method == "random" {
+                    (Paint::Neutral, Dash::Dashed)
+                } else {
+                    // The reference does not use up a colour.
+                    let own = curves[..index].iter().filter(|curve| curve.method != "random").count();
+                    (Paint::Series(own), Dash::of_series(own))
+                }
+            };
+            let mut d = Drawing::new(look.width, 0.0);
+            let direct = end_labels_fit(look, &labels, height - 80.0);
+            let top = if direct.is_some() {
+                0.0
             } else {
-                // The reference does not use up a colour.
-                let own = curves[..index].iter().filter(|curve| curve.method != "random").count();
-                (Paint::Series(own), Dash::of_series(own))
+                let entries: Vec<Legend> = (0..curves.len())
+                    .map(|index| Legend::new(Swatch::Line(style(index).1), style(index).0, &labels[index]))
+                    .collect();
+                legend(&mut d, look, 0.0, 0.0, look.width, &entries) + 4.0
+            };
+            let spec = Spec {
+                outer: (0.0, top, look.width, height),
+                title: "Probability of the class",
+                x: Scale::linear(xs.0, xs.1),
+                x_format: Some(Format::Percent),
+                x_title: "share of the image that was changed",
+                y: ys,
+                y_format: Format::Percent,
+                left: None,
+                right: direct.unwrap_or(14.0),
+                strip: false,
+            };
+            let panel = Panel::draw(&mut d, look, &spec);
+            let mut ends = Vec::new();
+            for (index, curve) in curves.iter().enumerate() {
+                let (paint, dash) = style(index);
+                draw_curve(&mut d, &panel, Curve { dash, ..Curve::new(&curve.points, paint) });
+                if let Some(last) = curve.points.iter().rev().find(|p| panel.y(p.1).is_finite()) {
+                    ends.push((panel.y(last.1), paint, labels[index].clone()));
+                }
             }
-        };
-        let mut d = Drawing::new(look.width, 0.0);
-        let direct = end_labels_fit(look, &labels, height - 80.0);
-        let top = if direct.is_some() {
-            0.0
-        } else {
-            let entries: Vec<Legend> = (0..curves.len())
-                .map(|index| Legend::new(Swatch::Line(style(index).1), style(index).0, &labels[index]))
-                .collect();
-            legend(&mut d, look, 0.0, 0.0, look.width, &entries) + 4.0
-        };
-        let spec = Spec {
-            outer: (0.0, top, look.width, height),
-            title: "Probability of the class",
-            x: Scale::linear(xs.0, xs.1),
-            x_format: Some(Format::Percent),
-            x_title: "share of the image that was changed",
-            y: ys,
-            y_format: Format::Percent,
-            left: None,
-            right: direct.unwrap_or(14.0),
-            strip: false,
-        };
-        let panel = Panel::draw(&mut d, look, &spec);
-        let mut ends = Vec::new();
-        for (index, curve) in curves.iter().enumerate() {
-            let (paint, dash) = style(index);
-            draw_curve(&mut d, &panel, Curve { dash, ..Curve::new(&curve.points, paint) });
-            if let Some(last) = curve.points.iter().rev().find(|p| panel.y(p.1).is_finite()) {
-                ends.push((panel.y(last.1), paint, labels[index].clone()));
+            if direct.is_some() {
+                end_labels(&mut d, look, &panel, &ends);
             }
-        }
-        if direct.is_some() {
-            end_labels(&mut d, look, &panel, &ends);
-        }
-        d.height = top + height;
-        d
-    })
+            d.height = top + height;
+            d
+        },
+    )
 }

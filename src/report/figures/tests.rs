@@ -12,13 +12,15 @@ fn random(seed: u64) -> impl Rng {
 /// Mostly a share of 1, now and then something that cannot be drawn.
 fn value(rng: &mut impl Rng, nasty: bool) -> f64 {
     if nasty && rng.random_bool(0.1) {
-        return [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1.0, 0.0, 1e-300][rng.random_range(0..7)];
+        return [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1.0, 0.0, 1e-300]
+            [rng.random_range(0..7)];
     }
     rng.random_range(0.0..1.0)
 }
 
 fn names(rng: &mut impl Rng, count: usize) -> Vec<String> {
-    let letters: Vec<char> = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ äößéñ<&>\"'жщ笑".chars().collect();
+    let letters: Vec<char> =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ äößéñ<&>\"'жщ笑".chars().collect();
     (0..count)
         .map(|index| {
             let length = rng.random_range(1..=20);
@@ -48,7 +50,11 @@ fn figures(seed: u64) -> Vec<Figure> {
                 valid_loss: scale * value(rng, nasty),
                 train_accuracy: value(rng, nasty),
                 valid_accuracy: value(rng, nasty),
-                learning_rate: if seed.is_multiple_of(3) { 0.1f64.powi((epoch / 9) as i32) } else { value(rng, nasty) },
+                learning_rate: if seed.is_multiple_of(3) {
+                    0.1f64.powi((epoch / 9) as i32)
+                } else {
+                    value(rng, nasty)
+                },
             })
             .collect()
     };
@@ -71,7 +77,8 @@ fn figures(seed: u64) -> Vec<Figure> {
         })
         .collect();
     let most = 10u64.pow(rng.random_range(0..7));
-    let matrix: Vec<Vec<u64>> = classes.iter().map(|_| classes.iter().map(|_| rng.random_range(0..=most)).collect()).collect();
+    let matrix: Vec<Vec<u64>> =
+        classes.iter().map(|_| classes.iter().map(|_| rng.random_range(0..=most)).collect()).collect();
     let scores: Vec<ClassScore> = classes
         .iter()
         .map(|class| ClassScore {
@@ -189,12 +196,15 @@ fn every_svg_is_well_formed_without_ids_and_uses_only_known_variables() {
         for figure in figures(seed) {
             let page = figure.page_svg();
             for svg in [format!("<div>{page}</div>"), figure.svg()] {
-                let document =
-                    resvg::usvg::roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{}: {error}", figure.name));
+                let document = resvg::usvg::roxmltree::Document::parse(&svg)
+                    .unwrap_or_else(|error| panic!("{}: {error}", figure.name));
                 assert!(document.descendants().all(|node| node.attribute("id").is_none()));
                 assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{}", figure.name);
                 for number in document.descendants().filter_map(|node| node.attribute("x")) {
-                    assert!(number.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= 2), "{number}");
+                    assert!(
+                        number.split_once('.').is_none_or(|(_, decimals)| decimals.len() <= 2),
+                        "{number}"
+                    );
                 }
             }
             assert_eq!(page.matches("role=\"img\"").count(), 2);
@@ -232,8 +242,14 @@ fn a_png_is_twice_as_large_as_its_svg() {
 #[test]
 fn nothing_to_draw_says_so() {
     let nan = f64::NAN;
-    let broken =
-        EpochPoint { epoch: 1, train_loss: nan, valid_loss: nan, train_accuracy: nan, valid_accuracy: nan, learning_rate: nan };
+    let broken = EpochPoint {
+        epoch: 1,
+        train_loss: nan,
+        valid_loss: nan,
+        train_accuracy: nan,
+        valid_accuracy: nan,
+        learning_rate: nan,
+    };
     let none = Calibration { bins: Vec::new(), ece: nan };
     for figure in [
         learning_curves(&[], None),
@@ -286,8 +302,9 @@ fn large_data_stay_small_and_keep_their_extremes() {
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let curve = ClassCurve { class: "a".into(), area: 0.9, points: sorted };
     assert!(roc(&[curve]).svg().len() < 20_000);
-    let mut batches: Vec<BatchPoint> =
-        (0..50_000).map(|step| BatchPoint { epoch: step as u32 / 1000 + 1, step, loss: 1.0, accuracy: 0.5 }).collect();
+    let mut batches: Vec<BatchPoint> = (0..50_000)
+        .map(|step| BatchPoint { epoch: step as u32 / 1000 + 1, step, loss: 1.0, accuracy: 0.5 })
+        .collect();
     let flat = batch_losses(&batches);
     batches[12_345].loss = 4.0;
     let spiked = batch_losses(&batches);
