@@ -116,7 +116,8 @@ impl Optimizer {
                 let is_first = memory.is_empty();
                 let update = HostUpdate { rule, learning_rate, step, is_first };
                 let [mut weight, gradient] = [weight, gradient].map(cpu::into_values);
-                let mut remembered: Vec<Vec<f32>> = std::mem::take(memory).into_iter().map(cpu::into_values).collect();
+                let mut remembered: Vec<Vec<f32>> =
+                    std::mem::take(memory).into_iter().map(cpu::into_values).collect();
                 remembered.resize_with(method.remembers(rule).len(), || vec![0.0; weight.len()]);
                 method.on_host(&mut weight, &gradient, &mut remembered, &update);
                 *memory = remembered.into_iter().map(|values| tensor(values, &device)).collect();

@@ -17,8 +17,7 @@ impl Method for Sgd {
 
     fn on_host(&self, weight: &mut [f32], gradient: &[f32], memory: &mut [Vec<f32>], update: &HostUpdate) {
         let HostUpdate { rule, learning_rate, is_first, .. } = *update;
-        let (rate, decay, momentum) =
-            (learning_rate as f32, rule.weight_decay as f32, rule.momentum as f32);
+        let (rate, decay, momentum) = (learning_rate as f32, rule.weight_decay as f32, rule.momentum as f32);
         let Some(velocity) = memory.first_mut() else {
             let blocks = weight.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK));
             blocks.for_each(|(weight, gradient)| {
