@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::eval::files::summary_table;
 use crate::model::files::weights::load_model;
 use crate::run::{Subject, evaluate_split, evaluation_data};
+use crate::run_folder::model_file;
 use crate::run_folder::names::{BEST, EVAL};
 
 /// Evaluate a model on a split, or several together as an ensemble.
@@ -36,15 +37,6 @@ pub(super) struct Args {
     compute: Compute,
     #[command(flatten)]
     verbosity: Verbosity,
-}
-
-/// The model file that a path stands for, if it stands for one.
-pub(super) fn model_file(path: &Path) -> Option<PathBuf> {
-    if crate::run_folder::is_run(path) {
-        return Some(path.join(BEST));
-    }
-    let is_model = path.is_file() && path.extension().is_some_and(|ending| ending == "safetensors");
-    is_model.then(|| path.to_owned())
 }
 
 /// The run folder that a model file lies in, if any.

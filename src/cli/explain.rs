@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 
-use super::eval::model_file;
 use super::predict::find_images;
 use super::{Compute, INTERRUPTED, SplitArg, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::data::layout;
@@ -17,6 +16,7 @@ use crate::model::files::weights::{LoadedModel, load_model};
 use crate::run::Samples;
 use crate::run::explain::{Request, Scope, explain_data, explain_files, explain_run};
 use crate::run_folder::is_run;
+use crate::run_folder::model_file;
 use crate::run_folder::names::EXPLAIN;
 
 /// Show where a model looks: class activation maps over images, and whether they are right.

@@ -3,12 +3,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::eval::model_file;
 use super::{Verbosity, print};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
 use crate::model::files::weights::TensorFile;
 use crate::run;
+use crate::run_folder::model_file;
 use crate::text::thousands;
 
 /// Say what a model, a run or a data set is.

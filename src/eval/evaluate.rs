@@ -51,10 +51,16 @@ pub(super) fn rows(logits: Tensor<2>) -> Result<Rows> {
 pub fn read_image(path: &Path, card: &ModelCard) -> Result<(RgbImage, Vec<f32>)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
     let image = decode(&bytes).map_err(|e| Error::at(path, e.to_string()))?;
+    let input = model_input(&image, card);
+    Ok((image, input))
+}
+
+/// An image as a model takes it: `[3, S, S]`, resized and normalised.
+pub fn model_input(image: &RgbImage, card: &ModelCard) -> Vec<f32> {
     let mut input = vec![0.0; 3 * card.input_size * card.input_size];
     let normalization = Normalization { mean: card.mean, std: card.std };
-    eval_pixels(&image, card.input_size, &normalization, &mut Scratch::default(), &mut input);
-    Ok((image, input))
+    eval_pixels(image, card.input_size, &normalization, &mut Scratch::default(), &mut input);
+    input
 }
 
 /// Softmax of `logits / temperature`, computed in f64.

@@ -1,9 +1,9 @@
 //! The folder itself: telling one, naming it, keeping it to one program.
 
 use std::fs::File;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use super::names::{CONFIG, LOCK};
+use super::names::{BEST, CONFIG, LOCK};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -13,6 +13,14 @@ pub const LEAKAGE: &str = "LEAKAGE";
 /// Whether `path` is a run folder.
 pub fn is_run(path: &Path) -> bool {
     path.join(CONFIG).is_file()
+}
+
+/// The model file that a path stands for: the best model of a run folder, or a model or checkpoint file itself;
+/// `None` if it stands for neither.
+pub fn model_file(path: &Path) -> Option<PathBuf> {
+    let file = if is_run(path) { path.join(BEST) } else { path.to_owned() };
+    let is_model = file.is_file() && file.extension().is_some_and(|ending| ending == "safetensors");
+    is_model.then_some(file)
 }
 
 /// Keeps other programs from training in the same folder, for as long as the file is open.

@@ -9,5 +9,5 @@ pub mod read;
 pub mod tensorboard;
 pub mod trained;
 
-pub use self::folder::{LEAKAGE, is_run, lock};
+pub use self::folder::{LEAKAGE, is_run, lock, model_file};
 pub(crate) use self::folder::{folder_name, inside};

@@ -3,17 +3,17 @@
 //! An update reads top to bottom in `train_step`: mix (done with the batch) → forward → loss → finite check →
 //! backward → clip → learning rate → update → averages.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::checkpoint::{Best, Running, State};
-use super::config::{Monitor, TrainConfig};
+use super::config::Monitor;
 use super::frozen::{self, Frozen};
+pub use super::job::Job;
 use super::loss::{LossWeights, correct};
 use super::precision::LossScaler;
 use crate::cpu::ComputeType;
@@ -21,42 +21,18 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{batch_logits, softmax};
 use crate::eval::metrics::{self, argmax};
-use crate::eval::session::{Resources, Session};
+use crate::eval::session::Session;
 use crate::files::write_atomic;
-use crate::input::batches::{Balance, Batch, BatchSource, Batches, Mode, bounds, epoch_order, make};
-use crate::input::mix::MixConfig;
-use crate::input::transform::{Scratch, TransformConfig};
-use crate::model::Model;
-use crate::model::files::weights::{ModelCard, save_model};
+use crate::input::batches::{Batch, Batches, Mode, bounds, make};
+use crate::input::transform::Scratch;
+use crate::model::files::weights::save_model;
 use crate::model::layers::Pass;
 use crate::model::params::host_values;
 use crate::run_folder::events::{EpochRecord, Event, Sink, StepRecord};
-use crate::run_folder::names::{BEST, CHECKPOINTS, EPOCHS, LAST};
+use crate::run_folder::names::{BEST, CHECKPOINTS, EPOCHS};
 
 /// f16's loss scale below which the gradient itself must be at fault.
 const SMALLEST_SCALE: f64 = 1.0 / 16_777_216.0;
-
-/// Everything that training needs and does not change.
-pub struct Job<'a> {
-    /// The model.
-    pub model: &'a Model,
-    /// Its description, for the files.
-    pub card: ModelCard,
-    /// Where images come from.
-    pub source: Arc<BatchSource>,
-    /// How to train.
-    pub config: &'a TrainConfig,
-    /// Per-image transforms.
-    pub transform: &'a TransformConfig,
-    /// MixUp and CutMix.
-    pub mix: &'a MixConfig,
-    /// Where and how to compute.
-    pub resources: &'a Resources,
-    /// The run folder.
-    pub folder: &'a Path,
-    /// Set from outside to end after the present step.
-    pub stop: &'a AtomicBool,
-}
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,62 +69,6 @@ pub struct StepResult {
     pub learning_rate: f64,
     /// Norm of the gradient before clipping, where it is clipped.
     pub gradient_norm: Option<f64>,
-}
-
-impl Job<'_> {
-    /// The checkpoint to go on from.
-    pub fn last_checkpoint(&self) -> PathBuf {
-        self.folder.join(CHECKPOINTS).join(LAST)
-    }
-
-    fn train_mode(&self, epoch: usize) -> Mode {
-        let (transform, mix) = (self.transform.clone(), self.mix.clone());
-        Mode::Train { transform, mix, seed: self.config.seed, epoch: epoch as u64 }
-    }
-
-    fn order(&self, epoch: usize) -> Vec<crate::input::batches::Place> {
-        let dataset = &self.source.dataset;
-        let class_of = |sample: usize| dataset.samples[sample].class;
-        epoch_order(
-            &dataset.indices(Split::Train),
-            class_of,
-            self.config.balance,
-            self.config.seed,
-            epoch as u64,
-        )
-    }
-
-    /// N / (K · n of the class), where classes are to be weighted; a class without images weighs nothing.
-    fn class_weights(&self) -> Option<Vec<f32>> {
-        (self.config.balance == Balance::ClassWeights).then(|| {
-            let dataset = &self.source.dataset;
-            let mut counts = vec![0usize; dataset.classes.len()];
-            dataset
-                .indices(Split::Train)
-                .iter()
-                .for_each(|&sample| counts[dataset.samples[sample].class] += 1);
-            let all: usize = counts.iter().sum();
-            let share =
-                |count: usize| if count == 0 { 0.0 } else { all as f32 / (counts.len() * count) as f32 };
-            counts.iter().map(|&count| share(count)).collect()
-        })
-    }
-
-    /// The rate of the present epoch.
-    fn learning_rate(&self, state: &State) -> f64 {
-        let (config, progress) = (self.config, &state.progress);
-        progress.learning_rate.at(config.learning_rate, &config.schedule, progress.epoch, config.epochs)
-    }
-
-    /// The warm-up's share of the rate at update `step` (from 0).
-    fn warmup(&self, step: u64) -> f64 {
-        if self.config.warmup == 0.0 {
-            return 1.0; // without a warm-up no step shall count the images
-        }
-        let batches = bounds(self.source.dataset.indices(Split::Train).len(), self.config.batch_size).len();
-        let updates = batches.div_ceil(self.config.accumulation) as f64 * self.config.warmup;
-        ((step + 1) as f64 / updates).min(1.0)
-    }
 }
 
 /// Trains until all epochs are done, early stopping ends it or `job.stop` is set; `state` goes on from where

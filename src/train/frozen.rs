@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::checkpoint::State;
-use super::fit::Job;
+use super::job::Job;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::session::Session;

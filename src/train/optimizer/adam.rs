@@ -5,7 +5,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::{HostUpdate, Method, Rule, Update};
+use super::method::{HostUpdate, Method, Rule, Update};
 use crate::cpu::BLOCK;
 
 const BETA_1: f64 = 0.9;

@@ -3,30 +3,19 @@
 //! A new one is a file with a [`Method`], a variant of [`OptimizerKind`] and a line in [`OptimizerKind::method`].
 
 mod adam;
+mod method;
 mod sgd;
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use self::adam::Adam;
+use self::method::{HostUpdate, Method, Update};
+pub use self::method::{OptimizerKind, Rule};
 use self::sgd::Sgd;
 use crate::cpu;
 use crate::error::Result;
 use crate::model::files::weights::{NamedTensor, TensorFile};
 use crate::model::params::{Params, leaf, tensor};
-
-/// Which update rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    /// Stochastic gradient descent with momentum.
-    #[default]
-    Sgd,
-    /// Adam with L2 weight decay in the gradient.
-    Adam,
-    /// Adam with decoupled weight decay.
-    Adamw,
-}
 
 impl OptimizerKind {
     fn method(self) -> &'static dyn Method {
@@ -36,52 +25,6 @@ impl OptimizerKind {
             Self::Adamw => &Adam { decoupled: true },
         }
     }
-}
-
-/// The settings of an update rule.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
-    /// Which rule.
-    pub kind: OptimizerKind,
-    /// Weight decay, 0 or more.
-    pub weight_decay: f64,
-    /// SGD's momentum, 0 or more, below 1.
-    pub momentum: f64,
-    /// SGD with Nesterov's momentum.
-    pub nesterov: bool,
-}
-
-/// One update rule, on the host and on any other device.
-trait Method: Sync {
-    /// The names of the tensors that it keeps for each weight, as a checkpoint has them.
-    fn remembers(&self, rule: &Rule) -> &'static [&'static str];
-
-    /// Updates a weight `[n]` from its gradient `[n]` in one pass over the numbers; `memory` holds a tensor `[n]` for
-    /// each name of [`Method::remembers`], all 0 at the first step.
-    fn on_host(&self, weight: &mut [f32], gradient: &[f32], memory: &mut [Vec<f32>], update: &HostUpdate);
-
-    /// Returns the updated weight `[n]` and leaves its new memory, which is empty at the first step.
-    fn on_device(&self, weight: Tensor<1>, gradient: Tensor<1>, update: Update) -> Tensor<1>;
-}
-
-/// An update on the host.
-#[derive(Clone, Copy)]
-struct HostUpdate<'a> {
-    rule: &'a Rule,
-    learning_rate: f64,
-    /// From 1.
-    step: u64,
-    /// Whether there was no memory yet.
-    is_first: bool,
-}
-
-/// An update on a device.
-struct Update<'a> {
-    rule: &'a Rule,
-    memory: &'a mut Vec<Tensor<1>>,
-    learning_rate: f64,
-    /// From 1.
-    step: u64,
 }
 
 /// An optimizer over the trained entries of a [`Params`] table.

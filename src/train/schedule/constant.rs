@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rule;
+use super::rule::Rule;
 
 /// No schedule; it has no settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rule;
+use super::rule::Rule;
 
 /// Half a cosine; it has no settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

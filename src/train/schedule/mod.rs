@@ -4,25 +4,13 @@
 //! Both act as factors on the configured rate, as chained schedulers of torch do on the optimizer's. A new
 //! schedule is a file with a [`Rule`] and a line in `schedules!` below.
 
+mod rule;
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-
-/// What a schedule does; the defaults are those of a schedule that does nothing.
-pub(crate) trait Rule {
-    /// Checks every setting.
-    fn validate(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// The factor on the rate in epoch `epoch` (from 0) of `epochs`.
-    fn factor(&self, _epoch: usize, _epochs: usize) -> f64 {
-        1.0
-    }
-
-    /// Takes the validation `loss` of an epoch that has ended; `base` is the configured rate.
-    fn observe(&self, _state: &mut LearningRate, _loss: f64, _base: f64) {}
-}
+pub use self::rule::LearningRate;
+use self::rule::Rule;
+use crate::error::Result;
 
 /// Declares the schedules: the name in the configuration, the file and the type of its settings.
 macro_rules! schedules {
@@ -86,38 +74,10 @@ impl Schedule {
     }
 }
 
-fn check_factor(factor: f64) -> Result<()> {
-    if factor > 0.0 && factor < 1.0 {
-        return Ok(());
-    }
-    Err(Error::input("train.schedule.factor", format!("found {factor}")).expected("more than 0, less than 1"))
-}
-
 /// Epochs between two looks of the automatic halving.
 const AUTO_EVERY: usize = 5;
 /// What the automatic halving multiplies the rate by.
 const AUTO_FACTOR: f64 = 0.5;
-
-/// The part of the learning rate that depends on the losses so far; saved with every checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LearningRate {
-    /// Product of all plateau steps.
-    plateau: f64,
-    /// Best loss the plateau has seen.
-    best: Option<f64>,
-    /// Epochs since then.
-    bad_epochs: usize,
-    /// Product of all automatic halvings.
-    auto: f64,
-    /// Validation loss of every epoch.
-    losses: Vec<f64>,
-}
-
-impl Default for LearningRate {
-    fn default() -> Self {
-        Self { plateau: 1.0, best: None, bad_epochs: 0, auto: 1.0, losses: Vec::new() }
-    }
-}
 
 impl LearningRate {
     /// The rate of epoch `epoch` (from 0) of `epochs`; `base` is the configured rate.

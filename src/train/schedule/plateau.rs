@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LearningRate, Rule, check_factor};
+use super::rule::{LearningRate, Rule, check_factor};
 use crate::error::Result;
 
 /// A loss counts as better when it is below the best by this share (torch's default).

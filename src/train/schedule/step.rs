@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rule, check_factor};
+use super::rule::{Rule, check_factor};
 use crate::error::{Error, Result};
 
 /// The rate times `factor` every `every` epochs.
