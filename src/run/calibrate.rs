@@ -22,7 +22,7 @@ use crate::run_folder::names::{BEST, CALIBRATION, EVAL};
 /// What calibration did on one split.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct CalibrationChange {
-    /// Images.
+    /// Images in the split.
     pub n: u64,
     /// Expected calibration error, before and after.
     pub ece: [f64; 2],
@@ -32,12 +32,12 @@ pub struct CalibrationChange {
     pub brier: [f64; 2],
 }
 
-/// What calibration did.
+/// What calibration changed, and what it brought.
 #[derive(Clone, Debug, Serialize)]
 pub struct Calibration {
-    /// The temperature before.
+    /// The temperature that the model had, 1 at first.
     pub before: f32,
-    /// The temperature now.
+    /// The temperature that it has now.
     pub temperature: f32,
     /// On the split that the temperature was chosen on.
     pub valid: CalibrationChange,

@@ -25,7 +25,7 @@ const MOST_EMBEDDINGS: usize = 2_000;
 pub struct Subject<'a> {
     /// Its name in the tables.
     pub name: String,
-    /// The model.
+    /// The model with its weights and description.
     pub loaded: &'a LoadedModel,
     /// The folder of its run, if it has one: tells what it was trained on.
     pub run: Option<&'a Path>,
@@ -34,9 +34,9 @@ pub struct Subject<'a> {
 /// Which samples to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
-    /// One split.
+    /// The samples of one split.
     Of(Split),
-    /// All of them.
+    /// The samples of all splits.
     All,
 }
 

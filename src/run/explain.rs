@@ -42,7 +42,7 @@ pub struct Scope {
 pub struct Request<'a> {
     /// How much of a data set.
     pub scope: &'a Scope,
-    /// Methods and classes.
+    /// Which methods, for which class.
     pub settings: &'a Settings,
     /// Where and how to compute.
     pub resources: &'a Resources,

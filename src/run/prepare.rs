@@ -25,13 +25,13 @@ pub type LoadProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Data, model and device, ready to train.
 pub struct Prepared {
-    /// The configuration, valid.
+    /// The whole configuration; it has been validated.
     pub config: RunConfig,
-    /// The data.
+    /// The samples, and where batches of them come from.
     pub source: Arc<BatchSource>,
-    /// The model.
+    /// The model's layers; its weights are taken by the training.
     pub model: Model,
-    /// Its description.
+    /// What inference needs to know of the model, for its files.
     pub card: ModelCard,
     /// Where and how to compute.
     pub resources: Resources,

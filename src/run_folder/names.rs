@@ -14,7 +14,7 @@ pub const EPOCHS: &str = "metrics.csv";
 pub const TRAINED: &str = "trained.tsv";
 /// Held by the program that trains.
 pub const LOCK: &str = ".lock";
-/// The best model.
+/// The best model by the monitored metric.
 pub const BEST: &str = "best.safetensors";
 /// The folder of checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -26,7 +26,7 @@ pub const EVAL: &str = "eval";
 pub const CALIBRATION: &str = "calibration.json";
 /// The folder of class activation maps.
 pub const EXPLAIN: &str = "explain";
-/// TensorBoard's event files.
+/// The folder of TensorBoard's event files.
 pub const TENSORBOARD: &str = "tensorboard";
 /// The page about the run.
 pub const PAGE: &str = "report.html";

@@ -28,11 +28,11 @@ const DEFAULTS: &str = include_str!("../../recipes/reference.toml");
 pub struct RunFiles {
     /// The folder, as it was given.
     pub folder: PathBuf,
-    /// The folder's name.
+    /// The folder's own name, which names the run.
     pub name: String,
     /// `config.toml` as it stands there.
     pub config_text: String,
-    /// The same, parsed.
+    /// `config_text` as a TOML table.
     pub config: Table,
     /// What the data were.
     pub data: Option<DataSummary>,
@@ -50,9 +50,9 @@ pub struct RunFiles {
     pub resumed: usize,
     /// What was evaluated: `test` and `valid` first, then the others by name.
     pub evaluations: Vec<Evaluated>,
-    /// The last calibration.
+    /// The last calibration, if there was one.
     pub calibration: Option<Calibration>,
-    /// Class activation maps.
+    /// Class activation maps, if there are any.
     pub explain: Option<Explain>,
     /// What is damaged or does not fit together, a line each.
     pub notices: Vec<String>,
@@ -85,7 +85,7 @@ pub enum Ending {
 pub struct Evaluated {
     /// The stem of its files: `test`, `valid`, `test-majority-vote`.
     pub name: String,
-    /// The numbers.
+    /// Its metrics, and what it was made of.
     pub evaluation: Evaluation,
     /// A row per image, if the file is there and fits the numbers.
     pub predictions: Vec<Prediction>,
@@ -96,7 +96,7 @@ pub struct Evaluated {
 /// Features of some images of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    /// C.
+    /// C, the numbers of one image.
     pub width: usize,
     /// `[n, C]`, row-major; finite.
     pub values: Vec<f32>,

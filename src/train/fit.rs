@@ -34,7 +34,7 @@ use crate::run_folder::names::{BEST, CHECKPOINTS, EPOCHS};
 /// f16's loss scale below which the gradient itself must be at fault.
 const SMALLEST_SCALE: f64 = 1.0 / 16_777_216.0;
 
-/// How training ended.
+/// Why a call of [`fit`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All epochs are done.
@@ -63,7 +63,7 @@ pub struct StepResult {
     pub loss: f64,
     /// How many were right; mixed labels count with their shares.
     pub correct: f64,
-    /// Images.
+    /// Images in the update.
     pub images: usize,
     /// The rate of the update.
     pub learning_rate: f64,

@@ -17,7 +17,7 @@ use crate::run_folder::events::{Event, Sink};
 /// What may be kept, in bytes.
 const BUDGET: usize = 2 << 30;
 
-/// Features by sample.
+/// The features of samples that do not change while the head is trained.
 pub struct Frozen {
     rows: HashMap<usize, Vec<f32>>,
     shape: [usize; 3],
