@@ -1,4 +1,4 @@
-//! Colours: the categorical palette, the perceptually uniform map and the choice of readable text.
+//! Colours: the categorical palette, the perceptually uniform colour map, and the choice of readable text.
 
 /// Number of categorical colours; longer lists repeat them with other dashes or shapes.
 pub(crate) const SERIES: usize = 8;

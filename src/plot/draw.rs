@@ -277,8 +277,9 @@ impl Drawing {
 pub(crate) fn page_svg(drawing: &Drawing, class: &str, title: &str, caption: &str) -> String {
     let (w, h) = (coordinate(drawing.width, 0), coordinate(drawing.height.ceil(), 0));
     format!(
-        "<svg class=\"figure {class}\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{}\" \
-         stroke-linejoin=\"round\" stroke-linecap=\"round\"><desc>{}</desc>{}</svg>\n",
+        "<svg class=\"figure {class}\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" \
+         role=\"img\" aria-label=\"{}\" stroke-linejoin=\"round\" \
+         stroke-linecap=\"round\"><desc>{}</desc>{}</svg>\n",
         escape(title),
         escape(caption),
         drawing.body(&Paint::variable)
@@ -302,10 +303,13 @@ pub(crate) fn file_svg(drawing: &Drawing, title: &str, caption: &str) -> String 
     let (w, h) = (drawing.width + 2.0 * EDGE, (drawing.height + y + 2.0 * EDGE).ceil());
     let (w, h) = (coordinate(w, 0), coordinate(h, 0));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{}\" \
-         font-family=\"Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\" stroke-linejoin=\"round\" \
-         stroke-linecap=\"round\"><desc>{}</desc><rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
-         <g transform=\"translate({EDGE} {EDGE})\">{}</g><g transform=\"translate({EDGE} {})\">{}</g></svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" \
+         role=\"img\" aria-label=\"{}\" \
+         font-family=\"Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\" \
+         stroke-linejoin=\"round\" stroke-linecap=\"round\"><desc>{}</desc>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
+         <g transform=\"translate({EDGE} {EDGE})\">{}</g>\
+         <g transform=\"translate({EDGE} {})\">{}</g></svg>\n",
         escape(title),
         escape(caption),
         head.body(&Paint::fixed),

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 
 use super::*;
-use crate::plot::{Item, PAGE_CSS, font_css, no_text_overlaps};
+use crate::plot::{Figure, Item, PAGE_CSS, font_css, no_text_overlaps};
 
 fn random(seed: u64) -> impl Rng {
     crate::random::rng(seed, crate::random::Purpose::Draw, 0, 0)
@@ -141,6 +141,7 @@ fn figures(seed: u64) -> Vec<Figure> {
         .into_iter()
         .map(|method| PerturbationCurve {
             method: method.to_string(),
+            title: method.replace('_', "-"),
             area: value(rng, nasty),
             points: (0..20).map(|k| (f64::from(k) / 19.0, value(rng, nasty))).collect(),
         })
