@@ -4,7 +4,11 @@ use std::fmt::Display;
 
 /// 1234567 as `1,234,567`.
 pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
+    group_digits(&number.to_string())
+}
+
+/// Digits in groups of three: `1234567` as `1,234,567`.
+pub(crate) fn group_digits(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {

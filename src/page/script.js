@@ -18,7 +18,9 @@
   theme.addEventListener('click', () => {
     const next = { '': 'light', light: 'dark', dark: '' }[root.dataset.theme || ''];
     if (next) root.dataset.theme = next; else delete root.dataset.theme;
-    try { if (next) localStorage.setItem('mien-theme', next); else localStorage.removeItem('mien-theme'); } catch { /* not allowed here */ }
+    try {
+      if (next) localStorage.setItem('mien-theme', next); else localStorage.removeItem('mien-theme');
+    } catch { /* storage is not allowed here */ }
     show();
   });
 
@@ -60,7 +62,8 @@
         const key = keys[order.value];
         parent.append(...[...items].sort((a, b) => key(a) - key(b)));
       }
-      form.querySelector('output').textContent = shown === items.length ? `${shown} shown` : `${shown} of ${items.length} shown`;
+      const all = shown === items.length;
+      form.querySelector('output').textContent = all ? `${shown} shown` : `${shown} of ${items.length} shown`;
     };
     form.addEventListener('change', apply);
     form.addEventListener('submit', (event) => event.preventDefault());
@@ -95,7 +98,12 @@
         image.alt = truth;
         tip.append(image);
       }
-      const line = (text, bold) => { const part = document.createElement(bold ? 'b' : 'span'); part.textContent = text; tip.append(part); return part; };
+      const line = (text, bold) => {
+        const part = document.createElement(bold ? 'b' : 'span');
+        part.textContent = text;
+        tip.append(part);
+        return part;
+      };
       line(truth, true);
       line((truth === predicted ? 'classified correctly, ' : `predicted as ${predicted}, `) + confidence);
       line(path).className = 'path';

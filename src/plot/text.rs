@@ -1,5 +1,7 @@
 //! Widths of text, shortening, wrapping, and numbers as people read them.
 
+use crate::text::group_digits;
+
 /// Advance widths of U+0020..=U+007E in thousandths of the font size: Inter Regular 4.
 #[rustfmt::skip]
 const ADVANCES: [u16; 95] = [
@@ -93,7 +95,7 @@ pub(crate) fn percent(value: f64) -> String {
 
 /// A count with separators: `12,300`.
 pub(crate) fn count(value: u64) -> String {
-    thousands(&value.to_string())
+    group_digits(&value.to_string())
 }
 
 /// Thousands separators in a plain decimal number.
@@ -101,13 +103,7 @@ pub(crate) fn thousands(text: &str) -> String {
     let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (whole, fraction) =
         rest.split_once('.').map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
-    let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
+    let grouped = group_digits(whole);
     match fraction {
         Some(fraction) => format!("{sign}{grouped}.{fraction}"),
         None => format!("{sign}{grouped}"),

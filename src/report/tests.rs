@@ -9,7 +9,8 @@ use crate::run_folder::read::testing::{ROWS, Row, write_rows, write_run};
 const QUICK: Options =
     Options { projection: Projection::Pca, gallery: 400, points: 2000, replicates: 50, progress: None };
 
-const FEW: &str = "Few groups: There are 6 groups of images (persons, photos): the intervals are rough.";
+const FEW: &str =
+    "Few groups: The images come from only 6 groups (people or photos): the confidence intervals are rough.";
 
 fn run() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -29,7 +30,7 @@ fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_run_becomes_a_page_with_every_section_and_file() {
+fn the_page_of_a_run_has_every_section_figure_and_table() {
     let (_folder, run) = run();
     let written = write(&run, &QUICK).unwrap();
     let page = fs::read_to_string(&written.page).unwrap();
@@ -40,8 +41,8 @@ fn a_run_becomes_a_page_with_every_section_and_file() {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
     }
     assert!(
-        page.contains("The best epoch is 2 of 3; validation loss rises after it"),
-        "the sentence is computed"
+        page.contains("The best epoch is 2 of 3; after it the validation loss rises"),
+        "the lead of the section is computed"
     );
     assert!(page.contains("3 of 12 images are misclassified, in 3 confused pairs"));
     for name in [
@@ -78,7 +79,7 @@ fn a_run_becomes_a_page_with_every_section_and_file() {
 }
 
 #[test]
-fn each_link_is_a_file_and_nothing_comes_from_elsewhere() {
+fn links_lead_to_files_and_nothing_is_loaded_from_elsewhere() {
     let (_folder, run) = run();
     let page = page_of(&run);
     for place in values(&page, "href").into_iter().chain(values(&page, "src")) {
@@ -96,7 +97,7 @@ fn each_link_is_a_file_and_nothing_comes_from_elsewhere() {
 }
 
 #[test]
-fn no_text_of_a_file_becomes_markup() {
+fn texts_from_files_are_escaped() {
     let (_folder, run) = run();
     let config = fs::read_to_string(run.join("config.toml")).unwrap();
     fs::write(run.join("config.toml"), config + "note = \"</pre><script>alert(2)</script>\"\n").unwrap();
@@ -108,7 +109,7 @@ fn no_text_of_a_file_becomes_markup() {
 }
 
 #[test]
-fn the_same_files_give_the_same_bytes_with_the_data_and_without() {
+fn the_page_is_deterministic_and_survives_the_loss_of_the_data() {
     let (folder, run) = run();
     let first = page_of(&run);
     let figure = fs::read(run.join("plots/roc.png")).unwrap();
@@ -119,11 +120,11 @@ fn the_same_files_give_the_same_bytes_with_the_data_and_without() {
     assert_eq!(fs::read(run.join("plots/roc.png")).unwrap(), figure);
     fs::remove_dir_all(run.join("report")).unwrap();
     let without = page_of(&run);
-    assert!(!without.contains("src=\"data:image/jpeg") && without.contains("not there any more"));
+    assert!(!without.contains("src=\"data:image/jpeg") && without.contains("have been moved or deleted"));
 }
 
 #[test]
-fn whatever_is_missing_there_is_a_page() {
+fn a_run_with_missing_files_still_has_a_page() {
     let names = [
         "data.json",
         "events.jsonl",
@@ -144,12 +145,12 @@ fn whatever_is_missing_there_is_a_page() {
     }
     fs::remove_dir_all(run.join("eval")).unwrap();
     let page = page_of(&run);
-    assert!(page.contains("Nothing is evaluated") && page.contains("there is no such file"));
+    assert!(page.contains("Not evaluated") && page.contains("there is no such file"));
 }
 
 #[test]
-fn what_a_reader_must_know_is_told() {
-    let told = |change: &dyn Fn(&Path), expected: &str| {
+fn each_warning_of_a_run_is_shown() {
+    let warns = |change: &dyn Fn(&Path), expected: &str| {
         let (_folder, run) = run();
         change(&run);
         let warnings = write(&run, &QUICK).unwrap().warnings.join("\n");
@@ -162,34 +163,34 @@ fn what_a_reader_must_know_is_told() {
             fs::write(run.join(file), text.replace(from, to)).unwrap();
         }
     };
-    told(&replace("data.json", "\"leakage\":false", "\"leakage\":true"), "Leakage:");
-    told(&replace("eval/test.json", "\"leakage\": false", "\"leakage\": true"), "Leakage:");
-    told(&|_| {}, "Few groups: The test split has 6 groups");
-    told(&replace("data.json", "[8,8,8]", "[80,8,8]"), "Unequal classes: angry has 80");
-    told(&replace("data.json", "[8,8,8]", "[8,0,8]"), "no training image of happy");
-    told(
+    warns(&replace("data.json", "\"leakage\":false", "\"leakage\":true"), "Leakage:");
+    warns(&replace("eval/test.json", "\"leakage\": false", "\"leakage\": true"), "Leakage:");
+    warns(&|_| {}, "Few groups: The test split has 6 groups");
+    warns(&replace("data.json", "[8,8,8]", "[80,8,8]"), "Imbalanced classes: angry has 80");
+    warns(&replace("data.json", "[8,8,8]", "[8,0,8]"), "no training images of happy");
+    warns(
         &replace("data.json", "\"unreadable\":[]", "\"unreadable\":[{\"name\":\"x\",\"reason\":\"y\"}]"),
         "1 unreadable file was",
     );
-    told(
+    warns(
         &replace("data.json", "\"left_out\":[]", "\"left_out\":[\"3 files are no images\"]"),
         "3 files are no images",
     );
-    told(&replace("data.json", "\"regex\":36", "\"content\":36"), "Persons are not known");
-    told(&replace("events.jsonl", "finished", "early stopping"), "Stopped early");
-    told(
+    warns(&replace("data.json", "\"regex\":36", "\"content\":36"), "Unknown identities");
+    warns(&replace("events.jsonl", "finished", "early stopping"), "Stopped early");
+    warns(
         &replace("events.jsonl", "finished", "interrupted"),
         "Interrupted: Training was interrupted after 3 of 3 epochs",
     );
-    told(
+    warns(
         &|run| {
             replace("events.jsonl", "\"event\":\"end\"", "\"event\":\"cut")(run);
             replace("config.toml", "epochs = 3", "epochs = 9")(run);
         },
         "Not finished: Training has not ended (3 of 9 epochs so far)",
     );
-    told(&replace("eval/test.json", "\"ece\": 0.", "\"ece\": 0.9"), "not calibrated");
-    told(
+    warns(&replace("eval/test.json", "\"ece\": 0.", "\"ece\": 0.9"), "Probabilities are not calibrated");
+    warns(
         &|run| {
             let data = run.parent().unwrap().join("data");
             fs::remove_file(run.join("eval/test.json")).unwrap();
@@ -197,18 +198,18 @@ fn what_a_reader_must_know_is_told() {
         },
         "No test split",
     );
-    told(
+    warns(
         &|run| {
             let wrong: Vec<Row> =
                 ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, 0, p)).collect();
             write_rows(run, &run.parent().unwrap().join("data"), "test", &wrong);
         },
-        "No better than guessing",
+        "No better than chance",
     );
 }
 
 #[test]
-fn runs_are_compared_on_the_images_they_share() {
+fn runs_are_compared_on_the_images_that_both_have() {
     let (folder, a) = run();
     let (b, data) = (folder.path().join("b"), folder.path().join("data"));
     let better: Vec<Row> =
@@ -222,7 +223,7 @@ fn runs_are_compared_on_the_images_they_share() {
         page.contains("<strong>b</strong> has the highest accuracy on the test split, 100.0"),
         "the better one is named"
     );
-    assert!(page.contains("different answers to 3 of 12 images; 0 are recognised by none"));
+    assert!(page.contains("disagree on 3 of 12 images; 0 are misclassified by all"));
     let disagreements = fs::read_to_string(folder.path().join("out/tables/disagreements.csv")).unwrap();
     assert_eq!(disagreements.lines().count(), 4);
     let agreement = fs::read_to_string(folder.path().join("out/tables/agreement_1_2.csv")).unwrap();
@@ -234,7 +235,7 @@ fn runs_are_compared_on_the_images_they_share() {
 }
 
 #[test]
-fn a_comparison_says_where_it_is_unfair() {
+fn each_warning_of_a_comparison_is_shown() {
     let (folder, a) = run();
     let (b, data) = (folder.path().join("b"), folder.path().join("data"));
     let out = folder.path().join("out");
@@ -242,7 +243,7 @@ fn a_comparison_says_where_it_is_unfair() {
     // Some images in common.
     write_run(&b, &data, &ROWS[..8]);
     assert!(
-        warnings().contains("The test sets differ: run and b share 8 of 12 and 8 images"),
+        warnings().contains("Different test images: run and b have 8 images in common (of 12 and 8)"),
         "{}",
         warnings()
     );
@@ -250,7 +251,7 @@ fn a_comparison_says_where_it_is_unfair() {
     write_run(&b, &folder.path().join("elsewhere"), &ROWS);
     let text = fs::read_to_string(b.join("data.json")).unwrap().replace("abcdef", "fedcba");
     fs::write(b.join("data.json"), text).unwrap();
-    assert!(warnings().contains("their numbers cannot be compared"), "{}", warnings());
+    assert!(warnings().contains("their numbers are not comparable"), "{}", warnings());
     // The same images in another place are the same data.
     fs::write(
         b.join("data.json"),
@@ -268,11 +269,11 @@ fn a_comparison_says_where_it_is_unfair() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn a_comparison_needs_two_different_runs() {
     let (folder, run) = run();
     let refused =
         |runs: &[PathBuf]| compare(runs, &folder.path().join("out"), &QUICK).unwrap_err().to_string();
     assert!(refused(std::slice::from_ref(&run)).contains("two or more"));
-    assert!(refused(&[run.clone(), run.join(".")]).contains("named twice"));
+    assert!(refused(&[run.clone(), run.join(".")]).contains("given twice"));
     assert!(refused(&[run.clone(), folder.path().join("none")]).contains("no such folder"));
 }
