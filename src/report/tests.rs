@@ -9,8 +9,8 @@ use crate::run_folder::read::testing::{ROWS, Row, write_rows, write_run};
 const QUICK: Options =
     Options { projection: Projection::Pca, gallery: 400, points: 2000, replicates: 50, progress: None };
 
-const FEW: &str =
-    "Few groups: The images come from only 6 groups (people or photos): the confidence intervals are rough.";
+const FEW: &str = "Few groups: The images come from only 6 groups (one person or photo each): \
+                   the confidence intervals are rough.";
 
 fn run() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

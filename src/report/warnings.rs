@@ -195,8 +195,8 @@ fn few_groups(run: &Run) -> Vec<String> {
         return Vec::new();
     }
     vec![format!(
-        "The {} split has {} of images (people or photos): the confidence intervals are rough, and accuracy \
-         on new people may differ considerably.",
+        "The {} split has {} of images (one person or photo each): the confidence intervals are rough, and \
+         accuracy on new people may differ considerably.",
         primary.evaluation.split,
         count(groups, "group", "groups")
     )]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::comparison::{Build, Comparison};
 use crate::error::Result;
-use crate::page::html::{Table, count, decimals, html, number, percent, text, thousands, whole};
+use crate::page::html::{Table, decimals, html, number, percent, text, thousands, whole};
 use crate::page::output::Output;
 use crate::report::section::{Content, Entry};
 use crate::stats::bootstrap::Interval;
@@ -75,12 +75,19 @@ fn build(comparison: &Comparison, output: &mut Output) -> Result<Option<Content>
                 .is_some_and(|found| found.difference.low > 0.0 || found.difference.high < 0.0)
         })
         .count();
-    let lead = format!(
-        "{clear} of {} {} significantly: the 95% confidence interval of the difference in accuracy excludes \
-         0.",
-        count(pairs.len(), "pair of runs", "pairs of runs"),
-        if clear == 1 { "differs" } else { "differ" }
-    );
+    let lead = match (pairs.len(), clear) {
+        (1, 0) => "The runs do not differ significantly in accuracy: the 95% confidence interval of the \
+                   difference includes 0."
+            .to_owned(),
+        (1, _) => "The runs differ significantly in accuracy: the 95% confidence interval of the difference \
+                   excludes 0."
+            .to_owned(),
+        (all, clear) => format!(
+            "{clear} of {all} pairs of runs {} significantly in accuracy: the 95% confidence interval of the \
+             difference excludes 0.",
+            if clear == 1 { "differs" } else { "differ" }
+        ),
+    };
     let body = format!(
         "{}<p class=\"quiet\">Both runs of a pair are evaluated on the same images. Confidence intervals: \
          paired bootstrap over groups. McNemar's exact test uses the images that only one of the two runs \

@@ -116,6 +116,14 @@ fn lead(comparison: &Comparison) -> String {
         return "Fewer than two of the runs have been evaluated.".into();
     };
     let on = split.map_or_else(|| "its own split".to_owned(), |split| format!("the {split} split"));
+    if best == next {
+        return format!(
+            "<strong>{}</strong> and {} share the highest accuracy on {on}, {}.",
+            escape(&sides[*first].name),
+            escape(&sides[*second].name),
+            percent(*best)
+        );
+    }
     let mut lead = format!(
         "<strong>{}</strong> has the highest accuracy on {on}, {}",
         escape(&sides[*first].name),

@@ -83,7 +83,7 @@ fn few_groups(found: &Found) -> Vec<String> {
     let fewest = found.sides.iter().filter_map(|side| side.rows.as_ref()).map(Rows::group_count).min();
     let text = |groups| {
         format!(
-            "The images come from only {} (people or photos): the confidence intervals are rough.",
+            "The images come from only {} (one person or photo each): the confidence intervals are rough.",
             count(groups, "group", "groups")
         )
     };

@@ -97,7 +97,7 @@ fn lead(explain: &Explain) -> String {
         |name: &str| scores.iter().find(|score| score.method == name).and_then(|score| score.deletion_auc);
     if let (Some(own), Some(random)) = (deletion(&explain.method), deletion("random")) {
         let verdict = if own < random {
-            "the maps do show what the prediction depends on"
+            "the maps show what the prediction depends on"
         } else {
             "<strong>the maps are no better than chance</strong>"
         };
@@ -145,9 +145,14 @@ fn grids(run: &Run, explain: &Explain) -> String {
     let mut out = String::new();
     for (name, relative) in &explain.grids {
         let Some(path) = run.files.file(relative).filter(|path| path.is_file()) else { continue };
-        let (name, href) = (escape(name), link(relative));
+        let name = match name.as_str() {
+            "right" => "correctly classified".to_owned(),
+            "wrong" => "misclassified".to_owned(),
+            other => escape(other),
+        };
+        let href = link(relative);
         if !explain.maps.is_empty() {
-            let _ = write!(out, "<a href=\"{href}\">overview: {name}</a> ");
+            let _ = write!(out, "<a href=\"{href}\">overview, {name}</a> ");
         } else if let Ok(thumbnail) = shrink(&path, LARGE) {
             let _ = write!(
                 out,

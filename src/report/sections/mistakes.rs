@@ -51,7 +51,7 @@ fn build(run: &Run, output: &mut Output) -> Result<Option<Content>> {
         all.iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
     let sure = all.iter().filter(|mistake| mistake.confidence > 0.9).count();
     let lead = format!(
-        "{} of {} images {} misclassified, in {}; for {} of them the confidence was above 90%.",
+        "{} of {} images {} misclassified, in {}; the confidence is above 90% for {} of them.",
         thousands(all.len()),
         thousands(rows.rows.len()),
         if all.len() == 1 { "is" } else { "are" },
