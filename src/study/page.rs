@@ -781,7 +781,7 @@ mod tests {
             "Of 6 comparisons with &#39;real&#39;, 1 difference of accuracy is not explained by chance: &#39;synthetic&#39; (worse).",
             "no difference can be told from 3 seeds and 20 groups",
             "one would have claimed <strong>9",
-            "takes 81.0\u{a0}% of 150 synthetic images for what they are meant to show",
+            "takes 81.0% of 150 synthetic images for what they are meant to show",
             "saw 3.0 times the images",
         ] {
             assert!(page.contains(part), "{part}");

@@ -1252,7 +1252,7 @@ pub(super) fn kind_text(kind: Kind) -> String {
 }
 
 fn record<const N: usize>(fields: [String; N]) -> String {
-    crate::plot::csv_line(&fields)
+    crate::text::csv_line(&fields)
 }
 
 #[cfg(test)]
