@@ -10,8 +10,8 @@ use super::look::{COLOUR, JPEG, Seen};
 use super::{Image, Options};
 use crate::error::Result;
 use crate::random::{Purpose, rng};
-use crate::stats::bootstrap::{Interval, Settings, group_indices, metric_intervals};
-use crate::stats::logistic::{LogisticSettings, cross_validated};
+use crate::stats::bootstrap::{Interval, Rows, Settings, group_indices, metric_intervals};
+use crate::stats::logistic::{Folds, LabelledRows, LogisticSettings, cross_validated};
 
 /// What the probe can tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,14 +159,11 @@ fn tell(
     }
     let k = kept.len();
     let settings = LogisticSettings { tolerance: 1e-4, ..LogisticSettings::default() };
-    let found = cross_validated(&features, columns.len(), &targets, k, &groups, FOLDS, seed, &settings)?;
-    let intervals = metric_intervals(
-        &groups,
-        &targets,
-        &found.predicted,
-        k,
-        &Settings { replicates: 1000, seed, ..Settings::default() },
-    )?;
+    let data = LabelledRows { features: &features, d: columns.len(), targets: &targets, classes: k };
+    let found = cross_validated(data, &groups, Folds { count: FOLDS, seed }, &settings)?;
+    let rows_of = Rows { groups: &groups, truth: &targets, classes: k };
+    let settings = Settings { replicates: 1000, seed, ..Settings::default() };
+    let intervals = metric_intervals(rows_of, &found.predicted, &settings)?;
     Ok(Some(Told {
         what: String::new(),
         from: String::new(),

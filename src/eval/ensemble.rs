@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{argmax, check_row};
+use super::metrics::check_row;
 use crate::error::{Error, Result};
+use crate::stats::argmax;
 
 /// What the members say together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::stats::argmax;
+use crate::stats::hypothesis::{Z_95, wilson_interval};
 
 /// How well predictions match the truth. All shares are in `0..=1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,7 +144,7 @@ pub fn compute_for<P: AsRef<[f32]>>(
         n: targets.len() as u64,
         loss: loss / n,
         accuracy: correct as f64 / n,
-        accuracy_interval: wilson_interval(correct, targets.len() as u64),
+        accuracy_interval: wilson_interval(correct, targets.len() as u64, Z_95),
         top_k: (1..=3)
             .filter(|&top| top < k)
             .map(|top| (top, found_at[..top].iter().sum::<u64>() as f64 / n))
@@ -182,32 +184,6 @@ pub fn confusions(metrics: &Metrics, most: usize) -> Vec<Confusion> {
     all.sort_by_key(|confusion| std::cmp::Reverse(confusion.count)); // stable
     all.truncate(most);
     all
-}
-
-/// Wilson's 95 % score interval (Wilson 1927) of a share of `successes` in `n` trials, low and high; `[0, 1]`
-/// without trials.
-pub fn wilson_interval(successes: u64, n: u64) -> [f64; 2] {
-    const Z: f64 = 1.959_963_984_540_054; // the 97.5 % quantile of the normal distribution
-    if n == 0 {
-        return [0.0, 1.0];
-    }
-    let (share, n) = (successes as f64 / n as f64, n as f64);
-    let centre = share + Z * Z / (2.0 * n);
-    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    // At a share of 0 or 1 rounding can leave the interval's end a hair outside.
-    [((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0)]
-}
-
-/// The index of the largest value; the lowest of several; 0 for an empty row. NaN is never the largest.
-pub fn argmax(row: &[f32]) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, &value) in row.iter().enumerate() {
-        if value > best.1 {
-            best = (index, value);
-        }
-    }
-    best.0
 }
 
 /// That `row` holds `k` probabilities: finite, in `0..=1`, with the sum 1 (within a hundredth). `place`
@@ -474,25 +450,6 @@ mod tests {
     #[test]
     fn bins_are_open_below_and_closed_above() {
         assert_eq!([0.0, 1e-9, 1.0 / 15.0, 0.07, 0.5, 1.0, 1.0 + 1e-7].map(bin), [0, 0, 0, 1, 7, 14, 14]);
-    }
-
-    /// Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-    #[test]
-    fn wilson_intervals_are_the_published_ones() {
-        for (successes, n, low, high) in [
-            (81, 263, 0.2553, 0.3662),
-            (15, 148, 0.0624, 0.1605),
-            (0, 20, 0.0, 0.1611),
-            (1, 29, 0.0061, 0.1718),
-        ] {
-            let found = wilson_interval(successes, n);
-            assert!(
-                (found[0] - low).abs() < 5e-5 && (found[1] - high).abs() < 5e-5,
-                "{successes}/{n}: {found:?}"
-            );
-        }
-        assert_eq!(wilson_interval(0, 0), [0.0, 1.0]);
-        assert_eq!(wilson_interval(7, 7)[1], 1.0);
     }
 
     #[test]

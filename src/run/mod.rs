@@ -12,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use serde::Serialize;
-
 use crate::cli::console::LEAKAGE;
 use crate::config::RunConfig;
 use crate::data::{self, DataConfig, DataSummary, Dataset, ImageStore, Split};
 use crate::device::{self, OpenDevice};
 use crate::error::{Error, Result};
 use crate::eval::calibration::fit_temperature;
+pub use crate::eval::calibration::{Calibration, CalibrationChange};
 use crate::eval::ensemble::ensemble;
 use crate::eval::evaluate::{self, Run, softmax};
 use crate::eval::files::{Embeddings, Evaluation, Prediction, write_embeddings, write_evaluation};
@@ -34,6 +33,7 @@ use crate::model::params::Params;
 use crate::report;
 use crate::run_folder::events::{Event, EventLog, Sink, Tee, rewind};
 use crate::run_folder::tensorboard::{TENSORBOARD, TensorBoard};
+use crate::stats::argmax;
 use crate::text::thousands;
 use crate::train::checkpoint::State;
 use crate::train::fit::{self, BEST, CHECKPOINTS, Job, LAST, Outcome, fit};
@@ -695,7 +695,7 @@ fn judge(
     for (Subject { name, loaded, .. }, logits) in subjects.iter().zip(logits) {
         let card = &loaded.card;
         let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, card.temperature)).collect();
-        let predicted: Vec<usize> = probabilities.iter().map(|row| metrics::argmax(row)).collect();
+        let predicted: Vec<usize> = probabilities.iter().map(|row| argmax(row)).collect();
         let metrics = metrics::compute(&probabilities, &targets, &dataset.classes)?;
         evaluations
             .push((evaluation(name, card.temperature, metrics), predictions(&predicted, &probabilities)));
@@ -706,7 +706,7 @@ fn judge(
         let vote = metrics::compute_for(&joint.votes, &joint.vote_shares, &targets, &dataset.classes)?;
         evaluations
             .push((evaluation("majority vote", 1.0, vote), predictions(&joint.votes, &joint.vote_shares)));
-        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| metrics::argmax(row)).collect();
+        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| argmax(row)).collect();
         let mean = metrics::compute(&joint.mean_probability, &targets, &dataset.classes)?;
         evaluations.push((
             evaluation("mean probability", 1.0, mean),
@@ -715,32 +715,6 @@ fn judge(
     }
     let embeddings = if embeddings.len() == 1 { embeddings.remove(0) } else { Embeddings::default() };
     Ok(Results { evaluations, embeddings })
-}
-
-/// What calibration did on one split.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct CalibrationChange {
-    /// Images.
-    pub n: u64,
-    /// Expected calibration error, before and after.
-    pub ece: [f64; 2],
-    /// Mean negative log-likelihood, before and after.
-    pub loss: [f64; 2],
-    /// Brier score, before and after.
-    pub brier: [f64; 2],
-}
-
-/// What calibration did.
-#[derive(Clone, Debug, Serialize)]
-pub struct Calibration {
-    /// The temperature before.
-    pub before: f32,
-    /// The temperature now.
-    pub temperature: f32,
-    /// On the split that the temperature was chosen on.
-    pub valid: CalibrationChange,
-    /// On the test split, where there is one: what users may expect.
-    pub test: Option<CalibrationChange>,
 }
 
 /// The file of a calibration within the run's evaluations.

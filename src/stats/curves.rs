@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{below, same_length};
+use super::slices::{below, same_length};
 use crate::error::{Error, Result};
 
 /// A point of an ROC curve: rows with a score at or above the threshold are called positive.

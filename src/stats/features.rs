@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::linalg::{centred, eigenvalues, gram, half, times_transposed, transposed};
 use super::projection::pca;
-use super::{below, rows, same_length};
+use super::slices::{below, rows, same_length};
 use crate::error::{Error, Result};
 
 /// How much the rows of a class vary.

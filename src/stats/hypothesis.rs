@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::Interval;
-use super::distributions::{binomial_cdf, binomial_pmf, normal_quantile, t_quantile};
-use super::same_length;
+use super::distributions::{binomial_cdf, binomial_pmf, t_quantile};
+use super::slices::same_length;
 use crate::error::{Error, Result};
 
 /// McNemar's test of two classifiers on the same rows.
@@ -76,17 +76,20 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Wilson's score interval (Wilson 1927) of a share of `successes` in `n` trials at any level, low and high;
-/// `[0, 1]` without trials.
-pub fn wilson_interval(successes: u64, n: u64, level: f64) -> [f64; 2] {
+/// The 97.5 % quantile of the standard normal distribution: half of a 95 % interval, in standard errors.
+pub const Z_95: f64 = 1.959_963_984_540_054;
+
+/// Wilson's score interval (Wilson 1927) for the proportion of `successes` in `n` trials, low and high;
+/// `[0, 1]` without trials. `z` is the normal quantile of the upper end: [`Z_95`] for 95 %.
+pub fn wilson_interval(successes: u64, n: u64, z: f64) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
     }
-    let z = normal_quantile((1.0 + level) / 2.0);
     let (share, n) = (successes as f64 / n as f64, n as f64);
     let centre = share + z * z / (2.0 * n);
     let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z * z / n;
+    // At a share of 0 or 1 rounding can leave the interval's end a hair outside.
     [((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0)]
 }
 
@@ -120,6 +123,7 @@ fn ascending(values: &[f64]) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::random::{Purpose, rng};
+    use crate::stats::distributions::normal_quantile;
     use crate::stats::fixture::{all_close, close, fixture, numbers};
     use rand::RngExt;
 
@@ -178,18 +182,34 @@ mod tests {
     fn intervals_are_those_of_statsmodels_and_scipy() {
         let table = fixture();
         for row in table["wilson"].as_array().unwrap() {
-            let found =
-                wilson_interval(row[0].as_u64().unwrap(), row[1].as_u64().unwrap(), row[2].as_f64().unwrap());
+            let z = normal_quantile((1.0 + row[2].as_f64().unwrap()) / 2.0);
+            let found = wilson_interval(row[0].as_u64().unwrap(), row[1].as_u64().unwrap(), z);
             all_close("Wilson", &found, &numbers(&row[3]), 1e-12);
         }
-        assert_eq!(
-            wilson_interval(81, 263, 0.95).map(|end| (end * 1e12).round()),
-            crate::eval::metrics::wilson_interval(81, 263).map(|end| (end * 1e12).round())
-        );
+        assert!((normal_quantile(0.975) - Z_95).abs() < 1e-13);
         for row in table["t_interval"].as_array().unwrap() {
             let found = t_interval(&numbers(&row[0]), row[1].as_f64().unwrap()).unwrap();
             all_close("t", &[found.low, found.high], &numbers(&row[2]), 1e-11);
         }
         assert!(t_interval(&[1.0], 0.95).unwrap_err().to_string().contains("found 1 values"));
+    }
+
+    /// Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    #[test]
+    fn wilson_intervals_are_the_published_ones() {
+        for (successes, n, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
+            let found = wilson_interval(successes, n, Z_95);
+            assert!(
+                (found[0] - low).abs() < 5e-5 && (found[1] - high).abs() < 5e-5,
+                "{successes}/{n}: {found:?}"
+            );
+        }
+        assert_eq!(wilson_interval(0, 0, Z_95), [0.0, 1.0]);
+        assert_eq!(wilson_interval(7, 7, Z_95)[1], 1.0);
     }
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{below, same_length};
+use super::slices::{argmax, below, same_length};
 use crate::error::{Error, Result};
 
 /// What a model says about the label of one row.
@@ -118,7 +118,7 @@ fn confident_class(p: &[f32], thresholds: &[f64], labelled: &[u64]) -> Option<us
 fn issue(row: usize, given: usize, p: &[f32], off_diagonal: bool) -> LabelIssue {
     let other =
         (0..p.len()).filter(|&class| class != given).map(|class| f64::from(p[class])).fold(0.0, f64::max);
-    let suggested = crate::eval::metrics::argmax(p);
+    let suggested = argmax(p);
     let self_confidence = f64::from(p[given]);
     LabelIssue { row, given, suggested, self_confidence, margin: self_confidence - other, off_diagonal }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::linalg::{add, centred, dot, gram, jacobi, times_transposed, transposed};
-use super::rows;
+use super::slices::rows;
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 use crate::simd::Level;

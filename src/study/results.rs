@@ -23,7 +23,7 @@ use crate::eval::files::{Evaluation, Prediction, read_evaluation, read_predictio
 use crate::files::read_json;
 use crate::run_folder::read::{Ending, RunFiles};
 use crate::stats::bootstrap::{self, Difference, Interval, Metric, Settings};
-use crate::stats::distributions::{t_cdf, t_quantile};
+use crate::stats::distributions::{normal_quantile, t_cdf, t_quantile};
 use crate::stats::hypothesis::{holm, mcnemar, wilson_interval};
 
 /// Fewer groups than this make a bootstrap over groups rough (Cameron, Gelbach & Miller 2008 call 5 to 30
@@ -714,6 +714,10 @@ impl TestSet {
         Ok(())
     }
 
+    fn rows(&self) -> bootstrap::Rows<'_> {
+        bootstrap::Rows { groups: &self.groups, truth: &self.truth, classes: self.classes.len() }
+    }
+
     fn group_count(&self) -> usize {
         self.groups.iter().max().map_or(0, |last| last + 1)
     }
@@ -823,23 +827,15 @@ impl Side<'_> {
         // The difference from predictions that are never right, whose value is 0 in every replicate, is the
         // value itself.
         let never: Vec<usize> = test.truth.iter().map(|truth| (truth + 1) % classes).collect();
-        let found = bootstrap::paired_difference(
-            &test.groups,
-            &test.truth,
-            &[never],
-            &self.predicted(),
-            classes,
-            metric,
-            settings,
-        )?;
+        let found = bootstrap::paired_difference(test.rows(), &[never], &self.predicted(), metric, settings)?;
         let index = metric as usize;
         let (student, _) = Uncertain::of(index, None, self).student(settings.level);
         let mut interval = wider(found.difference, student, 0.0);
         if interval.estimate <= 0.0 || interval.estimate >= 1.0 {
             // All or none: nothing varies, and yet one does not know.
             let groups = test.group_count() as u64;
-            let [low, high] =
-                wilson_interval(if interval.estimate >= 1.0 { groups } else { 0 }, groups, settings.level);
+            let z = normal_quantile((1.0 + settings.level) / 2.0);
+            let [low, high] = wilson_interval(if interval.estimate >= 1.0 { groups } else { 0 }, groups, z);
             interval = Interval {
                 estimate: interval.estimate,
                 low: low.min(interval.low),
@@ -978,8 +974,7 @@ fn compare(baseline: &Side, variant: &Side, test: &TestSet, settings: &Settings)
     let classes = test.classes.len();
     let (a, b) = (baseline.predicted(), variant.predicted());
     let [accuracy, balanced_accuracy, macro_f1] = METRICS.map(|metric| {
-        let found =
-            bootstrap::paired_difference(&test.groups, &test.truth, &a, &b, classes, metric, settings)?;
+        let found = bootstrap::paired_difference(test.rows(), &a, &b, metric, settings)?;
         let (student, p) = Uncertain::of(metric as usize, Some(baseline), variant).student(settings.level);
         Ok(change(found, student, p))
     });
@@ -1437,9 +1432,7 @@ mod tests {
             let value = b.value(Metric::Accuracy, &test, &few).unwrap();
             found[1] += f64::from(u8::from(value.low > 0.6 || value.high < 0.6));
             let (a, b) = (a.predicted(), b.predicted());
-            let alone =
-                bootstrap::paired_difference(&test.groups, &test.truth, &a, &b, 3, Metric::Accuracy, &few)
-                    .unwrap();
+            let alone = bootstrap::paired_difference(test.rows(), &a, &b, Metric::Accuracy, &few).unwrap();
             found[2] += f64::from(u8::from(alone.p_value < 0.05));
         }
         found.map(|count| count / studies as f64)

@@ -21,7 +21,7 @@ use crate::data::Split;
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{self, Run, softmax};
-use crate::eval::metrics::{self, argmax};
+use crate::eval::metrics;
 use crate::files::write_atomic;
 use crate::input::batches::{Balance, Batch, BatchSource, Batches, Mode, bounds, epoch_order, make};
 use crate::input::mix::MixConfig;
@@ -31,6 +31,7 @@ use crate::model::files::weights::{ModelCard, save_model};
 use crate::model::layers::Pass;
 use crate::model::params::host_values;
 use crate::run_folder::events::{EpochRecord, Event, Sink, StepRecord};
+use crate::stats::argmax;
 
 /// The file of the best model within a run folder.
 pub const BEST: &str = "best.safetensors";
