@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub struct Calibration {
     /// The temperature before; 1 for a model that was never calibrated.
     pub before: f32,
-    /// The temperature since.
+    /// The temperature that was found.
     pub temperature: f32,
     /// The change on the validation split, on which the temperature was chosen.
     pub valid: CalibrationChange,
@@ -21,7 +21,7 @@ pub struct Calibration {
 /// What calibration changed on one split; each pair is before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationChange {
-    /// Images.
+    /// Number of images.
     pub n: u64,
     /// Expected calibration error, in `0..=1`.
     pub ece: [f64; 2],
@@ -41,8 +41,9 @@ const STEPS: usize = 60;
 /// The loss is convex in 1 / T, so that it has one minimum, and the search finds it.
 ///
 /// # Errors
-/// There are fewer than 10 samples; a logit is not finite; or the loss is lowest at an end of the range 0.05 to
-/// 20, because the model is always right (or no better than chance) on these samples: they cannot calibrate it.
+/// There are fewer than 10 samples; a logit is not finite; or the loss is lowest at an end of the range 0.05
+/// to 20, because the model is always right (or no better than chance) on these samples: they cannot
+/// calibrate it.
 pub fn fit_temperature(logits: &[Vec<f32>], targets: &[usize]) -> Result<f64> {
     if logits.len() < 10 || logits.len() != targets.len() {
         return Err(Error::Compute(format!(
@@ -72,8 +73,8 @@ pub fn fit_temperature(logits: &[Vec<f32>], targets: &[usize]) -> Result<f64> {
     let temperature = ((low + high) / 2.0).exp();
     if !(RANGE[0] * 1.001..=RANGE[1] / 1.001).contains(&temperature) {
         return Err(Error::Compute(format!(
-            "no temperature between {} and {} minimises the loss on the validation split: the model is always right \
-             there, or no better than chance. Calibrate on more images",
+            "no temperature between {} and {} minimises the loss on the validation split: the model is \
+             always right there, or no better than chance. Calibrate on more images",
             RANGE[0], RANGE[1]
         )));
     }

@@ -16,7 +16,7 @@ use crate::model::files::weights::ModelCard;
 use crate::model::layers::{Pass, global_avg_pool};
 use crate::model::params::{Params, host_values};
 
-/// How to run.
+/// Batch size, threads and number format of a forward pass over a data set.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     /// Images at a time.

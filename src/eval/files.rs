@@ -1,7 +1,7 @@
 //! The files of an evaluation in a run folder.
 //!
 //! JSON for programs, CSV (RFC 4180: names with commas, quotes and line breaks survive) for people and data
-//! frames. Everything that is shown of a run is made from these files, so that it can be made again later.
+//! frames. Reports are made from these files alone, so that they can be made again later.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -13,43 +13,43 @@ use super::metrics::{Metrics, confusions};
 use crate::error::{Error, Result};
 use crate::files::{csv_io, read_json, write_atomic, write_csv, write_json};
 
-/// What a model says about one image.
+/// A model's prediction for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The image, as its data set names it.
     pub path: String,
-    /// Its group (see the data module): what no split may cut.
+    /// Its group, which no split may divide (see the data module).
     pub group: String,
-    /// Its split.
+    /// Name of its split.
     pub split: String,
     /// Its true class, where it is known.
     pub truth: Option<String>,
-    /// The class that the model, or the vote of several, says.
+    /// The class predicted by the model, or by a vote of several models.
     pub predicted: String,
-    /// `[K]`, in the order of the classes.
+    /// `[K]`: the probability of each class, in index order.
     pub probabilities: Vec<f32>,
 }
 
-/// What was evaluated on what, with which result.
+/// The evaluation of one model on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// The model's name.
+    /// Name of the model.
     pub model: String,
-    /// The data set.
+    /// Path of the data set.
     pub data: String,
-    /// The split.
+    /// Name of the split.
     pub split: String,
-    /// The K classes in index order.
+    /// Names of the K classes in index order.
     pub classes: Vec<String>,
-    /// Whether a group crosses the splits, so that the numbers flatter the model.
+    /// Whether a group crosses splits, so that the metrics are too optimistic.
     pub leakage: bool,
-    /// What the logits were divided by before the softmax; 1 without calibration.
+    /// The temperature that divides the logits before the softmax; 1 without calibration.
     pub temperature: f32,
-    /// The numbers.
+    /// All metrics.
     pub metrics: Metrics,
 }
 
-/// How many of the commonest confusions go into `_confusions.csv`.
+/// Number of confusions in `_confusions.csv`, the most frequent ones.
 pub const MOST_CONFUSIONS: usize = 10;
 
 /// Columns of `_predictions.csv` before those of the probabilities, `p_` and the class.
@@ -59,18 +59,17 @@ const PREDICTION_COLUMNS: [&str; 7] =
 /// Writes an evaluation into `folder`, which is created if need be, each file whole or not at all:
 ///
 /// - `{name}_predictions.csv`: path, group, split, truth, predicted, correct, confidence (the probability of
-///   the predicted class), `p_{class}`…; truth and correct are empty where the truth is not known;
+///   the predicted class), `p_{class}`…; truth and correct are empty where the true class is unknown;
 /// - `{name}_per_class.csv`: class, precision, recall, f1, support;
 /// - `{name}_confusion.csv`: counts; a row per true class, a column per predicted one;
-/// - `{name}_confusions.csv`: truth, predicted, count, `share_of_truth`; the [`MOST_CONFUSIONS`] commonest
-///   confusions;
-/// - `{name}.json`: the [`Evaluation`]; written last, so where it is the others are too.
+/// - `{name}_confusions.csv`: truth, predicted, count, `share_of_truth`; the [`MOST_CONFUSIONS`] most
+///   frequent confusions;
+/// - `{name}.json`: the [`Evaluation`]; written last: if it exists, so do the others.
 ///
-/// Returns the paths in this order. Files of the same names are replaced. A probability reads back with the
-/// same bits.
+/// Returns the paths in this order. Existing files are replaced. Probabilities read back bit for bit.
 ///
 /// # Errors
-/// [`Error::Input`] if the parts do not fit each other (classes, lengths, the number of samples);
+/// [`Error::Input`] if the parts are inconsistent (classes, lengths, number of samples);
 /// [`Error::Io`].
 pub fn write_evaluation(
     folder: &Path,
@@ -79,8 +78,9 @@ pub fn write_evaluation(
     predictions: &[Prediction],
 ) -> Result<Vec<PathBuf>> {
     if name.is_empty() || name.contains(['/', '\\']) {
-        return Err(Error::input("evaluation", format!("found the name \"{name}\""))
-            .expected("a part of a file name"));
+        return Err(
+            Error::input("evaluation", format!("invalid name '{name}'")).expected("a name without slashes")
+        );
     }
     let place = format!("evaluation {name}");
     check_evaluation(&place, evaluation)?;
@@ -89,7 +89,7 @@ pub fn write_evaluation(
     }
     let labelled = predictions.iter().filter(|prediction| prediction.truth.is_some()).count() as u64;
     if labelled != evaluation.metrics.n {
-        return Err(Error::input(place, format!("found {labelled} predictions with a known truth"))
+        return Err(Error::input(place, format!("found {labelled} predictions with a true class"))
             .expected(format!("{}, the samples of the metrics", evaluation.metrics.n)));
     }
 
@@ -107,13 +107,13 @@ pub fn write_evaluation(
     Ok(paths)
 }
 
-/// The features of some of an evaluation's images, averaged over the map: what two-dimensional images of a
-/// data set are made of.
+/// The features of some of an evaluation's images, averaged over the map, for two-dimensional projections of
+/// a data set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
-    /// Their rows in the predictions, from 0.
+    /// `[n]`: their rows in the predictions, from 0.
     pub rows: Vec<usize>,
-    /// `[rows][C]`
+    /// `[n][C]`: one row of features per image.
     pub values: Vec<Vec<f32>>,
 }
 
@@ -143,16 +143,16 @@ pub fn write_embeddings(folder: &Path, name: &str, embeddings: &Embeddings) -> R
 /// Reads what [`write_evaluation`] wrote as `{name}.json`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] with the path if the file is not JSON, lacks a field or does not fit
-/// itself.
+/// [`Error::Io`]; [`Error::Input`] with the path if the file is not JSON, lacks a field or is
+/// inconsistent.
 pub fn read_evaluation(path: &Path) -> Result<Evaluation> {
     let evaluation = read_json(path)?;
     check_evaluation(&path.display().to_string(), &evaluation)?;
     Ok(evaluation)
 }
 
-/// Writes predictions alone, as [`write_evaluation`] does in `{name}_predictions.csv`; for images whose truth
-/// is not known.
+/// Writes only predictions, as [`write_evaluation`] does in `{name}_predictions.csv`; for images without
+/// labels.
 ///
 /// # Errors
 /// [`Error::Input`] for a class that is not in `classes` and a wrong number of probabilities; [`Error::Io`].
@@ -210,7 +210,7 @@ fn check_classes(place: &str, classes: &[String]) -> Result<()> {
     match classes.iter().find(|class| class.is_empty() || !seen.insert(class.as_str())) {
         None => Ok(()),
         Some(class) => Err(Error::input(place, format!("found the class {class:?}"))
-            .expected("classes with a name, none of them twice")),
+            .expected("distinct class names that are not empty")),
     }
 }
 
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_do_not_fit_are_refused() {
+    fn inconsistent_parts_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (evaluation, predictions) = sample(&["happy", "neutral"]);
         let refused = |name: &str, evaluation: &Evaluation, predictions: &[Prediction], what: &str| {
@@ -454,8 +454,8 @@ mod tests {
                 write_evaluation(folder.path(), name, evaluation, predictions).unwrap_err().to_string();
             assert!(text.contains(what) && !text.contains('\n'), "{text}");
         };
-        refused("../test", &evaluation, &predictions, "a part of a file name");
-        refused("test", &evaluation, &predictions[1..], "found 2 predictions with a known truth; expected 3");
+        refused("../test", &evaluation, &predictions, "a name without slashes");
+        refused("test", &evaluation, &predictions[1..], "found 2 predictions with a true class; expected 3");
         let with = |change: fn(&mut Prediction)| {
             let mut all = predictions.clone();
             all.iter_mut().for_each(|one| one.path = "a.jpg".into());
@@ -492,7 +492,7 @@ mod tests {
             "test",
             &with(|one| one.classes = vec!["happy".into(); 2]),
             &predictions,
-            "none of them twice",
+            "distinct class names",
         );
         assert_eq!(
             fs::read_dir(folder.path()).unwrap().count(),
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_named_with_its_line() {
+    fn errors_name_the_file_and_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         let header = "path,group,split,truth,predicted,correct,confidence,p_happy,p_sad\n";
@@ -514,7 +514,7 @@ mod tests {
         refused("", "line 1: found the columns []");
         refused("file,label\na,b\n", "line 1: found the columns [\"file\", \"label\"]");
         refused(&header.replace("p_sad", "sad"), "line 1: found \"sad\"");
-        refused(&header.replace("p_sad", "p_happy"), "none of them twice");
+        refused(&header.replace("p_sad", "p_happy"), "distinct class names");
         let good = "a,g,test,sad,sad,true,0.6,0.4,0.6\n";
         refused(
             &format!("{header}{good}{}", good.replace("0.4", "x")),

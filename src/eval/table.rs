@@ -4,13 +4,13 @@ use super::files::Evaluation;
 use super::metrics::Metrics;
 use crate::text::{cut_end, cut_front};
 
-/// The widest line of [`summary_table`] for seven classes; a confusion matrix that needs more is left out.
+/// The widest line of [`summary_table`] for seven classes; a wider confusion matrix is omitted.
 const TABLE_WIDTH: usize = 100;
 
-/// The evaluation as text for a terminal: the numbers per class, those of the whole, the confusion matrix.
+/// The evaluation as text for a terminal: metrics per class, overall metrics, the confusion matrix.
 ///
-/// At most 100 columns wide with up to seven classes; a matrix that would be wider is left out. A class
-/// without samples shows an en dash.
+/// At most 100 columns wide with up to seven classes; a wider matrix is omitted. A class without
+/// samples shows an en dash.
 pub fn summary_table(evaluation: &Evaluation) -> String {
     let mut lines = heading(evaluation);
     lines.push(String::new());
@@ -33,10 +33,10 @@ fn heading(evaluation: &Evaluation) -> Vec<String> {
         format!("split  {}: {} samples, {} classes", shorten(split, 40), metrics.n, classes.len()),
     ];
     if *temperature != 1.0 {
-        lines.push(format!("logits divided by the temperature {temperature}"));
+        lines.push(format!("calibrated with temperature {temperature}"));
     }
     if *leakage {
-        lines.push("LEAKAGE: groups cross the splits; these numbers flatter the model".into());
+        lines.push("LEAKAGE: groups cross splits; these numbers are too optimistic".into());
     }
     lines
 }
@@ -99,7 +99,7 @@ fn confusion_table(metrics: &Metrics) -> Vec<String> {
     }
     let header =
         metrics.per_class.iter().map(|class| format!("  {:>column$}", shorten(&class.class, column)));
-    let mut lines = vec!["confusion matrix: a row per true class, a column per predicted one".to_string()];
+    let mut lines = vec!["confusion matrix: rows are true classes, columns predicted ones".to_string()];
     lines.push(format!("{corner:first$}{}", header.collect::<String>()));
     for (class, row) in metrics.per_class.iter().zip(&metrics.confusion) {
         let counts: String = row.iter().map(|count| format!("  {count:>column$}")).collect();
@@ -157,11 +157,11 @@ mod tests {
             temperature: 1.5,
         };
         let expected = "\
-model  vgg16_cbam
+                        model  vgg16_cbam
 data   faces
 split  test: 10 samples, 7 classes
-logits divided by the temperature 1.5
-LEAKAGE: groups cross the splits; these numbers flatter the model
+calibrated with temperature 1.5
+LEAKAGE: groups cross splits; these numbers are too optimistic
 
 class     precision     recall         F1    support
 angry         0.500      0.500      0.500          2
@@ -179,7 +179,7 @@ top-2              80.00 %
 ECE                0.000
 loss               1.148
 
-confusion matrix: a row per true class, a column per predicted one
+confusion matrix: rows are true classes, columns predicted ones
 truth        angry   disgust      fear     happy   neutral       sad  surprise
 angry            1         1         0         0         0         0         0
 disgust          0         1         0         0         0         0         0

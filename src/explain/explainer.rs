@@ -1,5 +1,5 @@
-//! Computes class activation maps: features and logits, the gradient of one logit with respect to the features,
-//! and what a method makes of them.
+//! Computes class activation maps: features and logits, the gradient of one logit with respect to the
+//! features, and what a method makes of them.
 //!
 //! Shapes: B images, C channels, h w the size of the map, S the input's side, K classes.
 
@@ -35,7 +35,7 @@ pub struct Activations {
     pub features: Vec<f32>,
     /// B, C, h, w.
     pub shape: [usize; 4],
-    /// `[B][K]`, raw.
+    /// `[B][K]`: the raw logits, before temperature and softmax.
     pub logits: Vec<Vec<f32>>,
 }
 
@@ -98,7 +98,8 @@ impl<'a> Explainer<'a> {
         // The graph begins at the features: the backbone is not differentiated.
         let data = TensorData::new(activations.features.clone(), activations.shape);
         let features = Tensor::<4>::from_data(data, &device).require_grad();
-        let logits = self.model.head(features.clone(), &Pass::eval(&self.graph).with_compute(self.compute)); // [B, K]
+        let pass = Pass::eval(&self.graph).with_compute(self.compute);
+        let logits = self.model.head(features.clone(), &pass); // [B, K]
         let [_, count] = logits.dims();
         let mut chosen = vec![0.0f32; batch * count];
         classes.iter().enumerate().for_each(|(row, class)| chosen[row * count + class] = 1.0);
@@ -151,8 +152,8 @@ impl<'a> Explainer<'a> {
         Ok(pairs.map(mean).collect())
     }
 
-    /// The spatial attention of the model's attention blocks, in the order of the forward pass: `[blocks][B]`,
-    /// values 0…1. Empty for a model without such blocks.
+    /// The spatial attention of the model's attention blocks, in the order of the forward pass:
+    /// `[blocks][B]`, values 0…1. Empty for a model without such blocks.
     ///
     /// # Errors
     /// The device fails.

@@ -5,10 +5,10 @@
 //!   faithful map makes the probability fall early: a smaller area under the curve is better (Petsiuk et al.,
 //!   BMVC 2018, arXiv:1806.07421; they delete to grey).
 //! - Insertion: the reverse, from the blurred image to the original. A larger area is better.
-//! - ROAD: pixels are imputed from their neighbours, so that the removal itself leaves no edge for the model to
-//!   see (Rong et al., ICML 2022, arXiv:2202.00449). The score is how much more the probability falls without
-//!   the most important pixels than without the least important ones, halved, averaged over fractions of 20,
-//!   40, 60 and 80 %. Higher is better; 0 is chance.
+//! - ROAD: pixels are imputed from their neighbours, so that the removal itself leaves no edge for the model
+//!   to see (Rong et al., ICML 2022, arXiv:2202.00449). The score is how much more the probability falls
+//!   without the most important pixels than without the least important ones, halved, averaged over
+//!   fractions of 20, 40, 60 and 80 %. Higher is better; 0 is chance.
 //!
 //! A random map is the baseline: a method that does no better tells nothing about the model.
 
@@ -76,8 +76,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Measures all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the maps
-    /// explain; `key` makes the random draws differ between images.
+    /// Measures all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the
+    /// maps explain; `key` makes the random draws differ between images.
     ///
     /// # Errors
     /// The device fails.
@@ -208,8 +208,8 @@ fn ranking(values: &[f32]) -> Vec<usize> {
     order
 }
 
-/// An image `[3, S, S]`, blurred: three box blurs with a radius of a 17th of its side, nearly a Gaussian of that
-/// standard deviation.
+/// An image `[3, S, S]`, blurred: three box blurs with a radius of a 17th of its side, nearly a Gaussian of
+/// that standard deviation.
 fn blur(image: &[f32], size: usize) -> Vec<f32> {
     let radius = (size / 17).max(1);
     let mut planes = image.to_vec();

@@ -1,5 +1,5 @@
-//! Explains many images into a folder: a map each, sheets of the classified and the misclassified images, means
-//! per class, how faithful the methods are, and the index `explain.json`.
+//! Explains many images into a folder: a map each, sheets of the classified and the misclassified images,
+//! means per class, how faithful the methods are, and the index `explain.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -303,8 +303,8 @@ fn beside(images: &[RgbImage]) -> Option<RgbImage> {
 }
 
 /// Which misclassified images to show, at most `most`, as indices into `answers` (truth, predicted,
-/// confidence): the most confident mistake of each confused pair, the most frequent pair first; then the second
-/// of each pair, and so on.
+/// confidence): the most confident mistake of each confused pair, the most frequent pair first; then the
+/// second of each pair, and so on.
 pub fn choose_wrong(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
     let mut pairs: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (index, (truth, predicted, _)) in

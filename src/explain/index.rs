@@ -1,7 +1,7 @@
 //! `explain.json`: what a folder of explanations holds.
 //!
-//! Every field may be missing in a file that another version wrote. Paths are relative to the folder that holds
-//! the folder of explanations, with `/` as separator.
+//! Every field may be missing in a file that another version wrote. Paths are relative to the folder that
+//! holds the folder of explanations, with `/` as separator.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,12 @@
 //! A class activation map: a small grid of numbers, and how it is enlarged.
 
-/// A map at the resolution of the features: how much each place supports the class; 0 or more, without a unit.
+/// A map at the resolution of the features: how much each place supports the class; 0 or more, without a
+/// unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
     /// `[height, width]`, row-major.
     pub values: Vec<f32>,
@@ -20,7 +21,8 @@ impl Map {
         Self { values: self.values.iter().map(|value| value * factor).collect(), ..*self }
     }
 
-    /// The same, shifted and scaled so that its smallest value is 0 and its largest 1; a constant map becomes zeros.
+    /// The same, shifted and scaled so that its smallest value is 0 and its largest 1; a constant map
+    /// becomes zeros.
     #[must_use]
     pub fn unit_range(&self) -> Self {
         let low = self.values.iter().copied().fold(f32::INFINITY, f32::min);

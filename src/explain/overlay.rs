@@ -7,8 +7,8 @@ use crate::plot::colormap;
 /// Opacity of the colour where the map has its largest value.
 const COVER: f32 = 0.65;
 
-/// Blends a map into an image: the larger a value, the more opaque its colour. The map's range is stretched to
-/// the whole colour scale, so that its smallest value leaves the image unchanged; a constant map changes
+/// Blends a map into an image: the larger a value, the more opaque its colour. The map's range is stretched
+/// to the whole colour scale, so that its smallest value leaves the image unchanged; a constant map changes
 /// nothing.
 pub fn overlay(image: &RgbImage, map: &Map) -> RgbImage {
     let values = stretch(&map.unit_range(), image.width, image.height);

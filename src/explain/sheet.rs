@@ -51,7 +51,8 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
     };
 
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter\" font-size=\"13\">\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"Inter\" font-size=\"13\">\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
     );
     let mut text = |x: usize, y: usize, style: &str, words: &str| {

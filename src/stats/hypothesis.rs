@@ -1,4 +1,4 @@
-//! Tests of hypotheses and intervals with closed forms.
+//! Hypothesis tests and confidence intervals with closed forms.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,21 +10,21 @@ use crate::error::{Error, Result};
 /// McNemar's test of two classifiers on the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McNemar {
-    /// Rows that only the first gets right.
+    /// Rows that only the first classifies correctly.
     pub only_a: u64,
-    /// Rows that only the second gets right.
+    /// Rows that only the second classifies correctly.
     pub only_b: u64,
-    /// Two-sided p value of the exact binomial test: never too small, often too large.
+    /// Two-sided p value of the exact binomial test: valid, but often conservative.
     pub exact: f64,
-    /// The mid-p value (Fagerland, Lydersen & Laake 2013), which is closer to its nominal rate; the one to
-    /// report.
+    /// The mid-p value (Fagerland, Lydersen & Laake 2013), whose error rate is closer to the nominal one; the
+    /// one to report.
     pub mid_p: f64,
 }
 
-/// McNemar's test (McNemar 1947) from whether each of N rows is predicted right by a and by b.
+/// McNemar's test (McNemar 1947), from whether a and b classify each of N rows correctly.
 ///
-/// It takes the rows for independent. Where groups hold several rows, [`super::bootstrap::paired_difference`]
-/// is the right test.
+/// It assumes independent rows. Where groups have several rows, use
+/// [`super::bootstrap::paired_difference`].
 ///
 /// # Errors
 /// [`Error::Input`] for lengths that differ.
@@ -36,7 +36,7 @@ pub fn mcnemar(a_right: &[bool], b_right: &[bool]) -> Result<McNemar> {
     Ok(mcnemar_counts(count(|a, b| a && !b), count(|a, b| b && !a)))
 }
 
-/// McNemar's test from the numbers of rows that only one of the two gets right.
+/// McNemar's test from the numbers of rows that only one of the two classifies correctly.
 pub fn mcnemar_counts(only_a: u64, only_b: u64) -> McNemar {
     let (fewer, n) = (only_a.min(only_b), only_a + only_b);
     let tail = binomial_cdf(fewer, n, 0.5);
@@ -46,12 +46,12 @@ pub fn mcnemar_counts(only_a: u64, only_b: u64) -> McNemar {
     } else {
         2.0 * tail - binomial_pmf(fewer, n, 0.5)
     };
-    // Without a row that tells the two apart there is nothing to test.
+    // Without a row on which the two differ there is nothing to test.
     McNemar { only_a, only_b, exact, mid_p: if n == 0 { 1.0 } else { mid_p } }
 }
 
-/// p values adjusted for being several, by Holm's method (1979): the chance of one false finding or more
-/// stays below the level. In the order given.
+/// p values adjusted for multiple comparisons by Holm's method (1979), which controls the family-wise error
+/// rate. In the order given.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let (order, m) = (ascending(p_values), p_values.len());
     let mut adjusted = vec![0.0; m];
@@ -63,8 +63,8 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// p values adjusted by the method of Benjamini & Hochberg (1995): the expected share of false ones among the
-/// findings stays below the level. In the order given.
+/// p values adjusted for multiple comparisons by the method of Benjamini & Hochberg (1995), which controls
+/// the false discovery rate. In the order given.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let (order, m) = (ascending(p_values), p_values.len());
     let mut adjusted = vec![0.0; m];
@@ -96,7 +96,7 @@ pub fn wilson_interval(successes: u64, n: u64, z: f64) -> [f64; 2] {
 /// The mean of a few values (one per seed) and Student's interval for it.
 ///
 /// # Errors
-/// [`Error::Input`] for fewer than two values: one says nothing of how far they spread.
+/// [`Error::Input`] for fewer than two values: one says nothing about the spread.
 pub fn t_interval(values: &[f64], level: f64) -> Result<Interval> {
     let n = values.len() as f64;
     if values.len() < 2 || !(level > 0.0 && level < 1.0) {
@@ -112,7 +112,7 @@ pub fn t_interval(values: &[f64], level: f64) -> Result<Interval> {
     Ok(Interval { estimate, low: estimate - half, high: estimate + half })
 }
 
-/// The indices of the values, the smallest value first.
+/// The indices of the values in ascending order.
 fn ascending(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn two_equal_classifiers_are_told_apart_no_more_often_than_claimed() {
+    fn equal_classifiers_differ_significantly_no_more_often_than_the_level_says() {
         let (sets, mut exact, mut mid_p, mut found) = (4000u64, 0, 0, 0);
         for set in 0..sets {
             let mut random = rng(set, Purpose::Draw, 0, 0);

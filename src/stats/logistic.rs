@@ -1,4 +1,4 @@
-//! Multinomial logistic regression with an L2 penalty: how well a linear model tells classes apart.
+//! Multinomial logistic regression with an L2 penalty: how well a linear model separates classes.
 //!
 //! Legend: n rows, d features, k classes.
 
@@ -13,15 +13,15 @@ use super::slices::{below, rows, same_length};
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 
-/// How to fit.
+/// Penalty and stopping rule of the fit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogisticSettings {
-    /// The penalty l2/2 · Σ weights² beside the sum of the losses: 1/C of scikit-learn.
+    /// The penalty l2/2 · Σ weights² is added to the sum of the losses: 1/C of scikit-learn.
     pub l2: f64,
-    /// Most steps.
+    /// Maximum number of steps.
     pub iterations: usize,
-    /// The largest slope per row at which the fit is done.
+    /// The fit has converged when no component of the gradient per row exceeds this.
     pub tolerance: f64,
 }
 
@@ -31,37 +31,37 @@ impl Default for LogisticSettings {
     }
 }
 
-/// A fitted model.
+/// A fitted linear classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logistic {
-    /// `[d]`: taken off each feature.
+    /// `[d]`: the mean of each feature, which is subtracted.
     pub mean: Vec<f64>,
-    /// `[d]`: what each feature is then divided by: its standard deviation, 1 where it is constant.
+    /// `[d]`: the standard deviation of each feature, by which it is divided; 1 where it is constant.
     pub scale: Vec<f64>,
     /// `[k, d]`, for standardised features.
     pub weights: Vec<f64>,
-    /// `[k]`, not penalised.
+    /// `[k]`: the biases, which are not penalised.
     pub bias: Vec<f64>,
 }
 
 /// Predictions for each row by a model that has seen neither the row nor its group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidated {
-    /// `[n]`: the likeliest class.
+    /// `[n]`: the most probable class.
     pub predicted: Vec<usize>,
-    /// `[n, k]`.
+    /// `[n, k]`: the probabilities of the classes.
     pub probabilities: Vec<f64>,
-    /// Share of rows predicted right.
+    /// Fraction of rows classified correctly.
     pub accuracy: f64,
     /// Mean recall of the classes that have rows.
     pub balanced_accuracy: f64,
-    /// The accuracy of always answering with the commonest class.
+    /// The accuracy of always predicting the most common class.
     pub majority: f64,
-    /// Folds: no more than there are groups.
+    /// Number of folds, at most the number of groups.
     pub folds: usize,
 }
 
-/// Rows with features and a class each.
+/// Rows of features with a class each.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelledRows<'a> {
     /// `[n, d]`, row-major, finite.
@@ -95,7 +95,7 @@ impl<'a> LabelledRows<'a> {
 /// How many folds a cross-validation has, and the seed by which groups are dealt to them.
 #[derive(Clone, Copy, Debug)]
 pub struct Folds {
-    /// Folds; no more than there are groups are made.
+    /// Number of folds; at most the number of groups is used.
     pub count: usize,
     /// Seed of the order in which groups are dealt.
     pub seed: u64,
@@ -129,8 +129,8 @@ impl Logistic {
     }
 }
 
-/// Cross-validation in `folds` parts that no group is cut by; the rows of each class are spread evenly over
-/// the folds as far as groups let them.
+/// Cross-validation with whole groups in each fold; the rows of each class are spread evenly over the folds
+/// as far as the groups allow.
 ///
 /// # Errors
 /// As [`fit`], and for fewer than two groups or folds.
@@ -173,8 +173,8 @@ pub fn cross_validated(
     })
 }
 
-/// The fold of each row, and how many folds there are. Groups are taken in random order; each goes where its
-/// classes have the fewest rows so far, rare classes weighing more.
+/// The fold of each row, and how many folds there are. Groups are taken in random order; each goes to the
+/// fold that has the fewest rows of its classes so far, rare classes weighing more.
 fn divide(
     targets: &[usize],
     classes: usize,
@@ -195,7 +195,8 @@ fn divide(
     members.shuffle(&mut rng(seed, Purpose::Folds, 0, 0));
     let mut support = vec![0.0; classes];
     targets.iter().for_each(|&target| support[target] += 1.0);
-    let (mut fold_of, mut filled) = (vec![0; targets.len()], vec![vec![0.0; classes]; folds]); // shares of the class
+    // The fold of each row, and of each fold the fraction of each class.
+    let (mut fold_of, mut filled) = (vec![0; targets.len()], vec![vec![0.0; classes]; folds]);
     for rows in members {
         let load = |fold: usize| {
             let own: f64 = rows.iter().map(|&row| filled[fold][targets[row]] / support[targets[row]]).sum();
@@ -303,7 +304,8 @@ fn minimise(
     function: impl Fn(&[f64]) -> (f64, Vec<f64>),
 ) -> Vec<f64> {
     let (mut value, mut slope) = function(&at);
-    let mut memory: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new(); // steps, changes of slope, 1 / their product
+    // Steps, changes of slope, 1 / their product.
+    let mut memory: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
     for _ in 0..settings.iterations {
         if slope.iter().all(|slope| slope.abs() <= settings.tolerance) {
             break;
@@ -323,7 +325,7 @@ fn minimise(
                 break None;
             }
         };
-        let Some((next, next_value, next_slope)) = found else { break }; // nothing but rounding is left
+        let Some((next, next_value, next_slope)) = found else { break }; // only rounding is left
         let step: Vec<f64> = next.iter().zip(&at).map(|(next, at)| next - at).collect();
         let change: Vec<f64> = next_slope.iter().zip(&slope).map(|(next, slope)| next - slope).collect();
         let product = dot(&step, &change);
@@ -389,9 +391,9 @@ mod tests {
         }
     }
 
-    /// A feature that names the group and not the class: a split by row would call it a good one.
+    /// A feature that identifies the group and not the class: a split by row would reward it.
     #[test]
-    fn groups_are_not_cut_and_what_only_tells_groups_helps_nothing() {
+    fn groups_stay_whole_and_identifying_them_does_not_help() {
         let mut random = rng(0, Purpose::Draw, 0, 0);
         let (mut features, mut targets, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         for group in 0..40 {
@@ -442,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_data_are_fitted_or_refused() {
+    fn degenerate_data_are_fitted_or_refused() {
         fn one<'a>(features: &'a [f32], targets: &'a [usize], classes: usize) -> LabelledRows<'a> {
             LabelledRows { features, d: 1, targets, classes }
         }

@@ -1,7 +1,9 @@
 //! Statistics from plain slices: intervals, tests, curves, projections.
 //!
-//! Nothing here reads files or knows of models. Results depend on the arguments alone: random draws are keyed
-//! by seed and replicate, and sums are taken in a fixed order, so that the number of threads changes no bit.
+//! Nothing here reads files or knows about models.
+//!
+//! **Invariant:** results depend on the arguments alone. Random draws are keyed by seed and replicate, and
+//! sums are taken in a fixed order, so that neither the number of threads nor the processor changes a bit.
 
 pub mod bootstrap;
 pub mod curves;

@@ -1,4 +1,4 @@
-//! What every part of this room asks of a slice: its largest value, and whether its lengths and values fit.
+//! The index of the largest value of a slice, and checks of lengths and values that many functions share.
 
 use crate::error::{Error, Result};
 
@@ -13,7 +13,7 @@ pub fn argmax(row: &[f32]) -> usize {
     best.0
 }
 
-/// That a flat `[n, d]` slice is one: whole rows, all of them finite. Returns n. `place` begins the error.
+/// Checks that a flat `[n, d]` slice has whole rows of finite values; returns n. `place` begins the error.
 pub(super) fn rows(place: &str, features: &[f32], d: usize) -> Result<usize> {
     if d == 0 || !features.len().is_multiple_of(d) {
         return Err(Error::input(place, format!("found {} values in rows of {d}", features.len()))
@@ -29,7 +29,7 @@ pub(super) fn rows(place: &str, features: &[f32], d: usize) -> Result<usize> {
     }
 }
 
-/// That `found` is as long as it must be. `place` begins the error, `what` names the values.
+/// Checks a length. `place` begins the error, `what` names the values.
 pub(super) fn same_length(place: &str, what: &str, found: usize, expected: usize) -> Result<()> {
     if found == expected {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) fn same_length(place: &str, what: &str, found: usize, expected: usize
     Err(Error::input(place, format!("found {found} {what}")).expected(format!("{expected}")))
 }
 
-/// That every index is below `limit`.
+/// Checks that every index is below `limit`.
 pub(super) fn below(place: &str, what: &str, indices: &[usize], limit: usize) -> Result<()> {
     match indices.iter().enumerate().find(|(_, index)| **index >= limit) {
         None => Ok(()),

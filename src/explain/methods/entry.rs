@@ -23,8 +23,8 @@ pub struct Entry {
 pub struct Evidence<'a> {
     /// `[C, h, w]`: the last convolutional features.
     pub features: &'a [f32],
-    /// `[C, h, w]`: the gradient of the class's raw logit with respect to the features; empty for methods that
-    /// do without.
+    /// `[C, h, w]`: the gradient of the class's raw logit with respect to the features; empty for methods
+    /// that do without.
     pub gradient: &'a [f32],
     /// `[h, w]`
     pub map_size: [usize; 2],

@@ -1,6 +1,6 @@
 //! Grad-CAM++: channels weighted by their positive gradients, each with a coefficient made from its powers
-//! (Chattopadhay et al., "Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks", WACV 2018,
-//! arXiv:1710.11063, equations 10 and 19).
+//! (Chattopadhay et al., "Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks", WACV
+//! 2018, arXiv:1710.11063, equations 10 and 19).
 
 use super::entry::{Entry, Evidence};
 use crate::error::Result;

@@ -16,8 +16,8 @@ fn weigh(evidence: &Evidence) -> Result<Vec<f32>> {
 }
 
 /// The softmax over channels of the class's logit for the image masked by each channel, which is enlarged and
-/// stretched to 0…1. (The paper subtracts a baseline's logit from each; it cancels in the softmax.) A constant
-/// channel masks nothing and has no weight. `[C]`
+/// stretched to 0…1. (The paper subtracts a baseline's logit from each; it cancels in the softmax.) A
+/// constant channel masks nothing and has no weight. `[C]`
 fn weights(evidence: &Evidence) -> Result<Vec<f64>> {
     let Evidence { features, map_size: [height, width], image, image_size: size, .. } = *evidence;
     let area = evidence.places();
@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn channels_are_weighted_by_the_softmax_of_their_logits() {
         // A third channel is constant. The logit of a masked image is the sum of its pixels: the masks are
-        // [0, 1] and [1, 0] over an image of [ln 3, 0] in each of its planes, so that the logits are 0 and 3 ln 3.
+        // [0, 1] and [1, 0] over an image of [ln 3, 0] in each of its planes, so that the logits are 0 and 3
+        // ln 3.
         let features = [&FEATURES[..], &[7.0, 7.0]].concat();
         let image = [3f32.ln(), 0.0, 3f32.ln(), 0.0].repeat(3);
         let logits =

@@ -23,11 +23,11 @@ pub enum Method {
     Bca,
 }
 
-/// How to bootstrap.
+/// Replicates, level, seed and kind of interval of a bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Replicates, B.
+    /// Number of replicates, B.
     pub replicates: usize,
     /// The confidence level of the interval, in `0..1`.
     pub level: f64,
@@ -51,9 +51,9 @@ impl Default for Settings {
 pub struct Interval {
     /// The value on the data themselves.
     pub estimate: f64,
-    /// The lower end.
+    /// The lower end of the confidence interval.
     pub low: f64,
-    /// The upper end.
+    /// The upper end of the confidence interval.
     pub high: f64,
 }
 
@@ -82,7 +82,7 @@ impl Rows<'_> {
 }
 
 /// The group of each row as an index in `0..G`, in the order of first appearance. A row with an empty key is
-/// a group of its own.
+/// its own group.
 pub fn group_indices<S: AsRef<str>>(keys: &[S]) -> Vec<usize> {
     let (mut seen, mut next) = (HashMap::new(), 0);
     let mut fresh = || {

@@ -13,9 +13,9 @@ use crate::stats::distributions::{normal_cdf, normal_quantile};
 /// The intervals of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassIntervals {
-    /// Of the rows predicted as it, the share that is it.
+    /// Fraction of the rows predicted as the class that belong to it.
     pub precision: Interval,
-    /// Of the rows that are it, the share predicted as it.
+    /// Fraction of the rows of the class that are predicted as it.
     pub recall: Interval,
     /// Harmonic mean of precision and recall.
     pub f1: Interval,
@@ -24,7 +24,7 @@ pub struct ClassIntervals {
 /// The intervals of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricIntervals {
-    /// Share of rows whose prediction is right.
+    /// Fraction of rows classified correctly.
     pub accuracy: Interval,
     /// Mean recall of the classes that have rows.
     pub balanced_accuracy: Interval,
@@ -32,9 +32,9 @@ pub struct MetricIntervals {
     pub macro_f1: Interval,
     /// One entry per class, in index order.
     pub per_class: Vec<ClassIntervals>,
-    /// Groups, G.
+    /// Number of groups, G.
     pub groups: usize,
-    /// Replicates, B.
+    /// Number of replicates, B.
     pub replicates: usize,
     /// The confidence level of the intervals, in `0..1`.
     pub level: f64,
@@ -42,12 +42,12 @@ pub struct MetricIntervals {
 
 /// The intervals of accuracy, balanced accuracy, macro F1 and each class, for N predicted class indices.
 ///
-/// The conventions are scikit-learn's with `zero_division=0`: a quotient without a denominator is 0. A replicate in which
-/// the denominator of a precision or recall is 0 does not count for that number.
+/// The conventions are scikit-learn's with `zero_division=0`: a quotient without a denominator is 0. A
+/// replicate in which the denominator of a precision or recall is 0 does not count for that number.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class and settings that make no
-/// sense.
+/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class and invalid
+/// settings.
 pub fn metric_intervals(rows: Rows, predicted: &[usize], settings: &Settings) -> Result<MetricIntervals> {
     let (place, classes) = ("bootstrap", rows.classes);
     let count = check(rows.groups, rows.truth.len(), settings)?;
@@ -55,7 +55,7 @@ pub fn metric_intervals(rows: Rows, predicted: &[usize], settings: &Settings) ->
     rows.check_predictions(place, predicted)?;
     let cells = GroupCells::new(&rows, count, predicted);
     let found = bootstrap(count, settings, |counts, _| numbers(&cells.confusion(counts), classes));
-    // A value that is not defined counts as 0, as it does in the metrics.
+    // An undefined value counts as 0, as in the metrics.
     let at = |index: usize| if found[index].estimate.is_nan() { Interval::default() } else { found[index] };
     let per_class = (0..classes)
         .map(|class| ClassIntervals {
@@ -75,11 +75,11 @@ pub fn metric_intervals(rows: Rows, predicted: &[usize], settings: &Settings) ->
     })
 }
 
-/// The intervals of any numbers. `statistics` gets N weights, how often each row is drawn, and returns always
-/// as many values; those that are NaN do not count. Each replicate touches every row.
+/// The intervals of arbitrary statistics. `statistics` gets N weights, the number of times each row is drawn,
+/// and always returns the same number of values; NaN values do not count. Each replicate visits every row.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows and settings that make no sense.
+/// [`Error::Input`] for no rows and invalid settings.
 pub fn intervals<F>(groups: &[usize], settings: &Settings, statistics: F) -> Result<Vec<Interval>>
 where
     F: Fn(&[f64]) -> Vec<f64> + Sync,
@@ -91,8 +91,8 @@ where
     }))
 }
 
-/// Draws replicates and takes intervals from them. `statistics` gets how often each group is drawn, and the generator of
-/// the replicate.
+/// Draws replicates and takes intervals from them. `statistics` gets how often each group is drawn, and the
+/// generator of the replicate.
 fn bootstrap<F>(groups: usize, settings: &Settings, statistics: F) -> Vec<Interval>
 where
     F: Fn(&[u32], Option<&mut ChaCha8Rng>) -> Vec<f64> + Sync,
@@ -122,13 +122,14 @@ where
     estimates.iter().enumerate().map(one).collect()
 }
 
-/// The levels of the quantiles that bound the BCa interval (Efron 1987, as in Efron & Tibshirani 1993, section 14.3).
+/// The levels of the quantiles that bound the BCa interval (Efron 1987, as in Efron & Tibshirani 1993,
+/// section 14.3).
 fn corrected(tails: [f64; 2], estimate: f64, replicates: &[f64], without: &[f64]) -> [f64; 2] {
     let below = replicates.iter().filter(|value| **value < estimate).count() as f64;
     let equal = replicates.iter().filter(|value| **value == estimate).count() as f64;
     let bias = normal_quantile((below + equal / 2.0) / replicates.len() as f64);
     if !bias.is_finite() {
-        return tails; // all replicates on one side: nothing to correct by
+        return tails; // all replicates on one side: no correction is possible
     }
     let mean = without.iter().sum::<f64>() / without.len() as f64;
     let power = |p: i32| without.iter().map(|value| (mean - value).powi(p)).sum::<f64>();

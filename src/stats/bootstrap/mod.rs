@@ -1,8 +1,7 @@
 //! Bootstrap by group (Efron & Tibshirani 1993; the clustered form of Davison & Hinkley 1997, section 3.8).
 //!
-//! Rows of one group (the faces of a photo, the images of a person) are alike, so that drawing rows one by
-//! one pretends to more information than there is. Whole groups are drawn instead, with replacement, as many
-//! as there are.
+//! Rows of one group (the faces of a photo, the images of a person) are correlated, so that resampling single
+//! rows would give intervals that are too narrow. Whole groups are resampled instead, with replacement.
 //!
 //! Legend: N rows, K classes, G groups, B replicates, S seeds.
 

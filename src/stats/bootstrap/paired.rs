@@ -8,11 +8,11 @@ use super::draws::{GroupCells, Interval, Rows, Settings, check, draw, overall, q
 use crate::error::{Error, Result};
 use crate::stats::slices::same_length;
 
-/// What a comparison of predictions is about.
+/// The metric of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// Share of rows whose prediction is right.
+    /// Fraction of rows classified correctly.
     Accuracy,
     /// Mean recall of the classes that have rows.
     BalancedAccuracy,
@@ -20,17 +20,17 @@ pub enum Metric {
     MacroF1,
 }
 
-/// How much better `b` is than `a`.
+/// The difference between `a` and `b`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The value of `a`, the mean over its seeds.
     pub a: f64,
     /// The value of `b`, the mean over its seeds.
     pub b: f64,
-    /// `b − a`.
+    /// `b − a` with its confidence interval.
     pub difference: Interval,
-    /// Two-sided: twice the smaller share of replicates on one side of 0, those on 0 counted on both. Below
-    /// `1 − level` only if the interval leaves 0 out. Never below 2 / (B + 1).
+    /// Two-sided: twice the smaller fraction of replicates on one side of 0, those at 0 counted on both
+    /// sides. Below `1 − level` only if the interval excludes 0. Never below 2 / (B + 1).
     pub p_value: f64,
 }
 
@@ -39,12 +39,12 @@ pub struct Difference {
 ///
 /// Each replicate draws groups, the same for all predictions, and for each side with several seeds S − 1 of
 /// them with replacement, because the variance of a mean of S − 1 draws is that of the mean of S seeds (Rao &
-/// Wu 1988). With one seed per side the result speaks of these two trained models, with several of the two
-/// ways of training. The interval is the percentile one whatever the settings say.
+/// Wu 1988). With one seed per side the result is about these two trained models, with several about the two
+/// ways of training. The interval is always the percentile interval.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, no seeds, lengths that differ, an index that is not a class and settings
-/// that make no sense.
+/// [`Error::Input`] for no rows, no seeds, lengths that differ, an index that is not a class and invalid
+/// settings.
 pub fn paired_difference(
     rows: Rows,
     a: &[Vec<usize>],
@@ -71,8 +71,8 @@ pub fn paired_difference(
 /// hold N values.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, no seeds, lengths that differ, a value that is not finite and settings that
-/// make no sense.
+/// [`Error::Input`] for no rows, no seeds, lengths that differ, a value that is not finite and invalid
+/// settings.
 pub fn paired_mean_difference(
     groups: &[usize],
     a: &[Vec<f64>],

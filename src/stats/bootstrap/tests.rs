@@ -86,10 +86,10 @@ fn the_seed_decides_and_the_number_of_threads_does_not() {
     assert_ne!(run(1, 9), run(1, 10));
 }
 
-/// The interval by group holds the truth about as often as it says; the one that takes rows for
-/// independent does not.
+/// The interval by group contains the true value about as often as its level says; the one that assumes
+/// independent rows does not.
 #[test]
-fn coverage_by_group_is_as_claimed_where_rows_alone_undercover() {
+fn intervals_by_group_have_the_nominal_coverage_and_intervals_by_row_do_not() {
     let (sets, mut by_group, mut by_bca, mut by_row) = (400, 0, 0, 0);
     for set in 0..sets {
         let (groups, right) = clustered(80, 9, 1000 + set);
@@ -114,7 +114,7 @@ fn coverage_by_group_is_as_claimed_where_rows_alone_undercover() {
 }
 
 #[test]
-fn no_difference_is_found_about_as_often_as_claimed_and_a_real_one_is() {
+fn false_positives_have_the_nominal_rate_and_a_real_difference_is_found() {
     let (sets, mut false_alarms, mut found) = (400, 0, 0);
     for set in 0..sets {
         let (groups, a) = clustered(80, 5, 5000 + set);
@@ -146,10 +146,9 @@ fn no_difference_is_found_about_as_often_as_claimed_and_a_real_one_is() {
     assert!(share(found) > 0.8, "{}", share(found));
 }
 
-/// Three seeds a side that differ by luck: a bootstrap over the rows alone would take one side's luck for
-/// a difference.
+/// Seeds that differ by chance: a bootstrap over the rows alone would find a difference between the sides.
 #[test]
-fn the_luck_of_seeds_is_not_taken_for_a_difference() {
+fn variation_between_seeds_is_no_significant_difference() {
     let (sets, mut with_seeds, mut rows_alone) = (200, 0, 0);
     for set in 0..sets {
         let mut random = rng(set, Purpose::Draw, 2, 0);
@@ -205,7 +204,7 @@ fn differences_are_those_of_the_metrics() {
 }
 
 #[test]
-fn a_class_that_lacks_has_zeros_and_a_certain_one_no_width() {
+fn a_missing_class_has_zeros_and_a_perfect_one_no_width() {
     let found = metric_intervals(rows(&[0, 1, 2], &[0, 0, 1], 3), &[0, 0, 1], &settings(200, 0)).unwrap();
     assert_eq!(found.per_class[2], ClassIntervals::default());
     assert_eq!(found.per_class[0].recall, Interval { estimate: 1.0, low: 1.0, high: 1.0 });
@@ -215,7 +214,7 @@ fn a_class_that_lacks_has_zeros_and_a_certain_one_no_width() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_refused() {
+fn invalid_arguments_are_refused() {
     let refused = |outcome: Result<MetricIntervals>, what: &str| {
         let text = outcome.unwrap_err().to_string();
         assert!(text.contains(what) && !text.contains('\n'), "{text}");
