@@ -29,6 +29,29 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::R
     replace(path, write, File::sync_all).map_err(|error| Error::io("write", path, error))
 }
 
+/// Writes a CSV file (RFC 4180: names with commas, quotes and line breaks survive), whole or not at all.
+///
+/// # Errors
+/// As for [`write_atomic`].
+pub fn write_csv(path: &Path, records: impl Iterator<Item = Vec<String>>) -> Result<()> {
+    write_atomic(path, |out| {
+        let mut writer = csv::Writer::from_writer(out);
+        for record in records {
+            writer.write_record(&record).map_err(csv_io)?;
+        }
+        writer.flush()
+    })
+}
+
+/// The input/output error within an error of the CSV crate, with its kind: `io::Error::from(csv::Error)` would
+/// hide that the disk is full.
+pub(crate) fn csv_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// Writes `value` as indented JSON with a newline at the end, with [`write_atomic`].
 ///
 /// JSON has no NaN and no infinity: serde_json writes them as `null`, which does not read back as a number.
@@ -325,5 +348,22 @@ mod tests {
         assert!(create_new_dir(&path).unwrap_err().to_string().contains("the folder is not empty"));
         assert!(create_new_dir(&path.join("x")).unwrap_err().to_string().contains("a file is there"));
         assert!(path.join("x").exists());
+    }
+
+    struct Full;
+
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_still_called_so_after_the_csv_writer() {
+        let error = csv::Writer::from_writer(Full).write_record(["x".repeat(1 << 16)]).unwrap_err();
+        assert_eq!(csv_io(error).kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         audit::files::write(out, &found)?;
         audit::page::write(&out.join(PAGE), &found)?;
     }
-    let list = args.write_list.as_ref().map(|path| audit::files::write_list(path, &found)).transpose()?;
+    let list = args.write_list.as_ref().map(|path| audit::clean_list::write(path, &found)).transpose()?;
     if args.verbosity.json {
         print(&serde_json::to_string(&found)?);
     } else {

@@ -5,7 +5,8 @@ use anyhow::Result;
 
 use super::{Compute, Verbosity, print};
 use crate::error::Error;
-use crate::run::calibrate::{CalibrationChange, calibrate};
+use crate::eval::calibration::CalibrationChange;
+use crate::run::calibrate;
 use crate::run_folder::is_run;
 
 /// Make a model's probabilities honest: choose a temperature on the validation split.

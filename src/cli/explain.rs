@@ -8,9 +8,9 @@ use super::predict::find_images;
 use super::{Compute, INTERRUPTED, SplitArg, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::data::layout;
 use crate::error::Error;
-use crate::explain::cam::Method;
-use crate::explain::faithful::Faithfulness;
-use crate::explain::folder::{Index, Settings, Target};
+use crate::explain::folder::{Settings, Target};
+use crate::explain::index::{Faithfulness, Index};
+use crate::explain::methods::Method;
 use crate::files::unused_path;
 use crate::model::files::weights::{LoadedModel, load_model};
 use crate::run::Samples;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let samples = args.split.map(Samples::from);
     // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each image.
     let judged_methods = if args.methods == ["grad-cam"] {
-        Method::ALL.into_iter().filter(|method| *method != Method::ScoreCam).collect()
+        Method::ALL.into_iter().filter(|method| *method != Method::SCORE_CAM).collect()
     } else {
         methods
     };
@@ -192,9 +192,9 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
         print(&format!("\nAre the maps right? Means over {} images, ± standard error", judged.images));
         print("method                deletion ↓         insertion ↑        ROAD ↑");
         for row in &judged.methods {
-            let Faithfulness {
-                method, deletion_auc, insertion_auc, road, standard_errors: [d, i, r], ..
-            } = row;
+            let Faithfulness { method, standard_errors: [d, i, r], .. } = row;
+            let [deletion_auc, insertion_auc, road] =
+                [row.deletion_auc, row.insertion_auc, row.road].map(Option::unwrap_or_default);
             print(&format!(
                 "{method:<20}  {deletion_auc:.3} ± {d:.3}      {insertion_auc:.3} ± {i:.3}     {road:+.3} ± {r:.3}"
             ));

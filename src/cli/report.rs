@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::{Verbosity, print, shown};
 use crate::error::Error;
-use crate::explain::folder::INDEX;
+use crate::explain::index::INDEX;
 use crate::files::unused_path;
 use crate::report::{self, Options, Projection};
 use crate::run_folder::names::EXPLAIN;

@@ -62,7 +62,8 @@ impl<'a> Rows<'a> {
     /// Confidence intervals by the bootstrap over groups.
     pub(super) fn intervals(&self, classes: usize, replicates: usize) -> Result<MetricIntervals> {
         let settings = Settings { replicates, ..Settings::default() };
-        bootstrap::metric_intervals(&self.groups, &self.truth, &self.predicted, classes, &settings)
+        let rows = bootstrap::Rows { groups: &self.groups, truth: &self.truth, classes };
+        bootstrap::metric_intervals(rows, &self.predicted, &settings)
     }
 
     pub(super) fn mistakes(&self) -> Vec<Mistake> {

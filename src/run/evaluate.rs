@@ -17,6 +17,7 @@ use crate::model::files::weights::{LoadedModel, ModelCard};
 use crate::run_folder::events::{Event, Sink};
 use crate::run_folder::names::TRAINED;
 use crate::run_folder::trained;
+use crate::stats::argmax;
 
 /// An evaluation keeps the features of at most this many images.
 const MOST_EMBEDDINGS: usize = 2_000;
@@ -215,7 +216,7 @@ pub(super) fn judge(
     for (Subject { name, loaded, .. }, logits) in subjects.iter().zip(logits) {
         let card = &loaded.card;
         let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, card.temperature)).collect();
-        let predicted: Vec<usize> = probabilities.iter().map(|row| metrics::argmax(row)).collect();
+        let predicted: Vec<usize> = probabilities.iter().map(|row| argmax(row)).collect();
         let metrics = metrics::compute(&probabilities, &targets, &dataset.classes)?;
         evaluations
             .push((evaluation(name, card.temperature, metrics), predictions(&predicted, &probabilities)));
@@ -226,7 +227,7 @@ pub(super) fn judge(
         let vote = metrics::compute_for(&joint.votes, &joint.vote_shares, &targets, &dataset.classes)?;
         evaluations
             .push((evaluation("majority vote", 1.0, vote), predictions(&joint.votes, &joint.vote_shares)));
-        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| metrics::argmax(row)).collect();
+        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| argmax(row)).collect();
         let mean = metrics::compute(&joint.mean_probability, &targets, &dataset.classes)?;
         evaluations.push((
             evaluation("mean probability", 1.0, mean),

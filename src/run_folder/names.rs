@@ -1,6 +1,6 @@
 //! The names of everything in a run folder.
 
-pub use crate::explain::folder::INDEX as EXPLAIN_INDEX;
+pub use crate::explain::index::INDEX as EXPLAIN_INDEX;
 
 /// The resolved configuration, which makes a folder a run.
 pub const CONFIG: &str = "config.toml";

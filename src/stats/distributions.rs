@@ -107,10 +107,10 @@ pub(crate) fn ln_gamma(x: f64) -> f64 {
     (x - 0.5) * x.ln() - x + 0.5 * (2.0 * PI).ln() + series - product.ln()
 }
 
-/// Where a continued fraction or a series has converged.
+/// Relative size of a term at which a continued fraction or a series has converged.
 const TOLERANCE: f64 = 1e-16;
 
-/// More terms than any argument of a table of counts needs: they grow with the square root of the counts.
+/// More terms than any table of counts needs: their number grows with the square root of the counts.
 const MOST_TERMS: usize = 1_000_000;
 
 /// What Lentz's method puts in place of a zero.

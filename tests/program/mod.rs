@@ -1,7 +1,11 @@
 //! The program as a child process, for the tests that run it as users do.
 #![allow(dead_code)] // each test file takes what it needs
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
 
 pub fn mien(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mien"));
@@ -45,4 +49,10 @@ pub fn fails(arguments: &[&str], parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "));
     }
+}
+
+/// The content of a JSON file.
+pub fn json(path: &Path) -> Value {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

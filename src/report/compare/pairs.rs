@@ -70,16 +70,8 @@ fn pair(first: &Side, second: &Side, (a, b): (usize, usize), options: &Options) 
     }
     let agree = said_a.iter().zip(&said_b).filter(|(a, b)| a == b).count() as u64;
     let settings = Settings { replicates: options.replicates, ..Settings::default() };
-    let classes = ex.evaluation.classes.len();
-    let difference = bootstrap::paired_difference(
-        &groups,
-        &truth,
-        &[said_a],
-        &[said_b],
-        classes,
-        Metric::Accuracy,
-        &settings,
-    )?;
+    let rows = bootstrap::Rows { groups: &groups, truth: &truth, classes: ex.evaluation.classes.len() };
+    let difference = bootstrap::paired_difference(rows, &[said_a], &[said_b], Metric::Accuracy, &settings)?;
     let [both_wrong, only_b, only_a, both_right] = cells;
     let partial = common.len() < x.rows.len() || common.len() < y.rows.len();
     Ok(Some(Pair {

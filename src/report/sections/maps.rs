@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::entry::Build;
 use crate::error::Result;
-use crate::explain::cam::Method;
+use crate::explain::index::{Faithfulness, Index, Judged};
+use crate::explain::methods::Method;
 use crate::page::html::{Table, count, decimals, escape, link, number, percent, text, thousands};
 use crate::page::output::Output;
 use crate::page::thumbnails::{Thumbnail, shrink};
@@ -13,7 +14,6 @@ use crate::report::figures::{self, PerturbationCurve};
 use crate::report::images::{image, short_path};
 use crate::report::run::Run;
 use crate::report::section::{Content, Entry};
-use crate::run_folder::read::{Explain, Faithfulness, MethodScore};
 
 /// Longest side of a map.
 const SIDE: usize = 176;
@@ -52,7 +52,7 @@ fn build(run: &Run, output: &mut Output) -> Result<Option<Content>> {
             } else {
                 format!("; map for {}", escape(&map.class))
             };
-            let probability = map.probability.map(|p| format!(", {}", percent(p))).unwrap_or_default();
+            let probability = map.probability.map(|p| format!(", {}", percent(f64::from(p)))).unwrap_or_default();
             let images: String = if parts.is_empty() {
                 image(None, "no map")
             } else {
@@ -85,7 +85,7 @@ fn build(run: &Run, output: &mut Output) -> Result<Option<Content>> {
     Ok((!body.is_empty()).then(|| Content { lead: lead(explain), body }))
 }
 
-fn lead(explain: &Explain) -> String {
+fn lead(explain: &Index) -> String {
     let method = if explain.method.is_empty() {
         String::new()
     } else {
@@ -117,7 +117,7 @@ fn method_title(name: &str) -> String {
     Method::from_str(name).map_or_else(|_| name.replace('_', " "), |method| method.title().to_owned())
 }
 
-fn class_means(run: &Run, explain: &Explain) -> String {
+fn class_means(run: &Run, explain: &Index) -> String {
     let mut out = String::new();
     for mean in &explain.class_means {
         let Some(thumbnail) = run.files.file(&mean.image).and_then(|path| shrink(&path, SIDE).ok()) else {
@@ -129,7 +129,7 @@ fn class_means(run: &Run, explain: &Explain) -> String {
             "<figure class=\"map\"><div>{}</div><figcaption><span class=\"was\">{class}</span> \
              <span class=\"taken\">mean of {}</span></figcaption></figure>",
             image(Some(&thumbnail), &format!("mean map of {class}")),
-            count(mean.count as usize, "image", "images")
+            count(mean.count, "image", "images")
         );
     }
     if out.is_empty() {
@@ -140,7 +140,7 @@ fn class_means(run: &Run, explain: &Explain) -> String {
 }
 
 /// The overview images: links where the maps themselves are shown, otherwise images.
-fn grids(run: &Run, explain: &Explain) -> String {
+fn grids(run: &Run, explain: &Index) -> String {
     const LARGE: usize = 1000;
     let mut out = String::new();
     for (name, relative) in &explain.grids {
@@ -164,7 +164,7 @@ fn grids(run: &Run, explain: &Explain) -> String {
     if explain.maps.is_empty() || out.is_empty() { out } else { format!("<p class=\"files\">{out}</p>") }
 }
 
-fn faithfulness_part(faithfulness: &Faithfulness, output: &mut Output) -> String {
+fn faithfulness_part(faithfulness: &Judged, output: &mut Output) -> String {
     let mut table = Table::new(
         "faithfulness",
         "Deletion, insertion and ROAD scores of each method",
@@ -188,7 +188,7 @@ fn faithfulness_part(faithfulness: &Faithfulness, output: &mut Output) -> String
         "<h3>Are the maps faithful?</h3><p>Pixels are deleted (or inserted) in the order of the map while \
          the probability of the class is recorded; mean over {}{}. Lower is better for deletion, higher for \
          insertion and ROAD; a useful method beats the random order.</p>",
-        count(faithfulness.images as usize, "image", "images"),
+        count(faithfulness.images, "image", "images"),
         if faithfulness.baseline.is_empty() {
             String::new()
         } else {
@@ -196,7 +196,7 @@ fn faithfulness_part(faithfulness: &Faithfulness, output: &mut Output) -> String
         }
     );
     out += &output.table(&table);
-    type Curve = fn(&MethodScore) -> (&[[f64; 2]], Option<f64>);
+    type Curve = fn(&Faithfulness) -> (&[[f64; 2]], Option<f64>);
     let kinds: [(&str, Curve); 3] = [
         ("deletion", |score| (&score.deletion, score.deletion_auc)),
         ("insertion", |score| (&score.insertion, score.insertion_auc)),

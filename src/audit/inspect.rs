@@ -1,28 +1,30 @@
-//! What reading an image once tells about it.
+//! What one pass over an image file yields: hashes, size, brightness, a fingerprint, and statistics that have
+//! nothing to do with the face.
 
 use std::fs;
 
-use super::similar::Look;
+use super::similar::Fingerprint;
 use crate::data::Origin;
 use crate::data::store::{expand, hash_pixels};
 use crate::image::RgbImage;
 use crate::image::decode::{Format, decode, format};
 
-/// Numbers of an image that say nothing of a face: [`COLOUR`] of its colours, then [`JPEG`] of its file.
+/// Statistics of an image that say nothing about a face: [`COLOUR`] of its colours, then [`JPEG`] of its
+/// file.
 pub(super) type Features = [f32; COLOUR + JPEG];
 
-/// Means and deviations of R, G and B, of the two colour differences, five quantiles of the brightness, the
-/// shares of black and of white pixels, and whether there is no colour.
+/// Means and standard deviations of R, G, B and two colour differences, five quantiles of the brightness, the
+/// fractions of black and of white pixels, and whether the image is grey.
 pub(super) const COLOUR: usize = 6 + 4 + 5 + 2 + 1;
 
-/// Whether it is a JPEG, eight means of each quantisation table from coarse to fine, how much coarser colours
-/// are kept.
+/// Whether the file is a JPEG, the logarithms of eight means of each quantisation table from low to high
+/// frequencies, and the chroma subsampling.
 pub(super) const JPEG: usize = 1 + 2 * BANDS + 2;
 
 const BANDS: usize = 8;
 
-/// An image that was read.
-pub(super) struct Seen {
+/// What is kept of an image.
+pub(super) struct Inspected {
     pub(super) hash: [u8; 32],
     pub(super) pixel_hash: [u8; 32],
     pub(super) width: usize,
@@ -31,12 +33,12 @@ pub(super) struct Seen {
     /// The standard deviation of the brightness, in grey levels.
     pub(super) deviation: f64,
     pub(super) format: &'static str,
-    pub(super) look: Look,
+    pub(super) fingerprint: Fingerprint,
     pub(super) features: Features,
 }
 
-/// Reads, hashes and decodes an image. The error is the reason alone.
-pub(super) fn read(origin: &Origin) -> Result<Seen, String> {
+/// Reads, hashes and decodes an image. The error is the reason, without the path.
+pub(super) fn inspect(origin: &Origin) -> Result<Inspected, String> {
     match origin {
         Origin::File(path) => {
             let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
@@ -49,27 +51,32 @@ pub(super) fn read(origin: &Origin) -> Result<Seen, String> {
                 Ok(Format::WebP) => "WebP",
                 Err(_) => "other",
             };
-            seen(*blake3::hash(&bytes).as_bytes(), &image, kind, &bytes)
+            inspected(*blake3::hash(&bytes).as_bytes(), &image, kind, &bytes)
         }
         Origin::Pixels { .. } => {
             let image = image(origin)?;
-            seen(hash_pixels(&image), &image, "table", &[])
+            inspected(hash_pixels(&image), &image, "table", &[])
         }
     }
 }
 
-/// The decoded image. The error is the reason alone.
+/// The decoded image. The error is the reason, without the path.
 pub(super) fn image(origin: &Origin) -> Result<RgbImage, String> {
     match origin {
         Origin::File(path) => {
             let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
             decode(&bytes).map_err(|error| error.to_string())
         }
-        Origin::Pixels { .. } => expand(origin).ok_or_else(|| "holds fewer pixels than its size says".into()),
+        Origin::Pixels { .. } => expand(origin).ok_or_else(|| "has fewer pixels than its size says".into()),
     }
 }
 
-fn seen(hash: [u8; 32], image: &RgbImage, format: &'static str, file: &[u8]) -> Result<Seen, String> {
+fn inspected(
+    hash: [u8; 32],
+    image: &RgbImage,
+    format: &'static str,
+    file: &[u8],
+) -> Result<Inspected, String> {
     if image.pixels.is_empty() {
         return Err("has no pixels".into());
     }
@@ -78,7 +85,7 @@ fn seen(hash: [u8; 32], image: &RgbImage, format: &'static str, file: &[u8]) -> 
     let mut features = [0.0; COLOUR + JPEG];
     colour_features(image, grey, &brightness, &mut features[..COLOUR]);
     jpeg_features(file, &mut features[COLOUR..]);
-    Ok(Seen {
+    Ok(Inspected {
         hash,
         pixel_hash: hash_pixels(image),
         width: image.width,
@@ -86,7 +93,7 @@ fn seen(hash: [u8; 32], image: &RgbImage, format: &'static str, file: &[u8]) -> 
         grey,
         deviation: deviation(&brightness),
         format,
-        look: Look::at(image),
+        fingerprint: Fingerprint::of(image),
         features,
     })
 }
@@ -155,13 +162,13 @@ fn jpeg_features(file: &[u8], out: &mut [f32]) {
     (out[1 + 2 * BANDS], out[2 + 2 * BANDS]) = (f32::from(across), f32::from(down));
 }
 
-/// What a JPEG's header says of its compression.
+/// What a JPEG's header says about its compression.
 struct JpegHeader {
     /// Tables by their number, in zigzag order.
     quantisation: [[u16; 64]; 4],
-    /// The numbers of the brightness's and of the first colour's table.
+    /// The numbers of the luma table and of the first chroma table.
     tables: [Option<u8>; 2],
-    /// How much finer brightness is sampled than colour: across and down.
+    /// Chroma subsampling: how much finer luma is sampled, across and down.
     sampling: [u8; 2],
 }
 
