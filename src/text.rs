@@ -32,6 +32,29 @@ pub(crate) fn list<S: AsRef<str>>(texts: &[S]) -> String {
     }
 }
 
+/// `a`, `a or b`, `a, b or c`.
+pub(crate) fn either<S: AsRef<str>>(texts: &[S]) -> String {
+    match texts {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} or {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// A word of a command line, quoted for a POSIX shell where it needs to be: a printed command can be pasted.
+pub(crate) fn shell(word: impl Display) -> String {
+    let word = word.to_string();
+    let plain = |letter: char| letter.is_alphanumeric() || "-_./,:=@%+…".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// Names in back-quotes, separated by commas; beyond eight their number.
 pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
     if names.is_empty() {
@@ -115,10 +138,16 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// The name that is nearest to what was written, if any is near: by edits, counted without case and without `-` and `_`.
+/// The name that was most likely meant: the only one that begins with what was written, or else the nearest by
+/// edits, if any is near. Case, `-` and `_` do not count.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
     let wanted = plain(written);
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut longer = names.iter().filter(|name| wanted.len() > 1 && plain(name).starts_with(&wanted));
+    if let (Some(only), None) = (longer.next(), longer.next()) {
+        return Some(only);
+    }
     let distances = names.into_iter().map(|name| (strsim::damerau_levenshtein(&plain(name), &wanted), name));
     let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + wanted.chars().count() / 3).then_some(name)
@@ -141,6 +170,10 @@ mod tests {
         assert_eq!(
             [list::<&str>(&[]), list(&["a"]), list(&["a", "b"]), list(&["a", "b", "c"])],
             ["", "a", "a and b", "a, b and c"]
+        );
+        assert_eq!(
+            [either::<&str>(&[]), either(&["a"]), either(&["a", "b"]), either(&["a", "b", "c"])],
+            ["", "a", "a or b", "a, b or c"]
         );
         assert_eq!(quoted_list(&["a", "b"]), "`a`, `b`");
         assert_eq!(quoted_list(&["x"; 10]), "`x`, `x`, `x`, `x`, `x`, `x`, `x`, `x` and 2 more");
@@ -174,5 +207,15 @@ mod tests {
         assert_eq!(nearest("vgg15", names), Some("vgg16"));
         assert_eq!(nearest("VGG16-CBAM", names), Some("vgg16_cbam"));
         assert_eq!(nearest("inception", names), None);
+        assert_eq!(nearest("res", names), Some("resnet18"), "the only one that begins so");
+        assert_eq!(nearest("v", names), None);
+    }
+
+    #[test]
+    fn words_are_quoted_for_the_shell_where_they_must_be() {
+        assert_eq!(shell("runs/vgg16_cbam-real"), "runs/vgg16_cbam-real");
+        assert_eq!(shell("Happy Face,Sad"), "'Happy Face,Sad'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!([shell(""), shell("a*"), shell("^(\\d+)_")], ["''", "'a*'", r"'^(\d+)_'"]);
     }
 }

@@ -1,37 +1,50 @@
+//! `mien info`: what a data set, a run or a model is.
+
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::eval::model_file;
-use super::{Verbosity, print};
+use super::exit_codes::Exit;
+use super::shared::{Command, Verbosity, find_model, name_flag, print, row, shown};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
 use crate::model::files::weights::TensorFile;
 use crate::run;
 use crate::text::thousands;
 
-/// Say what a model, a run or a data set is.
+const EXAMPLES: &str = "\
+Examples:
+  mien info faces/ --group-regex '^(\\d+)_'
+  mien info runs/vgg16_cbam-real
+  mien info runs/vgg16_cbam-real/best.safetensors";
+
+/// Describe a data set, a run or a model
+///
+/// For data: images per class and split, groups, duplicates and leakage. For a run: its data, its epochs and
+/// its accuracy. For a model: architecture, classes, input size and temperature.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A model file, a run folder, or data.
+    /// Data set, run folder or model file.
     path: PathBuf,
-    /// For data: what of a file name tells the person or photo.
+    /// For data: regex on file names whose first capture group identifies the person.
     #[arg(long, value_name = "REGEX")]
     group_regex: Option<String>,
     #[command(flatten)]
     verbosity: Verbosity,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    if run::is_run(&args.path) {
-        describe_run(args)?;
-    } else if let Some(file) = model_file(&args.path) {
-        describe_model(args, &file)?;
-    } else {
-        describe_data(args)?;
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        if run::is_run(&self.path) {
+            describe_run(self)?;
+        } else if let Some(file) = find_model(&self.path) {
+            describe_model(self, &file)?;
+        } else {
+            describe_data(self)?;
+        }
+        Ok(Exit::Done)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn describe_model(args: &Args, file: &std::path::Path) -> Result<()> {
@@ -74,7 +87,7 @@ fn describe_run(args: &Args) -> Result<()> {
         );
         return Ok(());
     }
-    row("run", &args.path.display().to_string());
+    row("run", &shown(&args.path));
     row(
         "model",
         &format!("{} (width {}), input {}", config.model.name, config.model.width, config.input.size),
@@ -103,7 +116,7 @@ fn describe_data(args: &Args) -> Result<()> {
         group_regex: args.group_regex.clone(),
         ..DataConfig::default()
     };
-    config.validate()?;
+    config.validate().map_err(|error| name_flag(error, &[("data.group_regex", "--group-regex")]))?;
     let loading = args.verbosity.loading();
     let (dataset, _) = load_for_evaluation(&config, 42, &loading.progress())?;
     drop(loading);
@@ -112,7 +125,7 @@ fn describe_data(args: &Args) -> Result<()> {
         print(&serde_json::to_string(&summary)?);
         return Ok(());
     }
-    row("data", &args.path.display().to_string());
+    row("data", &shown(&args.path));
     describe_summary(&summary);
     for text in summary.warnings.iter().chain(&summary.left_out) {
         row("note", text);
@@ -135,7 +148,7 @@ fn describe_summary(data: &DataSummary) {
     }
     row("", &line("all", &Split::ALL.map(|split| data.counts.of(split).iter().sum())));
     row("", &line("groups", &[data.groups.train, data.groups.valid, data.groups.test]));
-    row("duplicates", &format!("{} images have the exact content of an earlier one", data.duplicates));
+    row("duplicates", &format!("{} images are exact duplicates of another", data.duplicates));
     row(
         "leakage",
         &if data.leakage {
@@ -145,8 +158,4 @@ fn describe_summary(data: &DataSummary) {
         },
     );
     row("fingerprint", &data.fingerprint);
-}
-
-fn row(key: &str, value: &str) {
-    print(&format!("{key:>12}  {value}"));
 }

@@ -1,16 +1,17 @@
-//! What the user says about reports.
+//! The settings of what a run leaves besides its numbers.
 
 use serde::{Deserialize, Serialize};
 
-/// What a run leaves beside its numbers.
+/// What a run leaves besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReportConfig {
-    /// Whether a run ends with its page, report.html; `mien report RUN` makes it later, too.
+    /// Whether a run ends with its report, `report.html`; `mien report RUN` makes it later, too.
     pub page: bool,
-    /// At most so many right and wrong answers get class activation maps for the page; 0 makes none.
+    /// At most this many correct and this many misclassified images get class activation maps for the report; 0
+    /// makes none.
     pub maps: usize,
-    /// Whether curves are written for TensorBoard as well.
+    /// Whether event files for TensorBoard are written as well.
     pub tensorboard: bool,
 }
 

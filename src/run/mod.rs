@@ -14,7 +14,6 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use crate::cli::console::LEAKAGE;
 use crate::config::RunConfig;
 use crate::data::{self, DataConfig, DataSummary, Dataset, ImageStore, Split};
 use crate::device::{self, OpenDevice};
@@ -32,7 +31,7 @@ use crate::model::files::download;
 use crate::model::files::weights::{LoadedModel, ModelCard, load_model, load_pretrained, save_model};
 use crate::model::params::Params;
 use crate::report;
-use crate::run_folder::events::{Event, EventLog, Sink, Tee, rewind};
+use crate::run_folder::events::{Event, EventLog, LEAKAGE, Sink, Tee, rewind};
 use crate::run_folder::tensorboard::{TENSORBOARD, TensorBoard};
 use crate::text::thousands;
 use crate::train::checkpoint::State;

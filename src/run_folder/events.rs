@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
 
+/// The key of the header's line about groups that cross splits.
+pub const LEAKAGE: &str = "LEAKAGE";
+
 /// One thing that happened. Written as one JSON object a line, `"event"` names the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

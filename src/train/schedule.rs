@@ -63,10 +63,10 @@ impl Schedule {
             && !(*factor > 0.0 && *factor < 1.0)
         {
             return Err(Error::input("train.schedule.factor", format!("found {factor}"))
-                .expected("more than 0, less than 1"));
+                .expected("a number between 0 and 1"));
         }
         if let Self::Step { every: 0, .. } = self {
-            return Err(Error::input("train.schedule.every", "found 0").expected("1 or more epochs"));
+            return Err(Error::input("train.schedule.every", "found 0").expected("1 epoch or more"));
         }
         Ok(())
     }
