@@ -44,17 +44,6 @@ pub(crate) fn either<S: AsRef<str>>(texts: &[S]) -> String {
     }
 }
 
-/// A word of a command line, quoted for a POSIX shell where it needs to be: a printed command can be pasted.
-pub(crate) fn shell(word: impl Display) -> String {
-    let word = word.to_string();
-    let plain = |letter: char| letter.is_alphanumeric() || "-_./,:=@%+…".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// Names in back-quotes, separated by commas; beyond eight their number.
 pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
     if names.is_empty() {
@@ -132,6 +121,15 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// `text` as one argument in a shell: as it is where no character has a meaning there, else in single quotes.
+pub(crate) fn shell_quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,./:@%".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// RFC 4648, with padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
@@ -202,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_can_be_pasted_into_a_shell() {
+        assert_eq!(
+            ["a/b-1.png", "a b", "it's", ""].map(shell_quoted),
+            ["a/b-1.png", "'a b'", r"'it'\''s'", "''"]
+        );
+    }
+
+    #[test]
     fn the_nearest_name_is_found_and_a_far_one_is_not() {
         let names = ["vgg16", "vgg16_cbam", "resnet18"];
         assert_eq!(nearest("vgg15", names), Some("vgg16"));
@@ -209,13 +215,5 @@ mod tests {
         assert_eq!(nearest("inception", names), None);
         assert_eq!(nearest("res", names), Some("resnet18"), "the only one that begins so");
         assert_eq!(nearest("v", names), None);
-    }
-
-    #[test]
-    fn words_are_quoted_for_the_shell_where_they_must_be() {
-        assert_eq!(shell("runs/vgg16_cbam-real"), "runs/vgg16_cbam-real");
-        assert_eq!(shell("Happy Face,Sad"), "'Happy Face,Sad'");
-        assert_eq!(shell("it's"), r"'it'\''s'");
-        assert_eq!([shell(""), shell("a*"), shell("^(\\d+)_")], ["''", "'a*'", r"'^(\d+)_'"]);
     }
 }

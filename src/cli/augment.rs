@@ -16,7 +16,7 @@ use crate::augment::offline::{
 use crate::augment::profile::{NAMES, Profile};
 use crate::data::Split;
 use crate::error::Error;
-use crate::text::{duration, shell, thousands};
+use crate::text::{duration, shell_quoted, thousands};
 
 /// Copies of each original, unless the user chooses a number.
 const DEFAULT_COPIES: u32 = 2;
@@ -133,7 +133,7 @@ fn look(args: &Args, request: &Request, stop: &AtomicBool) -> Result<Exit, Error
         offline::preview(request, path, &bar.progress(), stop)?;
         drop(bar);
         if args.verbosity.is_chatty() {
-            print(&format!("preview of the profile {}: {}", shell(&args.profile), shown(path)));
+            print(&format!("preview of the profile {}: {}", shell_quoted(&args.profile), shown(path)));
         }
     }
     if args.dry_run {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::exit_codes::Exit;
 use super::shared::{Command, Compute, Verbosity, must_be_run, print};
-use crate::run::{self, CalibrationChange};
+use crate::run::calibrate::{CalibrationChange, calibrate};
 
 const EXAMPLES: &str = "\
 Example:
@@ -34,11 +34,10 @@ pub(super) struct Args {
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
         must_be_run(&self.run)?;
-        let (device, how) = self.compute.open()?;
+        let resources = self.compute.open()?;
         let loading = self.verbosity.loading();
         let verbosity = self.verbosity.result_only();
-        let calibration =
-            run::calibrate(&self.run, &device, how, &loading.progress(), verbosity.sink().as_mut())?;
+        let calibration = calibrate(&self.run, &resources, &loading.progress(), verbosity.sink().as_mut())?;
         drop(loading);
         if self.verbosity.json {
             print(&serde_json::to_string(&calibration)?);

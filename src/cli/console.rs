@@ -6,7 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Result;
-use crate::run_folder::events::{EpochRecord, Event, LEAKAGE, Sink};
+use crate::run_folder::LEAKAGE;
+use crate::run_folder::events::{EpochRecord, Event, Sink};
 use crate::text::duration;
 
 /// A bar on the terminal; where standard error is none, or `visible` is false, it draws nothing.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::exit_codes::Exit;
-use super::shared::{Command, Compute, SplitArg, Verbosity, find_model, print, shown};
+use super::shared::{Command, Compute, SplitArg, Verbosity, print, shown};
 use crate::error::Error;
 use crate::eval::files::summary_table;
 use crate::model::files::weights::load_model;
-use crate::run::{self, Subject, evaluate_split, evaluation_data};
-use crate::train::fit::BEST;
+use crate::run::{Subject, evaluate_split, evaluation_data};
+use crate::run_folder::names::{BEST, EVAL};
+use crate::run_folder::{is_run, model_file};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +44,7 @@ pub(super) struct Args {
 
 /// The run folder that a model file lies in, if any.
 fn run_of(model: &Path) -> Option<&Path> {
-    model.ancestors().skip(1).take(2).find(|folder| run::is_run(folder))
+    model.ancestors().skip(1).take(2).find(|folder| is_run(folder))
 }
 
 /// What to call a model: its run, and the file where that is not the run's best.
@@ -75,9 +76,11 @@ fn unique_names(models: &[PathBuf]) -> Vec<String> {
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
         let (models, data) = sort_paths(&self.paths)?;
-        let (device, run) = self.compute.open()?;
-        let loaded =
-            models.iter().map(|path| load_model(path, &device.device)).collect::<Result<Vec<_>, _>>()?;
+        let resources = self.compute.open()?;
+        let loaded = models
+            .iter()
+            .map(|path| load_model(path, &resources.device.device))
+            .collect::<Result<Vec<_>, _>>()?;
         let folder = run_of(&models[0]);
         let loading = self.verbosity.loading();
         let source = evaluation_data(folder, data.as_deref(), &loaded[0].card, &loading.progress())?;
@@ -100,7 +103,7 @@ impl Command for Args {
             .for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
         // With --json the result is all that is written.
         let verbosity = self.verbosity.result_only();
-        let results = evaluate_split(&subjects, &source, samples, &device, run, verbosity.sink().as_mut())?;
+        let results = evaluate_split(&subjects, &source, samples, &resources, verbosity.sink().as_mut())?;
 
         for (evaluation, _) in &results.evaluations {
             print(&if self.verbosity.json {
@@ -109,7 +112,7 @@ impl Command for Args {
                 summary_table(evaluation)
             });
         }
-        let out = self.out.clone().or_else(|| folder.map(|folder| folder.join(run::EVAL)));
+        let out = self.out.clone().or_else(|| folder.map(|folder| folder.join(EVAL)));
         if let Some(out) = out {
             let split = &results.evaluations[0].0.split;
             // The run's own `test.json` is the best model's on the run's own data, and nothing else's.
@@ -132,7 +135,7 @@ impl Command for Args {
 fn sort_paths(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
     let mut models = Vec::new();
     for (position, path) in paths.iter().enumerate() {
-        match find_model(path) {
+        match model_file(path) {
             Some(model) => models.push(model),
             None if !models.is_empty() && position + 1 == paths.len() => {
                 return Ok((models, Some(path.clone())));

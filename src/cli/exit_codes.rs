@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::config::find_key;
+use crate::config::key_at;
 use crate::error::Error;
 
 /// How a command ended.
@@ -47,7 +47,7 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref::<Error>() {
         Some(Error::Setting { .. }) => Exit::WrongUse,
         // What the library knows by a flag or a key was written by the user.
-        Some(Error::Input { place, .. }) if place.starts_with('-') || find_key(place).is_some() => {
+        Some(Error::Input { place, .. }) if place.starts_with('-') || key_at(place).is_some() => {
             Exit::WrongUse
         }
         Some(Error::Interrupted(_)) => Exit::Interrupted,

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::exit_codes::Exit;
 use super::shared::{
-    Command, Compute, SplitArg, Verbosity, advance, find_images, model_file, must_be_new, print, shown,
+    Command, Compute, SplitArg, Verbosity, advance, find_images, must_be_model, must_be_new, print, shown,
     stop_on_ctrl_c,
 };
 use crate::data::layout;
@@ -17,8 +17,10 @@ use crate::explain::faithful::Faithfulness;
 use crate::explain::folder::{Index, Settings, Target};
 use crate::files::unused_path;
 use crate::model::files::weights::{LoadedModel, load_model};
-use crate::run::explain::{EXPLAIN, Scope, explain_data, explain_files, explain_run};
-use crate::run::{self, Samples};
+use crate::run::Samples;
+use crate::run::explain::{Request, Scope, explain_data, explain_files, explain_run};
+use crate::run_folder::is_run;
+use crate::run_folder::names::EXPLAIN;
 use crate::text::nearest;
 
 const EXAMPLES: &str = "\
@@ -83,10 +85,10 @@ pub(super) struct Args {
 
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
-        let file = model_file(&self.model)?;
+        let file = must_be_model(&self.model)?;
         let methods = parse_methods(&self.methods)?;
-        let (device, how) = self.compute.open()?;
-        let loaded = load_model(&file, &device.device)?;
+        let resources = self.compute.open()?;
+        let loaded = load_model(&file, &resources.device.device)?;
         let target = parse_class(&self.class, &loaded)?;
         let settings = Settings { methods: methods.clone(), target, smooth: self.smooth, seed: self.seed };
         let samples = self.split.map(Samples::from);
@@ -98,6 +100,7 @@ impl Command for Args {
         };
         let scope = Scope { samples, grid: self.grid, means: self.means, judged: self.judge, judged_methods };
 
+        let request = Request { scope: &scope, settings: &settings, resources: &resources };
         let stop = stop_on_ctrl_c();
         let bar = self.verbosity.bar("explaining");
         let mut progress = |what: &'static str, done: usize, of: usize| {
@@ -111,21 +114,13 @@ impl Command for Args {
         let loading = self.verbosity.loading();
         let mut failures = 0;
         let (out, made) = match self.images.as_slice() {
-            [] if run::is_run(&self.model) => {
+            [] if is_run(&self.model) => {
                 if self.out.is_some() {
                     return Err(Error::setting("--out", "the maps of a run are written into its folder")
                         .hint("Leave --out out")
                         .into());
                 }
-                let made = explain_run(
-                    &self.model,
-                    &scope,
-                    &settings,
-                    &device,
-                    how,
-                    &loading.progress(),
-                    &mut progress,
-                );
+                let made = explain_run(&self.model, &request, &loading.progress(), &mut progress);
                 (self.model.join(EXPLAIN), made)
             }
             [] => {
@@ -135,17 +130,7 @@ impl Command for Args {
             }
             [data] if is_labelled(data, &loaded) => {
                 let out = new_folder(self)?;
-                let made = explain_data(
-                    &out,
-                    &loaded,
-                    data,
-                    &scope,
-                    &settings,
-                    &device,
-                    how,
-                    &loading.progress(),
-                    &mut progress,
-                );
+                let made = explain_data(&out, &loaded, data, &request, &loading.progress(), &mut progress);
                 (out, made)
             }
             images => {
@@ -160,16 +145,7 @@ impl Command for Args {
                     failures += 1;
                     bar.suspend(|| eprintln!("error: {error}"));
                 };
-                let made = explain_files(
-                    &out,
-                    &loaded,
-                    &files,
-                    &settings,
-                    &device,
-                    how,
-                    &mut unusable,
-                    &mut progress,
-                );
+                let made = explain_files(&out, &loaded, &files, &request, &mut unusable, &mut progress);
                 (out, made)
             }
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::exit_codes::Exit;
-use super::shared::{Command, Verbosity, model_file, must_be_new, print, shown};
+use super::shared::{Command, Verbosity, must_be_model, must_be_new, print, shown};
 use crate::device::{self, DeviceConfig};
 use crate::model::files::export::{Format, export};
 use crate::model::files::weights::load_model;
@@ -45,7 +45,7 @@ fn format(text: &str) -> Result<Format, String> {
 
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
-        let file = model_file(&self.model)?;
+        let file = must_be_model(&self.model)?;
         let out = self.out.clone().unwrap_or_else(|| file.with_extension(self.format.name()));
         must_be_new(&out, "a new file for --out")?;
         let device = device::open(&DeviceConfig { name: "cpu".into(), ..DeviceConfig::default() })?;

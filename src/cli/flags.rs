@@ -5,7 +5,7 @@ use clap::builder::ArgAction;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use toml::Value;
 
-use crate::config::{Origin, Origins, Override, find_key, parse_value};
+use crate::config::{Origin, Origins, Override, find_key, key_at, parse_value};
 use crate::error::Error;
 
 /// How a flag's value becomes the key's.
@@ -146,13 +146,13 @@ fn help(flag: &Flag) -> String {
 /// An error that the library says about a key, with where the key was set: by which flag, by `--set` or in which
 /// recipe; a key that was not set is named with the flag that would set it.
 pub(super) fn name_setting(error: Error, origins: &Origins) -> Error {
-    let Some(key) = error.place().filter(|place| find_key(place).is_some()).map(str::to_owned) else {
+    let Some(key) = error.place().and_then(key_at).map(|key| key.name) else {
         return error;
     };
     let by_flag =
         || flags().find(|flag| flag.key == key).map(|flag| Origin::Flag(format!("--{}", flag.name)));
-    let place =
-        origins.of(&key).cloned().or_else(by_flag).map_or_else(|| key.clone(), |from| from.place(&key));
+    let origin = origins.of(key).cloned().or_else(by_flag);
+    let place = origin.map_or_else(|| key.to_owned(), |from| from.place(key));
     error.with_place(place).into_setting()
 }
 

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::exit_codes::Exit;
-use super::shared::{Command, Verbosity, find_model, name_flag, print, row, shown};
+use super::shared::{Command, Verbosity, name_flag, print, row, shown};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
 use crate::model::files::weights::TensorFile;
-use crate::run;
+use crate::run::read_run;
+use crate::run_folder::names::{EPOCHS, EVAL};
+use crate::run_folder::{is_run, model_file};
 use crate::text::thousands;
 
 const EXAMPLES: &str = "\
@@ -36,9 +38,9 @@ pub(super) struct Args {
 
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
-        if run::is_run(&self.path) {
+        if is_run(&self.path) {
             describe_run(self)?;
-        } else if let Some(file) = find_model(&self.path) {
+        } else if let Some(file) = model_file(&self.path) {
             describe_model(self, &file)?;
         } else {
             describe_data(self)?;
@@ -78,8 +80,8 @@ fn describe_model(args: &Args, file: &std::path::Path) -> Result<()> {
 }
 
 fn describe_run(args: &Args) -> Result<()> {
-    let (config, data) = run::read_run(&args.path)?;
-    let history = std::fs::read_to_string(args.path.join(crate::train::fit::METRICS)).unwrap_or_default();
+    let (config, data) = read_run(&args.path)?;
+    let history = std::fs::read_to_string(args.path.join(EPOCHS)).unwrap_or_default();
     if args.verbosity.json {
         print(
             &serde_json::json!({ "config": config, "data": data, "epochs": history.lines().count().saturating_sub(1) })
@@ -95,7 +97,7 @@ fn describe_run(args: &Args) -> Result<()> {
     describe_summary(&data);
     row("epochs", &format!("{} of {}", history.lines().count().saturating_sub(1), config.train.epochs));
     for split in ["valid", "test"] {
-        let path = args.path.join(run::EVAL).join(format!("{split}.json"));
+        let path = args.path.join(EVAL).join(format!("{split}.json"));
         if path.exists() {
             let metrics = crate::eval::files::read_evaluation(&path)?.metrics;
             let [low, high] = metrics.accuracy_interval.map(|share| 100.0 * share);

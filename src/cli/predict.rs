@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::exit_codes::Exit;
-use super::shared::{Command, Verbosity, find_images, model_file, name_device, print};
+use super::shared::{Command, Verbosity, find_images, must_be_model, name_device, print};
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
 use crate::eval::evaluate::{batch_logits, read_image, softmax};
@@ -43,7 +43,7 @@ pub(super) struct Args {
 
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
-        let file = model_file(&self.model)?;
+        let file = must_be_model(&self.model)?;
         for (flag, value) in [("--top", self.top), ("--batch-size", self.batch_size)] {
             if value == 0 {
                 return Err(Error::setting(flag, "found 0").expected("1 or more").into());

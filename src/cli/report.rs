@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::explain::folder::INDEX;
 use crate::files::unused_path;
 use crate::report::{self, Options, Projection};
-use crate::run::explain::EXPLAIN;
+use crate::run_folder::names::EXPLAIN;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,14 +10,14 @@ use indicatif::ProgressBar;
 use super::console::{self, Console, JsonLines, Quiet};
 use super::exit_codes::Exit;
 use crate::data::Split;
-use crate::device::{self, DeviceConfig, OpenDevice};
+use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::eval::evaluate::Run;
+use crate::eval::session::Resources;
 use crate::image::decode::is_image_path;
-use crate::run::{self, Samples};
+use crate::run::Samples;
 use crate::run_folder::events::Sink;
-use crate::text::shell;
-use crate::train::fit::BEST;
+use crate::run_folder::{is_run, model_file};
+use crate::text::shell_quoted;
 
 /// A command: its arguments, with their help, and what it does with them.
 pub(super) trait Command: clap::Args {
@@ -107,15 +107,14 @@ pub(super) struct Compute {
 
 impl Compute {
     /// Opens the device.
-    pub(super) fn open(&self) -> Result<(OpenDevice, Run)> {
+    pub(super) fn open(&self) -> Result<Resources> {
         if self.batch_size == 0 {
             return Err(Error::setting("--batch-size", "found 0").expected("1 image or more").into());
         }
         let config =
             DeviceConfig { name: self.device.clone(), workers: self.workers, ..DeviceConfig::default() };
         let device = device::open(&config).map_err(name_device)?;
-        let run = Run { batch_size: self.batch_size, workers: self.workers, compute: device.compute };
-        Ok((device, run))
+        Ok(Resources { device, batch_size: self.batch_size, workers: self.workers })
     }
 }
 
@@ -179,7 +178,7 @@ pub(super) fn row(key: &str, value: &str) {
 
 /// A path as it can be pasted into a shell.
 pub(super) fn shown(path: &Path) -> String {
-    shell(path.display())
+    shell_quoted(&path.display().to_string())
 }
 
 /// A path that must be new, because nothing is overwritten.
@@ -190,18 +189,9 @@ pub(super) fn must_be_new(path: &Path, what: &str) -> Result<(), Error> {
     Err(Error::at(path, "already exists").expected(what).hint("Nothing is overwritten; choose another name"))
 }
 
-/// The model file that a path stands for, if it stands for one.
-pub(super) fn find_model(path: &Path) -> Option<PathBuf> {
-    if run::is_run(path) {
-        return Some(path.join(BEST));
-    }
-    let is_model = path.is_file() && path.extension().is_some_and(|ending| ending == "safetensors");
-    is_model.then(|| path.to_owned())
-}
-
 /// The model file that an argument must stand for.
-pub(super) fn model_file(path: &Path) -> Result<PathBuf, Error> {
-    find_model(path).ok_or_else(|| {
+pub(super) fn must_be_model(path: &Path) -> Result<PathBuf, Error> {
+    model_file(path).ok_or_else(|| {
         let problem =
             if path.exists() { "is neither a run folder nor a model file" } else { "no such file or folder" };
         Error::at(path, problem)
@@ -211,7 +201,7 @@ pub(super) fn model_file(path: &Path) -> Result<PathBuf, Error> {
 
 /// Checks that a path is a run folder.
 pub(super) fn must_be_run(path: &Path) -> Result<(), Error> {
-    if run::is_run(path) {
+    if is_run(path) {
         return Ok(());
     }
     let problem = if path.exists() { "is not a run folder" } else { "no such folder" };

@@ -17,6 +17,8 @@ use crate::model::ModelName;
 use crate::model::files::download;
 use crate::report::PAGE;
 use crate::run;
+use crate::run_folder::is_run;
+use crate::run_folder::names::EVAL;
 use crate::train::fit::Outcome;
 
 const EXAMPLES: &str = "\
@@ -146,9 +148,9 @@ fn fetch_weights(model: ModelName, verbosity: Verbosity, stop: &AtomicBool) -> R
 
 /// A run folder that exists is refused before the data are read, which may take minutes.
 fn refuse_taken(folder: &Path) -> Result<()> {
-    let taken = run::is_run(folder) || folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let taken = is_run(folder) || folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if taken {
-        let hint = if run::is_run(folder) {
+        let hint = if is_run(folder) {
             format!("Choose another --out, or resume it: mien train --resume {}", shown(folder))
         } else {
             "Choose another --out".to_owned()
@@ -200,7 +202,7 @@ fn finish(folder: &Path, outcome: Outcome, verbosity: Verbosity) -> Result<Exit>
         let text = format!("interrupted; to resume: mien train --resume {}", shown(folder));
         return Err(Error::Interrupted(text).into());
     }
-    let eval = folder.join(run::EVAL);
+    let eval = folder.join(EVAL);
     for split in ["test", "valid"] {
         let path = eval.join(format!("{split}.json"));
         if path.exists() {

@@ -7,7 +7,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::defaults::{
-    choices, defaults, flag_text, flatten, is_key, is_section, read, section, sections, toml_text, value,
+    choices, decides_others, defaults, flag_text, flatten, is_key, is_section, read, section, sections,
+    toml_text, value,
 };
 use super::keys::KEYS;
 use super::read::Problem;
@@ -110,7 +111,7 @@ impl Composed {
                 parse_recipe(&path.display().to_string(), &text)?
             }
         };
-        changes.extend(kinds_first(overrides));
+        changes.extend(deciding_first(overrides));
         Self::of(changes)
     }
 
@@ -153,7 +154,7 @@ impl RunConfig {
             None => Vec::new(),
             Some((name, text)) => parse_recipe(name, text)?,
         };
-        changes.extend(kinds_first(overrides));
+        changes.extend(deciding_first(overrides));
         Composed::of(changes).map(|composed| composed.config)
     }
 
@@ -176,12 +177,12 @@ fn parse_recipe(name: &str, text: &str) -> Result<Vec<Override>> {
     Ok(flatten(&table).into_iter().map(change).collect())
 }
 
-/// A `kind` decides which of its neighbours may be there, so it comes first, wherever it was written.
-fn kinds_first(overrides: &[Override]) -> Vec<Override> {
-    let (mut kinds, others): (Vec<_>, Vec<_>) =
-        overrides.iter().cloned().partition(|change| change.key.ends_with(".kind"));
-    kinds.extend(others);
-    kinds
+/// The changes in order, but those first that decide which others may be there.
+fn deciding_first(overrides: &[Override]) -> Vec<Override> {
+    let (mut first, others): (Vec<_>, Vec<_>) =
+        overrides.iter().cloned().partition(|change| decides_others(&change.key));
+    first.extend(others);
+    first
 }
 
 /// Sets one known key. A new `kind` of a section starts from that kind's own defaults.
@@ -225,7 +226,9 @@ fn explain(problem: Problem, change: &Override, table: &Table) -> Error {
                 .hint(format!("Set {kind_key} too, or leave {key} out"))
         }
         Problem::Other(text) => {
-            let text = text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned();
+            // It may name the key already, which the place names, too.
+            let named = text.split_once(": ").filter(|(place, _)| place.split(' ').next() == Some(key));
+            let text = named.map_or(text.as_str(), |(_, rest)| rest).to_owned();
             Error::setting(from.place(key), text)
         }
         Problem::Choice(_) => error,
@@ -304,7 +307,7 @@ fn unknown_key(change: &Override) -> Error {
 mod tests {
     use super::*;
     use crate::model::ModelName;
-    use crate::train::schedule::Schedule;
+    use crate::train::schedule::{Schedule, Step};
 
     fn with(changes: &[&str]) -> Result<RunConfig> {
         let changes: Result<Vec<_>> = changes.iter().map(|text| Override::parse(text)).collect();
@@ -339,9 +342,9 @@ mod tests {
     #[test]
     fn another_kind_of_schedule_starts_from_its_defaults() {
         let config = with(&["train.schedule.kind=step", "train.schedule.every=3"]).unwrap();
-        assert_eq!(config.train.schedule, Schedule::Step { every: 3, factor: 0.1 });
+        assert_eq!(config.train.schedule, Step { every: 3, factor: 0.1 }.into());
         let config = with(&["train.schedule.every=3", "train.schedule.kind=step"]).unwrap();
-        assert_eq!(config.train.schedule, Schedule::Step { every: 3, factor: 0.1 });
+        assert_eq!(config.train.schedule, Step { every: 3, factor: 0.1 }.into());
         let recipe = ("r", "[train.schedule]\nkind = \"step\"\nevery = 3\n");
         let change = Override::parse("train.schedule.kind=cosine").unwrap();
         assert_eq!(

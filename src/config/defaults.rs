@@ -32,9 +32,13 @@ pub(super) fn flatten(table: &Table) -> Vec<(String, Value)> {
             value => flat.push((key.clone(), value.clone())),
         }
     }
-    // `kind` decides which of its neighbours may be there, so it comes first.
-    flat.sort_by_key(|(key, _)| !key.ends_with(".kind"));
+    flat.sort_by_key(|(key, _)| !decides_others(key));
     flat
+}
+
+/// Whether a key comes first, wherever it was written: a `kind` decides which of its neighbours may be there.
+pub(super) fn decides_others(key: &str) -> bool {
+    key.ends_with(".kind")
 }
 
 /// The section of a known key, and the key's name in it.

@@ -103,6 +103,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("report.tensorboard", "write event files for TensorBoard to RUN/tensorboard"),
 ];
 
+/// The key that an error's place names: `train.epochs`, or `train.epochs (--epochs)`.
+pub(crate) fn key_at(place: &str) -> Option<&'static Key> {
+    find(place.split(" (--").next().unwrap_or(place))
+}
+
 /// The key of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
@@ -120,5 +125,6 @@ mod tests {
             assert!(twice.is_none(), "{} and {}", key.name, twice.unwrap().name);
         }
         assert!(find("train.epochs").is_some() && find("train").is_none());
+        assert_eq!(key_at("data.split (--split)").map(|key| key.name), Some("data.split"));
     }
 }

@@ -5,3 +5,4 @@ pub mod ensemble;
 pub mod evaluate;
 pub mod files;
 pub mod metrics;
+pub mod session;

@@ -15,7 +15,7 @@ use crate::image::RgbImage;
 use crate::image::decode::decode;
 use crate::image::encode::{Encoder, Subsampling};
 use crate::image::resize::resize;
-use crate::run_folder::read::inside;
+use crate::run_folder::inside;
 use crate::text::base64;
 
 /// Where thumbnails are kept within a run folder.

@@ -19,7 +19,8 @@ use crate::page::html::{
 use crate::page::output::{Output, Stage, Written};
 use crate::page::thumbnails::{Thumbnail, Thumbnails};
 use crate::report::figures::{self, Estimate, RunCurves, RunMetrics};
-use crate::run_folder::read::{Evaluated, RunFiles, Trained};
+use crate::run_folder::read::{Evaluated, RunFiles};
+use crate::run_folder::trained::Trained;
 use crate::stats::bootstrap::{self, Difference, Interval, Metric, MetricIntervals, Settings};
 use crate::stats::hypothesis::{holm, mcnemar_counts};
 

@@ -1,5 +1,7 @@
 //! The names of everything in a run folder.
 
+pub use crate::explain::folder::INDEX as EXPLAIN_INDEX;
+
 /// The resolved configuration, which makes a folder a run.
 pub const CONFIG: &str = "config.toml";
 /// What the data were.
@@ -24,8 +26,6 @@ pub const EVAL: &str = "eval";
 pub const CALIBRATION: &str = "calibration.json";
 /// The folder of class activation maps.
 pub const EXPLAIN: &str = "explain";
-/// The index of the class activation maps, in their folder.
-pub const EXPLAIN_INDEX: &str = "explain.json";
 /// TensorBoard's event files.
 pub const TENSORBOARD: &str = "tensorboard";
 /// The page about the run.

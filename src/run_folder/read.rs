@@ -4,13 +4,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::events::{self, EpochRecord, Event, StepRecord};
+use super::folder::{folder_name, inside};
+use super::names::{CALIBRATION, CONFIG, DATA, EPOCHS, EVAL, EVENTS, EXPLAIN, EXPLAIN_INDEX, TRAINED};
+use super::trained::{self, Trained};
 use crate::data::{DataSummary, Split};
 use crate::error::{Error, Result};
 use crate::eval::files::{Evaluation, Prediction, read_evaluation, read_predictions};
@@ -19,15 +22,6 @@ use crate::text::one_line;
 
 /// The reference recipe, which holds the default of every key (a test of the configuration sees to that).
 const DEFAULTS: &str = include_str!("../../recipes/reference.toml");
-
-const CONFIG: &str = "config.toml";
-const DATA: &str = "data.json";
-const EVENTS: &str = "events.jsonl";
-const EPOCHS: &str = "metrics.csv";
-const TRAINED: &str = "trained.tsv";
-const EVAL: &str = "eval";
-const CALIBRATION: &str = "calibration.json";
-const EXPLAIN: &str = "explain/explain.json";
 
 /// Everything that a run folder says.
 #[derive(Clone, Debug)]
@@ -276,7 +270,7 @@ impl RunFiles {
         }
         run.read_evaluations();
         run.calibration = run.optional(&folder.join(EVAL).join(CALIBRATION), read_json, false);
-        run.explain = run.optional(&folder.join(EXPLAIN), read_json, false);
+        run.explain = run.optional(&folder.join(EXPLAIN).join(EXPLAIN_INDEX), read_json, false);
         Ok(run)
     }
 
@@ -327,17 +321,7 @@ impl RunFiles {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
-        let mut trained = Trained::default();
-        for (index, line) in text.lines().enumerate() {
-            let Some((hash, group)) = line.split_once('\t') else {
-                return Err(Error::input(format!("{}:{}", path.display(), index + 1), "there is no tab")
-                    .expected("a hash and a group"));
-            };
-            trained.hashes.insert(hash.to_owned());
-            trained.groups.insert(group.to_owned());
-        }
-        Ok(Some(trained))
+        trained::read(&path).map(Some)
     }
 
     /// The file that a path within the run folder means; `None` for a path that leads out of it.
@@ -438,31 +422,6 @@ impl RunFiles {
             self.evaluations.push(Evaluated { name, evaluation, predictions, features });
         }
     }
-}
-
-/// What a run was trained on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trained {
-    /// BLAKE3 of each image's content, hex.
-    pub hashes: HashSet<String>,
-    /// The groups.
-    pub groups: HashSet<String>,
-}
-
-/// The last part of a folder's path, also of `.` and `..`.
-pub(crate) fn folder_name(folder: &Path) -> String {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    name(folder)
-        .or_else(|| name(&folder.canonicalize().ok()?))
-        .unwrap_or_else(|| folder.display().to_string())
-}
-
-/// Whether a relative path stays in its folder.
-pub(crate) fn inside(relative: &str) -> bool {
-    !relative.is_empty()
-        && Path::new(relative)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// Test first, then validation, then the others.
