@@ -43,12 +43,12 @@ pub(super) struct Args {
 
 impl Command for Args {
     fn run(&self) -> Result<Exit> {
-        let file = must_be_model(&self.model)?;
         for (flag, value) in [("--top", self.top), ("--batch-size", self.batch_size)] {
             if value == 0 {
                 return Err(Error::setting(flag, "found 0").expected("1 or more").into());
             }
         }
+        let file = must_be_model(&self.model)?;
         let images = find_images(&self.images)?;
         let config = DeviceConfig { name: self.device.clone(), ..DeviceConfig::default() };
         let device = device::open(&config).map_err(name_device)?;

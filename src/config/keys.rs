@@ -28,7 +28,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("data.dataset_type", "which images to train on"),
     optional("data.augmented", "\"DIR\"", "output of `mien augment`, if it is not the training data itself"),
     optional("data.synthetic", "\"DIR\"", "train on the synthetic images of DIR; validate and test on DATA"),
-    key("data.classes", "names of the class folders, in the order of the classes; empty: all folders"),
+    key("data.classes", "names of the class folders; empty: all folders"),
     optional(
         "data.group_regex",
         r"'^(\d+)_'",
@@ -70,11 +70,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("train.momentum", "momentum of sgd"),
     key("train.nesterov", "Nesterov momentum in sgd"),
     key("train.warmup", "epochs over which the learning rate rises linearly from 0; 0: no warm-up"),
-    key(
-        "train.auto_lr",
-        "every 5 epochs, halve the learning rate if the validation loss is above that of 5 epochs before",
-    ),
-    key("train.ema", "validate and keep an exponential moving average of the weights"),
+    key("train.auto_lr", "halve the learning rate every 5 epochs if the validation loss has risen over them"),
+    key("train.ema", "average the weights (exponentially) for validation and the best model"),
     key("train.ema_decay", "decay of that average, per update"),
     key("train.early_stopping", "stop when the validation loss no longer falls"),
     key("train.patience", "epochs without a lower validation loss before early stopping"),
@@ -85,7 +82,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("train.save_every", "keep a checkpoint every N epochs; 0: only the best model and the last state"),
     key("train.save_minutes", "minutes between saves of the last state within an epoch; 0: at its end only"),
     key("train.weights", "initial weights: a .safetensors or .pth file, or imagenet; empty: from scratch"),
-    key("train.feature_extract", "freeze the layers that come from the initial weights, train the new ones"),
+    key("train.feature_extract", "freeze the layers of the initial weights and train only the new ones"),
     key("train.seed", "seed of every random draw"),
     key("train.schedule.kind", "learning-rate schedule"),
     optional("train.schedule.every", "5", "step: epochs from one reduction to the next"),
@@ -99,7 +96,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("device.workers", "threads that prepare batches"),
     key("device.fast_conv", "use mien's own CPU kernels for convolution, pooling and linear layers in f32"),
     key("report.page", "end with a report, RUN/report.html"),
-    key("report.maps", "correct and misclassified images with class activation maps, at most; 0: none"),
+    key("report.maps", "show class activation maps of up to N correct and N misclassified images; 0: none"),
     key("report.tensorboard", "write event files for TensorBoard to RUN/tensorboard"),
 ];
 

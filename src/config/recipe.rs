@@ -10,11 +10,11 @@ const HEADER: &str = "\
 # Hardware:  meant for one GPU; a CPU trains it too (see LOG.md for its speed), with a smaller --input-size in
 #            reasonable time.
 # Accuracy:  depends on the data; the published best on MMAFEDB's test split is 65.97 % (CAFE, ECCV 2024).
-# Written by: mien config
+# Written:   by `mien config`
 ";
 
 /// Columns before a line's comment.
-const COLUMN: usize = 28;
+const COLUMN: usize = 30;
 
 /// The reference recipe as TOML, as `mien config` prints it.
 pub fn reference() -> String {
