@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::input::mix::MixConfig;
 use crate::input::transform::{Normalization, TransformConfig};
-use crate::model::{Model, ModelConfig};
+use crate::model::{ModelConfig, ModelName};
 use crate::report::config::ReportConfig;
 use crate::text::one_line;
 use crate::train::config::TrainConfig;
@@ -140,7 +140,7 @@ impl RunConfig {
         }
         // A `kind` decides which of its neighbours may be there, so it comes first, wherever it was written.
         let (kinds, others): (Vec<_>, Vec<_>) =
-            overrides.iter().partition(|change| change.key.ends_with(".kind"));
+            overrides.iter().partition(|change| decides_others(&change.key));
         for change in kinds.into_iter().chain(others) {
             set(&mut config, &known, change)?;
         }
@@ -155,10 +155,10 @@ impl RunConfig {
     /// The first value out of its range, by its key.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
-        if self.input.size < Model::MIN_INPUT_SIZE || self.input.size > 4096 {
-            return Err(
-                Error::input("input.size", format!("found {}", self.input.size)).expected("32 to 4096")
-            );
+        let smallest = self.model.name.smallest_input;
+        if self.input.size < smallest || self.input.size > 4096 {
+            return Err(Error::input("input.size", format!("found {}", self.input.size))
+                .expected(format!("{smallest} to 4096")));
         }
         self.input.normalization.validate()?;
         self.model.validate()?;
@@ -216,9 +216,14 @@ fn flatten(table: &Table) -> Vec<(String, Value)> {
             value => flat.push((key.clone(), value.clone())),
         }
     }
-    // `kind` decides which of its neighbours may be there, so it comes first.
-    flat.sort_by_key(|(key, _)| !key.ends_with(".kind"));
+    flat.sort_by_key(|(key, _)| !decides_others(key));
     flat
+}
+
+/// Whether a key comes first, wherever it was written: a `kind` decides which of its neighbours may be there,
+/// a model what its dropout is unless that is set.
+fn decides_others(key: &str) -> bool {
+    key.ends_with(".kind") || key == "model.name"
 }
 
 fn known_keys(defaults: &Table) -> Vec<String> {
@@ -239,6 +244,17 @@ fn set(config: &mut Table, known: &[String], change: &Override) -> Result<()> {
     }
     if *last == "kind" && table.get("kind") != Some(&change.value) {
         table.clear();
+    }
+    if change.key == "model.name" {
+        // What stands at the default of the model before becomes that of the new one.
+        let default =
+            |name: Option<&Value>| name?.as_str()?.parse::<ModelName>().ok().map(|model| model.dropout);
+        let (old, new) = (default(table.get("name")), default(Some(&change.value)));
+        if let (Some(old), Some(new)) = (old, new)
+            && table.get("dropout") == Some(&Value::Float(old))
+        {
+            table.insert("dropout".to_owned(), Value::Float(new));
+        }
     }
     let value = match (table.get(*last), &change.value) {
         // Where a number with a fraction is meant, a whole one will do.
@@ -289,7 +305,6 @@ fn unknown_key(known: &[String], change: &Override) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelName;
     use crate::train::schedule::Schedule;
 
     fn with(changes: &[&str]) -> Result<RunConfig> {
@@ -303,7 +318,7 @@ mod tests {
         let change = Override::parse("train.epochs=5").unwrap();
         let config = RunConfig::compose_text(Some(recipe), &[change]).unwrap();
         assert_eq!((config.train.epochs, config.train.batch_size), (5, 8));
-        assert_eq!(config.model.name, ModelName::Resnet50);
+        assert_eq!(config.model.name.as_str(), "resnet50");
         assert_eq!(config.train.learning_rate, 0.001);
     }
 
@@ -320,6 +335,19 @@ mod tests {
         assert_eq!(config.data.group_regex.as_deref(), Some("^(\\d+)_"));
         assert_eq!(config.train.weights, "7");
         assert_eq!(config.data.debug_subset, Some(100));
+    }
+
+    #[test]
+    fn a_model_brings_its_own_dropout_unless_that_is_set() {
+        let dropout = |changes: &[&str]| with(changes).unwrap().model.dropout;
+        assert_eq!(dropout(&["model.name=vgg16"]), 0.5);
+        assert_eq!(dropout(&["model.name=mobilenet_v3_small"]), 0.2);
+        assert_eq!(dropout(&["model.dropout=0.5", "model.name=mobilenet_v3_small"]), 0.5);
+        let recipe = ("my.toml", "[model]\ndropout = 0.3\n");
+        let change = Override::parse("model.name=mobilenet_v3_small").unwrap();
+        assert_eq!(RunConfig::compose_text(Some(recipe), &[change]).unwrap().model.dropout, 0.3);
+        let recipe = ("my.toml", "[model]\ndropout = 0.5\nname = \"mobilenet_v3_small\"\n");
+        assert_eq!(RunConfig::compose_text(Some(recipe), &[]).unwrap().model.dropout, 0.5);
     }
 
     #[test]

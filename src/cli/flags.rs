@@ -5,6 +5,7 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use toml::Value;
 
 use crate::config::{Override, parse_value};
+use crate::model::zoo;
 
 /// How a flag's value becomes the key's.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,7 +149,7 @@ const FLAGS: &[Flag] = &[
         "model.name",
         Text,
         "NAME",
-        "vgg16_cbam (default), vgg16, resnet50, vgg16_bn, vgg16_bn_cbam, resnet18",
+        "", // the zoo says it
     ),
     flag(MODEL, "width", "model.width", Plain, "X", "Multiplier of all channel counts [default: 1.0]"),
     flag(
@@ -159,7 +160,14 @@ const FLAGS: &[Flag] = &[
         "HEAD",
         "fc (three linear layers, default) or gap (average pool, one layer)",
     ),
-    flag(MODEL, "dropout", "model.dropout", Plain, "P", "Dropout of the VGG head [default: 0.5]"),
+    flag(
+        MODEL,
+        "dropout",
+        "model.dropout",
+        Plain,
+        "P",
+        "Dropout in the head [default: 0.5; MobileNetV3: 0.2]",
+    ),
     flag(MODEL, "input-size", "input.size", Plain, "N", "Side of the square input in pixels [default: 256]"),
     flag(
         MODEL,
@@ -338,7 +346,8 @@ impl clap::Args for Overrides {
             let arg = Arg::new(flag.name).long(flag.name).help_heading(flag.heading);
             if flag.kind != Switch {
                 // The last of two wins, so that a script's defaults can be overridden.
-                let arg = arg.value_name(flag.value).help(flag.help).allow_hyphen_values(true);
+                let help = if flag.key == "model.name" { zoo::help() } else { flag.help.to_owned() };
+                let arg = arg.value_name(flag.value).help(help).allow_hyphen_values(true);
                 command = command.arg(arg.overrides_with(flag.name));
                 continue;
             }

@@ -118,7 +118,7 @@ pub(super) fn train(
 /// Brings the ImageNet weights into the cache, if they are not there.
 fn fetch_weights(model: ModelName, verbosity: Verbosity, stop: &AtomicBool) -> Result<(), Error> {
     if let Err(place) = download::find_imagenet(model)? {
-        let (file, remote) = download::imagenet(model);
+        let (file, remote) = download::imagenet(model)?;
         let bar = console::byte_bar(verbosity.is_chatty(), &format!("fetching {file}"));
         let fetched = download::fetch(
             &remote,
