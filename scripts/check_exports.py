@@ -150,7 +150,7 @@ def build(card):
     name, width, head = card["model"]["name"], card["model"]["width"], card["model"]["head"]
     classes, size = len(card["classes"]), card["input_size"]
     if name.startswith("resnet"):
-        counts = {"resnet18": [2, 2, 2, 2], "resnet50": [3, 4, 6, 3]}[name]
+        counts = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3], "resnet50": [3, 4, 6, 3]}[name]
         model = ResNet(counts, name == "resnet50", width, classes)
     elif name.startswith("mobilenet"):
         model = mobilenet(name, width, classes)

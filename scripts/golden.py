@@ -163,6 +163,7 @@ def build(name, width=1.0, head="fc", size=256):
     if name.startswith("resnet"):
         block, layers = {
             "resnet18": (BasicBlock, [2, 2, 2, 2]),
+            "resnet34": (BasicBlock, [3, 4, 6, 3]),
             "resnet50": (Bottleneck, [3, 4, 6, 3]),
         }[name]
         return ScaledResNet(block, layers, width, num_classes=CLASSES)
@@ -300,6 +301,7 @@ MODELS = [
     {"model": "vgg16_bn_cbam", "head": "gap", "width": 0.0625, "gain": 1.4, "size": 64},
     {"model": "resnet18", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 40},
     {"model": "resnet50", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 64},
+    {"model": "resnet34", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 64},
     {"model": "mobilenet_v3_small", "head": "fc", "width": 0.25, "gain": 1.0, "size": 64},
     {"model": "mobilenet_v3_small", "head": "fc", "width": 1.0, "gain": 1.0, "size": 96},
 ]
@@ -515,6 +517,7 @@ STEP_CASES = [
         "resnet18 everything", "resnet18", 64, optimizer="adamw", learning_rate=1e-4, weight_decay=0.05, smoothing=0.1, clip=1.0,
         ema=0.999, class_weights=WEIGHTS, mix=mixing("both", 64),
     ),
+    step_case("resnet34", "resnet34", 64, learning_rate=2e-5, seed=3),
     step_case("mobilenet_v3_small", "mobilenet_v3_small", 64, width=0.25),
     step_case("mobilenet_v3_small adam", "mobilenet_v3_small", 64, width=0.25, optimizer="adam", learning_rate=1e-4, weight_decay=0.01),
 ]  # fmt: skip
@@ -639,7 +642,7 @@ def initial():
         return [v.numel(), *(float(f"{x:.6g}") for x in (v.min(), v.max(), v.pow(2).mean().sqrt()))]
 
     out = []
-    for name in ("vgg16", "vgg16_cbam", "vgg16_bn", "vgg16_bn_cbam", "resnet18", "resnet50", "mobilenet_v3_small"):
+    for name in ("vgg16", "vgg16_cbam", "vgg16_bn", "vgg16_bn_cbam", "resnet18", "resnet50", "resnet34", "mobilenet_v3_small"):
         torch.manual_seed(0)
         model = build(name) if not name.startswith("resnet") else getattr(torchvision.models, name)(num_classes=CLASSES)
         scratch = {k: stats(v) for k, v in tensors(model).items()}

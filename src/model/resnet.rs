@@ -1,4 +1,4 @@
-//! ResNet-18 and ResNet-50 (He, Zhang, Ren, Sun; CVPR 2016, arXiv:1512.03385) as torchvision has
+//! ResNet-18, ResNet-34 and ResNet-50 (He, Zhang, Ren, Sun; CVPR 2016, arXiv:1512.03385) as torchvision has
 //! them: v1.5, the stride of a bottleneck sits in its 3×3 convolution.
 
 use std::sync::Arc;
@@ -30,6 +30,20 @@ pub const RESNET18: Entry = Entry {
         "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
     )),
     renamed: &[],
+};
+
+/// torchvision's ResNet-34.
+pub const RESNET34: Entry = Entry {
+    name: "resnet34",
+    about: "ResNet-34, between ResNet-18 and ResNet-50",
+    build: |path, plan| Arc::new(ResNet::new(path, [3, 4, 6, 3], Kind::Basic, plan)),
+    parameters: 21_797_672,
+    weights: Some(Remote::torchvision(
+        "resnet34-b627a593.pth",
+        87_319_819,
+        "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f",
+    )),
+    ..RESNET18
 };
 
 /// torchvision's ResNet-50 (v1.5).

@@ -19,6 +19,7 @@ pub const ALL: &[&Entry] = &[
     &vgg::VGG16_BN,
     &vgg::VGG16_BN_CBAM,
     &resnet::RESNET18,
+    &resnet::RESNET34,
     &mobilenet::MOBILENET_V3_SMALL,
 ];
 

@@ -47,6 +47,7 @@ fn names_are_torchvisions() {
     has("vgg16_bn", &["features.1.running_mean", "features.40.weight", "features.41.running_var"]);
     let resnet = ["conv1.weight", "bn1.running_var", "layer1.0.downsample.1.weight", "layer4.2.conv3.weight"];
     has("resnet50", &resnet);
+    has("resnet34", &["layer3.5.bn2.running_mean", "layer4.0.downsample.0.weight", "fc.bias"]);
     // torchvision's state dict has 244 tensors, 34 of them counts of batches.
     let mobilenet = [
         "features.0.0.weight",
