@@ -2,12 +2,14 @@
 //! operations of the tensor engine with a backward pass of their own. They stand in for the engine's on its
 //! CPU device; see [`serves`].
 //!
-//! Also here: [`blend`], which averages weights in place, and [`into_values`] for other arithmetic on the host.
+//! Also here: [`blend`], which averages weights in place, and [`into_values`] for other arithmetic on the
+//! host.
 //!
 //! Public is [`ComputeType`] alone; layers and optimizers call the rest.
 //!
 //! Shapes: B batch, I input and O output channels, H W height and width.
 
+mod buffers;
 mod compute;
 mod norm;
 mod shortcut;
@@ -20,11 +22,13 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use mien_kernels as kernels;
 use mien_kernels::{ConvShape, LinearShape, PackedWeights, PoolShape};
 use rayon::prelude::*;
 
+pub(crate) use buffers::BLOCK;
+use buffers::{Primitive, buffer, present, tensor, values};
 pub use compute::ComputeType;
 pub(crate) use norm::batch_norm;
 pub(crate) use shortcut::Shortcut;
@@ -180,36 +184,6 @@ pub(crate) trait Kernels: Backend {
         shape: LinearShape,
         relu: bool,
     ) -> FloatTensor<Self>;
-}
-
-type Primitive = FloatTensor<Flex>;
-
-/// A tensor's numbers; `tensor` must be contiguous.
-fn values(tensor: &Primitive) -> &[f32] {
-    tensor.as_slice::<f32>().expect("the layers give contiguous f32 tensors")
-}
-
-/// The numbers of a tensor that is empty where there is none.
-fn present(tensor: &Primitive) -> Option<&[f32]> {
-    Some(values(tensor)).filter(|values| !values.is_empty())
-}
-
-/// Numbers in a piece of work of one thread.
-pub(crate) const BLOCK: usize = 1 << 15;
-
-/// Room for `len` numbers that a kernel is about to write, all of them; clearing it first would cost a tenth
-/// of a step.
-#[allow(clippy::uninit_vec)]
-fn buffer(len: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(len);
-    // SAFETY: the capacity is there, any bits are an f32, and each kernel writes its whole output before it
-    // reads any of it (their documentation says so and their tests check it on buffers of NaN).
-    unsafe { values.set_len(len) };
-    values
-}
-
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
-    Primitive::from_data(TensorData::new(values, shape))
 }
 
 impl Kernels for Flex {

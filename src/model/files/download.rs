@@ -69,17 +69,18 @@ pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
             Ok(()) => Ok(Ok(own)),
             Err(problem) => Err(Error::at(&own, problem)
                 .expected("torchvision's file")
-                .hint("Remove it; it is then fetched anew")),
+                .hint("Remove it, and it will be downloaded again")),
         };
     }
     let torchs = cache.join("torch/hub/checkpoints").join(file);
     Ok(if torchs.exists() && check(&torchs, &remote).is_ok() { Ok(torchs) } else { Err(own) })
 }
 
-/// Fetches `remote` to the new file `path`. `progress` is told the bytes that have come and all of them.
+/// Fetches `remote` to the new file `path`. `progress` is called with the bytes received so far and
+/// their total.
 ///
 /// # Errors
-/// There is no `curl`; the server cannot be reached or refuses; what comes is not the file; the user stopped
+/// `curl` is not installed; the server cannot be reached or refuses; what it sends is not the file; the user stopped
 /// it; another program is fetching it. Nothing is left at `path` then.
 pub fn fetch(remote: &Source, path: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<()> {
     let by_hand = || format!("Fetch it yourself and put it at {}, or give --weights FILE", path.display());
@@ -88,8 +89,8 @@ pub fn fetch(remote: &Source, path: &Path, progress: &dyn Fn(u64, u64), stop: &A
     let held = fs::create_dir_all(folder)
         .map_err(|error| Error::io("create", folder, error))
         .and_then(|()| files::lock(&lock.0));
-    let held =
-        held.map_err(|error| Error::input(&remote.url, format!("has no place: {error}")).hint(by_hand()))?;
+    let held = held
+        .map_err(|error| Error::input(&remote.url, format!("cannot be stored: {error}")).hint(by_hand()))?;
     if held.is_none() {
         std::mem::forget(lock);
         return Err(Error::at(path, "another mien is fetching this file").hint("Wait for it"));
@@ -98,7 +99,7 @@ pub fn fetch(remote: &Source, path: &Path, progress: &dyn Fn(u64, u64), stop: &A
     let partial = Partial(path.with_extension("part"));
     let fetched = run_curl(remote, &partial.0, progress, stop);
     if stop.load(Ordering::Relaxed) {
-        return Err(Error::Interrupted("stopped; nothing was kept of the weights".into()));
+        return Err(Error::Interrupted("stopped; the partial download was removed".into()));
     }
     fetched.map_err(|problem| {
         Error::input(&remote.url, problem)
@@ -116,7 +117,7 @@ struct Partial(PathBuf);
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Mostly it is not there any more, and nobody could be told of another reason.
+        // Mostly it has been renamed, and there is nobody to report another failure to.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -127,7 +128,7 @@ fn run_curl(
     progress: &dyn Fn(u64, u64),
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    let mut out = File::create(partial).map_err(|error| format!("cannot be kept: {error}"))?;
+    let mut out = File::create(partial).map_err(|error| format!("cannot be written: {error}"))?;
     let mut child = Command::new("curl")
         .args([
             "--fail",
@@ -155,11 +156,11 @@ fn run_curl(
             _ if stop.load(Ordering::Relaxed) => break Some("stopped".to_owned()),
             Ok(0) => break None,
             Ok(read) if have + read as u64 > remote.bytes => {
-                break Some("the server sends more than the file has".into());
+                break Some("the server sends more bytes than the file has".into());
             }
             Ok(read) => match out.write_all(&buffer[..read]) {
                 Ok(()) => have += read as u64,
-                Err(error) => break Some(format!("cannot be kept: {error}")),
+                Err(error) => break Some(format!("cannot be written: {error}")),
             },
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => break Some(format!("cannot be fetched: {error}")),
@@ -172,14 +173,14 @@ fn run_curl(
     }
     match child.wait() {
         Ok(status) if status.success() => {
-            return out.sync_all().map_err(|error| format!("cannot be kept: {error}"));
+            return out.sync_all().map_err(|error| format!("cannot be written: {error}"));
         }
         Ok(_) => {}
         Err(error) => return Err(format!("cannot be fetched: {error}")),
     }
     let mut said = String::new();
     if let Some(mut pipe) = child.stderr.take() {
-        // Without its words the exit is told all the same.
+        // Without its message the failure is reported all the same.
         let _ = pipe.read_to_string(&mut said);
     }
     let reason = said.lines().last().unwrap_or("curl failed").trim_start_matches("curl: ").trim();
@@ -191,7 +192,7 @@ fn check(path: &Path, remote: &Source) -> Result<(), String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if bytes != remote.bytes {
-        return Err(format!("has {bytes} bytes in place of {}: cut off, or another file", remote.bytes));
+        return Err(format!("has {bytes} bytes instead of {}: truncated, or another file", remote.bytes));
     }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -287,7 +288,7 @@ mod tests {
         };
         refused(serve(vec![answer("404 Not Found", 4, b"none")]), "404");
         refused(serve(vec![answer("200 OK", body.len(), &body[..20_000])]), "cannot be fetched");
-        refused(serve(vec![answer("200 OK", 20_000, &body[..20_000])]), "20000 bytes in place of 50000");
+        refused(serve(vec![answer("200 OK", 20_000, &body[..20_000])]), "20000 bytes instead of 50000");
         refused(serve(vec![answer("200 OK", body.len(), &tampered)]), "its SHA-256 is");
         refused(serve(vec![answer("200 OK", 200_000, &vec![7; 200_000])]), "");
         refused("http://127.0.0.1:9".into(), "cannot be fetched");

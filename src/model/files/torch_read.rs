@@ -172,7 +172,7 @@ impl TorchFile {
                     &self.path,
                     format!("the bytes of tensor '{name}' do not match their checksum"),
                 )
-                .hint("Copy or download it anew"));
+                .hint("Copy or download it again"));
             }
             Ok(())
         };
@@ -253,7 +253,7 @@ fn unwrapped(mut name: &str) -> &str {
 fn broken(path: &Path, problem: &str) -> Error {
     Error::at(path, format!("not a whole PyTorch file ({problem})"))
         .expected("what torch.save writes")
-        .hint(format!("Copy or download it anew, or: {SAVE_AGAIN}"))
+        .hint(format!("Copy or download it again, or: {SAVE_AGAIN}"))
 }
 
 /// The pickle of a zip file, and where its storages lie.

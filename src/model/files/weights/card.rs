@@ -12,7 +12,7 @@ use crate::model::config::ModelConfig;
 pub(super) const CARD: &str = "mien";
 /// The version of the file's contents that this program writes and reads.
 const FORMAT: u32 = 1;
-/// All that is needed to use a model besides its numbers.
+/// What using a model takes besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
     /// Version of this description.
@@ -66,7 +66,7 @@ impl TensorFile {
         let json = self.metadata(CARD).ok_or_else(|| {
             Error::at(self.path(), "holds weights but no description of the model")
                 .expected("a model that mien has written")
-                .hint("Weights of other programs are a start for training: mien train DATA --weights FILE")
+                .hint("Weights of other programs can start a training: mien train DATA --weights FILE")
         })?;
         let card: ModelCard = serde_json::from_str(json).map_err(|e| {
             Error::at(self.path(), format!("its description cannot be read ({e})"))

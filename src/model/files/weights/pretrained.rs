@@ -16,16 +16,16 @@ use crate::model::params::{Params, tensor};
 pub struct Transfer {
     /// Names of the tensors that came from the file.
     pub loaded: HashSet<String>,
-    /// Names of those that started anew.
+    /// Names of those that were newly initialised.
     pub fresh: Vec<String>,
 }
 
 /// A model that starts from the weights of `path`.
 ///
-/// The whole model is loaded where it fits. Left to start anew are: the last layer when the classes differ
-/// (their number, or their names where the file is a model of mien; `classes` are those of the data, none if
-/// they do not matter); the attention and the head of a CBAM model when the file has no attention (the head
-/// reads another map then); a head of another kind.
+/// Every tensor is loaded where it fits. Newly initialised are: the last layer when the classes differ (their
+/// number, or their names where the file is a model of mien; `classes` are those of the data, none if they do
+/// not matter); parts that the published model lacks, such as attention, and the head then, which reads
+/// another map; a head of another kind.
 ///
 /// # Errors
 /// The file cannot be read, or any other tensor is missing, unexpected or of another shape: all are named.

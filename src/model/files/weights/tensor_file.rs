@@ -51,7 +51,7 @@ pub fn named(params: &Params) -> impl Iterator<Item = NamedTensor> {
     })
 }
 
-/// Writes tensors and metadata to `path`: beside its place first, flushed to the disk, then renamed.
+/// Writes tensors and metadata to `path`: to a temporary file beside it, flushed to the disk, then renamed.
 ///
 /// # Errors
 /// The file cannot be written; what was at `path` is untouched then.
@@ -108,7 +108,7 @@ fn torchvision_name(name: &str) -> String {
 }
 
 impl TensorFile {
-    /// Opens `path`, whose kind is told by its content, and checks its header.
+    /// Opens `path`, recognising its format by the first bytes, and checks its header.
     ///
     /// # Errors
     /// The file cannot be read, or is no whole file of tensors.
@@ -132,7 +132,7 @@ impl TensorFile {
         }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let wrong = |e: safetensors::SafeTensorError| {
-            Error::at(path, format!("not a whole file of weights ({e})"))
+            Error::at(path, format!("not a complete file of weights ({e})"))
                 .expected("weights as .safetensors, or as PyTorch's .pth or .pt")
         };
         let tensors = SafeTensors::deserialize(&bytes).map_err(wrong)?;
