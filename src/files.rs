@@ -39,6 +39,38 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     })
 }
 
+/// Writes `records` as a CSV file, with [`write_atomic`]. The first record is the header; all have as many
+/// cells as it has.
+pub fn write_csv<R>(path: &Path, records: impl IntoIterator<Item = R>) -> Result<()>
+where
+    R: IntoIterator<Item: AsRef<[u8]>>,
+{
+    write_atomic(path, |out| {
+        let mut writer = csv::Writer::from_writer(out);
+        for record in records {
+            writer.write_record(record).map_err(csv_into_io)?;
+        }
+        writer.flush()
+    })
+}
+
+/// The error of reading the CSV file `path`: [`Error::Io`] if it cannot be read, else [`Error::Input`] with
+/// the line that is malformed.
+pub fn csv_error(path: &Path, error: csv::Error) -> Error {
+    if error.is_io_error() {
+        return Error::io("read", path, csv_into_io(error));
+    }
+    Error::at(path, one_line(error))
+}
+
+/// Keeps the kind of an input/output error (a full disk), which `io::Error::from(csv::Error)` would hide.
+fn csv_into_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// Reads a value from a JSON file.
 ///
 /// # Errors
@@ -263,6 +295,41 @@ mod tests {
         let long = vec![0u8; 1 << 16];
         let error = fill(device, |out| Ok(serde_json::to_writer(out, &long)?), |_| Ok(())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
+    }
+
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_still_called_so_after_the_csv_writer() {
+        let error = csv::Writer::from_writer(Full).write_record(["x".repeat(1 << 16)]).unwrap_err();
+        assert_eq!(csv_into_io(error).kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn csv_files_are_quoted_and_a_malformed_one_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        write_csv(&path, [["name", "n"], ["a, \"b\"", "1"]]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "name,n\n\"a, \"\"b\"\"\",1\n");
+        fs::write(&path, "name,n\na,1,2\n").unwrap();
+        let error = csv::Reader::from_path(&path).unwrap().records().next().unwrap().unwrap_err();
+        let text = csv_error(&path, error).to_string();
+        assert!(text.starts_with(&path.display().to_string()) && text.contains("line: 2"), "{text}");
+        let gone = folder.path().join("none.csv");
+        let error = csv::Reader::from_path(&gone).map(|_| ()).unwrap_err();
+        assert_eq!(
+            csv_error(&gone, error).to_string(),
+            format!("cannot read {}: no such file or folder", gone.display())
+        );
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod device;
+pub mod emotions;
 pub mod error;
 pub mod eval;
 pub mod explain;

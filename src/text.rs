@@ -109,6 +109,15 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// `text` as one argument in a shell: as it is where no character has a meaning there, else in single quotes.
+pub(crate) fn shell_quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,./:@%".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// RFC 4648, with padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
@@ -165,6 +174,14 @@ mod tests {
         assert_eq!(
             escape("<a b=\"c\" d='e'>&\n\u{202e}\u{7}"),
             "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp; \u{fffd}\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn an_argument_can_be_pasted_into_a_shell() {
+        assert_eq!(
+            ["a/b-1.png", "a b", "it's", ""].map(shell_quoted),
+            ["a/b-1.png", "'a b'", r"'it'\''s'", "''"]
         );
     }
 

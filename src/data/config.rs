@@ -1,4 +1,4 @@
-//! What the user says about the data.
+//! The configuration section [data].
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Where the data lies and how it is used. Every field has a default but `root`.
+/// Where the data is and how it is used. Every field but `root` has a default.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// The data: a folder (`train/valid/test` folders of class folders, or class folders), a list (`.csv`,
     /// `.jsonl`) or `fer2013.csv`.
     pub root: PathBuf,
-    /// What is trained on.
+    /// Which images are trained on: real or synthetic, with or without augmented copies.
     pub dataset_type: DatasetType,
-    /// The augmenter's output; by default the training root itself. The groups of its manifest count for
-    /// every dataset type, so that a run without copies gets the same splits.
+    /// The augmenter's output; by default the training root itself. The groups of its manifest apply to every
+    /// dataset type, so that a run without copies gets the same splits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augmented: Option<PathBuf>,
     /// Synthetic images to train on while validation and test come from `root`; without it `root` itself is
@@ -30,26 +30,26 @@ pub struct DataConfig {
     /// first, then on the path relative to the root with `/` as separator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_regex: Option<String>,
-    /// Shares of train, validation and test where the program splits; their sum is 1. Where only validation
-    /// or test is missing, its share is taken from train.
+    /// Fractions of train, validation and test where the program splits; they add up to 1. Where only
+    /// validation or test is missing, its fraction is taken from train.
     pub split: [f64; 3],
-    /// Seed of the split and of `debug_subset`; without it `train.seed`. Several runs with one split differ
-    /// in nothing but their training.
+    /// Seed of the split and of `debug_subset`; by default `train.seed`. Set it to train several seeds on the
+    /// same split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
-    /// Ignore the splits that the data comes with and split all of it anew, by group.
+    /// Ignore existing splits and split again, by group.
     pub resplit: bool,
-    /// Train even though groups cross splits; the run's reports are stamped with it.
+    /// Train even though groups cross splits; the run's reports are marked.
     pub allow_leakage: bool,
-    /// Leave out the train images whose group is also in validation or test, and the validation images whose
-    /// group is also in test, so that a given test set stays whole and honest.
+    /// Drop the train images whose group is also in validation or test, and the validation images whose group
+    /// is also in test, so that a given test set stays complete and held out.
     pub drop_leaking: bool,
-    /// The share of unreadable files above which loading fails.
+    /// Fraction of unreadable files to tolerate; more are an error.
     pub max_unreadable: f64,
     /// Train on this many images only: a stratified, seeded subset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_subset: Option<usize>,
-    /// Memory for decoded images, in MiB. What does not fit is decoded again in every epoch.
+    /// Memory for decoded images, in MiB. Images that do not fit are decoded again in every epoch.
     pub cache_mb: usize,
 }
 
@@ -78,39 +78,47 @@ impl DataConfig {
     /// Checks every value that can be checked without reading the data.
     ///
     /// # Errors
-    /// One line that names the first wrong key.
+    /// The first value that is wrong, by its key and flag.
     pub fn validate(&self) -> Result<()> {
         if self.root.as_os_str().is_empty() {
-            return Err(Error::input("data.root", "is not set")
-                .expected("a folder, a list or fer2013.csv")
-                .hint("Give --data ROOT"));
+            return Err(Error::input("data.root", "not set")
+                .expected("a folder, a list (.csv, .jsonl) or fer2013.csv")
+                .hint("Name the data first: mien train DATA"));
         }
         let [train, valid, test] = self.split;
         let sum = train + valid + test;
-        if !self.split.iter().all(|share| (0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-6 {
-            return Err(Error::input("data.split", format!("found {train}, {valid}, {test}"))
-                .expected("three shares from 0 to 1 that add up to 1, as 0.8, 0.1, 0.1"));
+        let in_range = self.split.iter().all(|fraction| (0.0..=1.0).contains(fraction));
+        if !in_range || (sum - 1.0).abs() > 1e-6 {
+            let total = if in_range { format!(", which add up to {sum:.4}") } else { String::new() };
+            return Err(Error::input("data.split (--split)", format!("found {train},{valid},{test}{total}"))
+                .expected(
+                    "fractions of train, validation and test that add up to 1, for example 0.8,0.1,0.1",
+                ));
         }
         if !(0.0..=1.0).contains(&self.max_unreadable) {
-            return Err(Error::input("data.max_unreadable", format!("found {}", self.max_unreadable))
-                .expected("a share from 0 to 1, as 0.01"));
+            let found = format!("found {}", self.max_unreadable);
+            return Err(Error::input("data.max_unreadable (--max-unreadable)", found)
+                .expected("a fraction from 0 to 1, for example 0.01"));
         }
         if self.debug_subset == Some(0) {
-            return Err(Error::input("data.debug_subset", "found 0")
+            return Err(Error::input("data.debug_subset (--debug-subset)", "found 0")
                 .expected("1 or more")
-                .hint("Leave it out to train on everything"));
+                .hint("Leave it out to train on all images"));
         }
         if self.allow_leakage && self.drop_leaking {
-            return Err(Error::input("data.allow_leakage", "cannot go together with data.drop_leaking")
-                .hint("Choose one of them"));
+            return Err(Error::input(
+                "data.allow_leakage (--allow-leakage)",
+                "cannot be combined with data.drop_leaking (--drop-leaking)",
+            )
+            .hint("Choose one of them"));
         }
         if self.synthetic.is_some() && !self.dataset_type.is_synthetic() {
             return Err(Error::input(
-                "data.synthetic",
-                format!("is set while data.dataset_type is {}", self.dataset_type),
+                "data.synthetic (--synthetic)",
+                format!("set, while data.dataset_type (--dataset-type) is {}", self.dataset_type),
             )
-            .expected("dataset_type synthetic or synthetic-augmented")
-            .hint("Set the type, or leave the synthetic root out"));
+            .expected("--dataset-type synthetic or synthetic-augmented")
+            .hint("Set the type, or leave out --synthetic"));
         }
         self.group_regex()?;
         Ok(())
@@ -119,23 +127,26 @@ impl DataConfig {
     /// The compiled `group_regex`, if one is set.
     ///
     /// # Errors
-    /// The expression does not compile.
+    /// The regex does not compile.
     pub fn group_regex(&self) -> Result<Option<regex::Regex>> {
         let compile = |pattern: &String| {
             regex::Regex::new(pattern).map_err(|error| {
-                // The regex crate draws several lines with a caret; the last one says what is wrong.
+                // The regex crate gives several lines, with a caret; the last one says what is wrong.
                 let text = error.to_string();
                 let reason =
                     text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
-                Error::input("data.group_regex", format!("`{pattern}` is no regular expression: {reason}"))
-                    .expected(r"an expression whose first capture is the group, as '^(\d+)_'")
+                Error::input(
+                    "data.group_regex (--group-regex)",
+                    format!("`{pattern}` is not a valid regex: {reason}"),
+                )
+                .expected(r"a regex whose first capture group is the group, for example '^(\d+)_'")
             })
         };
         self.group_regex.as_ref().map(compile).transpose()
     }
 }
 
-/// What is trained on. Validation and test are never augmented.
+/// Which images are trained on. Validation and test are never augmented.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum DatasetType {
@@ -143,13 +154,13 @@ pub enum DatasetType {
     #[default]
     #[serde(alias = "Real")]
     Real,
-    /// The same and its augmented copies.
+    /// The real root's train split and its augmented copies.
     #[serde(alias = "Augmented")]
     Augmented,
     /// The synthetic root's train split.
     #[serde(alias = "Synthetic")]
     Synthetic,
-    /// The same and its augmented copies.
+    /// The synthetic root's train split and its augmented copies.
     #[serde(alias = "SyntheticAugmented")]
     SyntheticAugmented,
 }
@@ -188,7 +199,7 @@ impl FromStr for DatasetType {
             "augmented" => Ok(Self::Augmented),
             "synthetic" => Ok(Self::Synthetic),
             "syntheticaugmented" => Ok(Self::SyntheticAugmented),
-            _ => Err(Error::input("dataset_type", format!("found `{text}`"))
+            _ => Err(Error::input("data.dataset_type (--dataset-type)", format!("unknown type `{text}`"))
                 .expected("real, augmented, synthetic or synthetic-augmented")),
         }
     }
@@ -245,7 +256,7 @@ mod tests {
         assert!(refused(|c| c.debug_subset = Some(0)).contains("data.debug_subset"));
         assert!(refused(|c| c.synthetic = Some("s".into())).contains("data.synthetic"));
         let regex = refused(|c| c.group_regex = Some("(".into()));
-        assert!(regex.contains("data.group_regex: `(` is no regular expression: unclosed group"), "{regex}");
+        assert!(regex.contains("(--group-regex): `(` is not a valid regex: unclosed group"), "{regex}");
         assert!(!regex.contains('\n'));
     }
 }
