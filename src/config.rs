@@ -10,9 +10,8 @@ use crate::data::DataConfig;
 use crate::device::DeviceConfig;
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
-use crate::input::mix::MixConfig;
-use crate::input::transform::{Normalization, TransformConfig};
-use crate::model::{Model, ModelConfig};
+use crate::input::config::{AugmentConfig, InputConfig};
+use crate::model::ModelConfig;
 use crate::report::config::ReportConfig;
 use crate::text::one_line;
 use crate::train::config::TrainConfig;
@@ -35,32 +34,6 @@ pub struct RunConfig {
     pub device: DeviceConfig,
     /// What a run leaves beside its numbers.
     pub report: ReportConfig,
-}
-
-/// What the model sees.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct InputConfig {
-    /// Images are resized to a square of this side, aspect not kept.
-    pub size: usize,
-    /// Mean and standard deviation of each channel.
-    pub normalization: Normalization,
-}
-
-impl Default for InputConfig {
-    fn default() -> Self {
-        Self { size: 256, normalization: Normalization::default() }
-    }
-}
-
-/// How training images are varied.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AugmentConfig {
-    /// Each image.
-    pub transform: TransformConfig,
-    /// Two images of a batch into one.
-    pub mix: MixConfig,
 }
 
 /// Keys that have no default value and so do not show in the default configuration.
@@ -155,15 +128,9 @@ impl RunConfig {
     /// The first value out of its range, by its key.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
-        if self.input.size < Model::MIN_INPUT_SIZE || self.input.size > 4096 {
-            return Err(
-                Error::input("input.size", format!("found {}", self.input.size)).expected("32 to 4096")
-            );
-        }
-        self.input.normalization.validate()?;
+        self.input.validate()?;
         self.model.validate()?;
-        self.augment.transform.validate()?;
-        self.augment.mix.validate()?;
+        self.augment.validate()?;
         self.train.validate()?;
         self.device.validate()
     }
