@@ -1,5 +1,5 @@
-//! The seven emotions and the names under which data sets keep them. Faces are drawn by this list, and the
-//! classes of a data set are recognised by it.
+//! The seven emotions and the names under which data sets keep them. Drawn faces have these
+//! classes, and the class folders of a data set are matched to them.
 
 /// The seven basic emotions, in the order of their class index.
 pub const EMOTIONS: [&str; 7] = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];

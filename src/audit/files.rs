@@ -10,7 +10,7 @@ use super::weigh::connected;
 use super::{Audit, Image};
 use crate::data::Origin;
 use crate::error::{Error, Result};
-use crate::files::{write_atomic, write_json};
+use crate::files::{write_csv, write_json};
 
 /// Writes into `folder`, which is created if need be, each file whole or not at all:
 ///
@@ -91,7 +91,7 @@ pub fn write_list(path: &Path, audit: &Audit) -> Result<CleanList> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
     }
-    write_csv(path, records.into_iter())?;
+    write_csv(path, records)?;
     Ok(list)
 }
 
@@ -189,19 +189,6 @@ fn listed_path(image: &Image, folder: &Path) -> Result<String> {
 }
 
 type Record = Vec<String>;
-
-fn write_csv(path: &Path, records: impl Iterator<Item = Record>) -> Result<()> {
-    write_atomic(path, |out| {
-        let mut writer = csv::Writer::from_writer(out);
-        for record in records {
-            writer.write_record(&record).map_err(|error| match error.into_kind() {
-                csv::ErrorKind::Io(error) => error, // keeps its kind: a full disk
-                other => std::io::Error::other(format!("{other:?}")),
-            })?;
-        }
-        writer.flush()
-    })
-}
 
 fn header(columns: &[&str]) -> std::iter::Once<Record> {
     std::iter::once(columns.iter().map(|column| (*column).to_owned()).collect())

@@ -26,7 +26,7 @@ impl Classes {
 /// Decides the classes from the labels found at `place` and the user's own list `wanted` (empty: none given).
 ///
 /// Without a list: labels that are all emotions give the emotions present, in the order of [`EMOTIONS`];
-/// labels of which none is an emotion give themselves, sorted (case does not separate two classes). With a
+/// labels that are all something else are the classes themselves, sorted (case does not matter). With a
 /// list: exactly those, in the user's order.
 ///
 /// # Errors

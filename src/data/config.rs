@@ -1,4 +1,4 @@
-//! The configuration section [data].
+//! The configuration section `[data]`.
 
 use std::path::PathBuf;
 use std::str::FromStr;

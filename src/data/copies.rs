@@ -1,4 +1,5 @@
-//! Augmented copies: telling them from originals, finding the original of each, choosing those to train on.
+//! Augmented copies: telling them apart from originals, finding the original of each, choosing those to
+//! train on.
 //!
 //! **Invariant:** a copy is only ever in train, and only if its original is.
 
@@ -200,9 +201,9 @@ pub(super) struct Sources {
     pub(super) groups: HashMap<usize, String>,
 }
 
-/// Finds the image of every source in the manifests. In a separate folder the augmenter's copy of the original
-/// identifies it by content, so that it does not matter from which folder the augmenter started; where that
-/// file is missing, the name does.
+/// Finds the image of every source in the manifests. In a separate folder the augmenter's copy of the
+/// original identifies it by content, so that it does not matter from which folder the augmenter started;
+/// where that file is missing, the name does.
 pub(super) fn link_sources(
     images: &[Original],
     outside: Vec<OutsideOriginal>,

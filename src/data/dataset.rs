@@ -55,7 +55,7 @@ pub struct Dataset {
     pub left_out: Vec<String>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// Groups that cross splits; only ever non-empty with `allow_leakage` and in [`load_for_evaluation`].
+    /// Groups that cross splits; only ever non-empty with `allow_leakage` and in an evaluation.
     pub leaks: Vec<Leak>,
     /// How the images are arranged at the root.
     pub layout: Layout,

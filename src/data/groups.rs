@@ -139,7 +139,8 @@ pub fn content_name(hash: &[u8; 32]) -> String {
     format!("blake3:{}", &blake3::Hash::from(*hash).to_hex()[..32])
 }
 
-/// The smallest content hash of every group, `[group]`: it identifies the group whatever its files are called.
+/// The smallest content hash of every group, `[group]`: it identifies the group, whatever the files are
+/// called.
 pub fn smallest_hashes(groups: &[usize], hashes: &[[u8; 32]]) -> Vec<[u8; 32]> {
     let mut smallest = vec![[u8::MAX; 32]; groups.iter().max().map_or(0, |last| last + 1)];
     for (&group, hash) in groups.iter().zip(hashes) {

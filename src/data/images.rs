@@ -80,7 +80,7 @@ fn same_place(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// What the user is told besides the images.
+/// What the user should know about the images.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) unreadable: Vec<Unreadable>,
@@ -100,7 +100,7 @@ pub(super) struct Found {
 pub(super) struct Original {
     pub(super) found: Found,
     pub(super) content: Content,
-    /// What it shares with the images of its group, besides an equal content.
+    /// What it shares with the other images of its group, unless that is the same content.
     pub(super) key: Option<String>,
     pub(super) rule: GroupRule,
     /// What it is used for; `None`: not used.

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn lines_are_read_by_output_and_other_fields_are_ignored() {
         let lines = read(concat!(
-            r#"{"output":"./a/1.png","source":"a/1.png","group":"g","copy":0,"seed":7,"operation":{"blur":3}}"#,
+            r#"{"output":"./a/1.png","source":"a/1.png","group":"g","copy":0,"#,
+            r#""seed":7,"operation":{"blur":3}}"#,
             "\n\n",
             r#"{"output":"a/1_aug_1.png","source":"a/1.png","group":"g","copy":1}"#,
             "\n"

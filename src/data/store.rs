@@ -35,7 +35,7 @@ impl Stored {
         Self::Rgb(image)
     }
 
-    /// Bytes of memory, with what an image takes besides its pixels.
+    /// Bytes of memory, including what an image takes in addition to its pixels.
     fn bytes(&self) -> usize {
         let pixels = match self {
             Self::Rgb(image) => image.pixels.len(),
@@ -63,7 +63,7 @@ impl Budget {
     }
 }
 
-/// What reading an image once tells about it.
+/// What reading an image once gives.
 #[derive(Debug)]
 pub(super) struct Content {
     /// BLAKE3 of the file's bytes or of the row's pixels.

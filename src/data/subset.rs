@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 use crate::text::thousands;
 
-/// Refuses a subset that cannot hold an image of each of so many classes.
+/// Refuses a subset with fewer images than there are classes.
 pub(super) fn check_subset(config: &DataConfig, classes: usize) -> Result<()> {
     match config.debug_subset.filter(|size| *size < classes) {
         None => Ok(()),
@@ -20,8 +20,8 @@ pub(super) fn check_subset(config: &DataConfig, classes: usize) -> Result<()> {
     }
 }
 
-/// Keeps `size` train images: classes in the same proportions as in the whole (largest remainders), at least one of each
-/// class if `size` allows.
+/// Keeps `size` train images: classes in the same proportions as in the whole (largest remainders), at least
+/// one of each class if `size` allows.
 pub(super) fn take_subset(
     used: Vec<(Sample, Content)>,
     size: usize,
@@ -56,7 +56,7 @@ pub(super) fn take_subset(
     kept
 }
 
-/// `size` shared out in proportion to `totals`; what is not zero gets at least one where `size` is large
+/// `size` divided in proportion to `totals`; a class that has images gets at least one where `size` is large
 /// enough.
 fn quotas(totals: &[usize], size: usize) -> Vec<usize> {
     let all: usize = totals.iter().sum();
@@ -64,8 +64,7 @@ fn quotas(totals: &[usize], size: usize) -> Vec<usize> {
     for (quota, &total) in quotas.iter_mut().zip(totals) {
         *quota = (*quota).max(usize::from(total > 0));
     }
-    // At most one more than `size` per class was handed out, or less than it: settle it where the error is
-    // largest.
+    // The sum may now be off by up to one per class, either way: correct it where the error is largest.
     let error = |quotas: &[usize], class: usize| {
         totals[class] as f64 * size as f64 / all.max(1) as f64 - quotas[class] as f64
     };

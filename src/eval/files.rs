@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{Metrics, confusions};
 use crate::error::{Error, Result};
-use crate::files::{read_json, write_atomic, write_json};
+use crate::files::{csv_error, read_json, write_atomic, write_csv, write_json};
 use crate::text::{cut_end, cut_front};
 
 /// What a model says about one image.
@@ -257,16 +256,6 @@ fn check_prediction(place: &str, classes: &[String], prediction: &Prediction) ->
 
 type Record = Vec<String>;
 
-fn write_csv(path: &Path, records: impl Iterator<Item = Record>) -> Result<()> {
-    write_atomic(path, |out| {
-        let mut writer = csv::Writer::from_writer(out);
-        for record in records {
-            writer.write_record(&record).map_err(into_io)?;
-        }
-        writer.flush()
-    })
-}
-
 fn strings<const N: usize>(texts: [&str; N]) -> Record {
     texts.map(String::from).to_vec()
 }
@@ -356,21 +345,6 @@ fn prediction_of(place: &str, classes: &[String], record: &csv::StringRecord) ->
     };
     check_prediction(place, classes, &prediction)?;
     Ok(prediction)
-}
-
-/// Keeps the kind of an input/output error (a full disk), which `io::Error::from(csv::Error)` would hide.
-fn into_io(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-fn csv_error(path: &Path, error: csv::Error) -> Error {
-    if error.is_io_error() {
-        return Error::io("read", path, into_io(error));
-    }
-    Error::at(path, error.to_string().replace(['\n', '\r'], " "))
 }
 
 // ---- the table ----
@@ -729,23 +703,6 @@ surprise         0         0         0         0         0         0         1
         assert_eq!(summary_table(&evaluation), expected);
         let honest = summary_table(&Evaluation { leakage: false, temperature: 1.0, ..evaluation });
         assert!(!honest.contains("LEAKAGE") && !honest.contains("temperature"));
-    }
-
-    struct Full;
-
-    impl io::Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_full_disk_is_still_called_so_after_the_csv_writer() {
-        let error = csv::Writer::from_writer(Full).write_record(["x".repeat(1 << 16)]).unwrap_err();
-        assert_eq!(into_io(error).kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

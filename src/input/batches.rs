@@ -1,7 +1,7 @@
 //! Batches, prepared on worker threads ahead of the model.
 //!
-//! Of n workers, worker w makes the batches w, w + n, w + 2n, …; the consumer takes them in turn. So the order
-//! is fixed and memory is bounded (at most two batches per worker).
+//! Of n workers, worker w makes the batches w, w + n, w + 2n, …; the consumer takes them in turn. So the
+//! order is fixed and memory is bounded (at most two batches per worker).
 //!
 //! **Invariant:** the number of workers changes nothing but the speed.
 
@@ -115,7 +115,7 @@ pub fn epoch_order(
     balanced(&mut classes, samples.len(), &mut rng)
 }
 
-/// Goes through each class in shuffled rounds, so that no member comes twice before all have come once.
+/// Goes through each class in shuffled rounds, so that no sample repeats before all have come once.
 fn balanced(classes: &mut [Vec<usize>], count: usize, rng: &mut impl Rng) -> Vec<Place> {
     let mut given = vec![0usize; classes.len()];
     let mut order = Vec::with_capacity(count);

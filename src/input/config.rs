@@ -1,4 +1,4 @@
-//! The configuration sections [input] and [augment].
+//! The configuration sections `[input]` and `[augment]`.
 
 use serde::{Deserialize, Serialize};
 

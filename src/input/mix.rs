@@ -58,7 +58,7 @@ impl MixConfig {
     }
 }
 
-/// What was mixed into a batch: image i holds `lambda` of itself and the rest of image `partner[i]`.
+/// How a batch was mixed: image i is `lambda` of itself and `1 - lambda` of image `partner[i]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixed {
     /// The part of the image itself that is left, and the weight of its own label: 0 to 1.

@@ -19,7 +19,7 @@ use crate::text::{count, quoted_list};
 
 /// Folder names that operating systems and archives leave behind.
 const LITTER_FOLDERS: [&str; 4] = ["__macosx", "@eadir", "lost+found", "$recycle.bin"];
-/// Files beside the images that say nothing about them.
+/// Files next to the images that have nothing to do with them.
 const LITTER_FILES: [&str; 4] = ["thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"];
 
 /// Whether a name is hidden, or that of something that operating systems and archives leave behind.
@@ -148,7 +148,7 @@ fn refuse_a_way_back(root: &Path, folder: &Path) -> Result<()> {
     }
 }
 
-/// Whether a folder holds images and no folders.
+/// Whether a folder contains images and no folders.
 pub(crate) fn is_flat(root: &Path) -> Result<bool> {
     let folder = open_folder(root)?;
     Ok(folder.subfolders.is_empty() && !folder.loose.is_empty())
@@ -179,7 +179,7 @@ fn refuse_a_wrapper(root: &Path, folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// The hint for a folder without class folders that holds lists.
+/// The hint for a folder without class folders that contains lists.
 fn list_hint(root: &Path) -> String {
     let Ok(items) = fs::read_dir(root) else { return String::new() };
     let mut lists: Vec<PathBuf> = items
@@ -247,7 +247,8 @@ fn scan_class(
 
 /// Whether a link leads to a folder that `folder` itself lies in.
 fn leads_above(link: &Path, folder: &Path) -> bool {
-    matches!((link.canonicalize(), folder.canonicalize()), (Ok(target), Ok(folder)) if folder.starts_with(&target) && folder != target)
+    let (Ok(target), Ok(folder)) = (link.canonicalize(), folder.canonicalize()) else { return false };
+    folder.starts_with(&target) && folder != target
 }
 
 fn note_walk_error(root: &Path, folder: &Path, error: &walkdir::Error, scan: &mut Scan) -> Result<()> {
@@ -271,14 +272,14 @@ fn note_walk_error(root: &Path, folder: &Path, error: &walkdir::Error, scan: &mu
     Err(Error::io("read", path, source))
 }
 
-/// The path below `root` with `/`; bytes that are no UTF-8 are shown as replacement characters.
+/// The path below `root` with `/`; bytes that are not UTF-8 become replacement characters.
 pub(crate) fn relative_name(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
     let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
 }
 
-/// Counts what lies in the folders and is no image of a class.
+/// Counts what is in the folders and is not an image of a class.
 #[derive(Default)]
 pub(crate) struct NotImages {
     by_ending: BTreeMap<String, usize>,
@@ -413,7 +414,10 @@ mod tests {
         assert_eq!(
             scan.left_out,
             [
-                "4 files in the class folders are not images (1 .mp4, 2 .txt, 1 without extension), e.g. happy/film.mp4",
+                concat!(
+                    "4 files in the class folders are not images (1 .mp4, 2 .txt, 1 without extension), ",
+                    "e.g. happy/film.mp4"
+                ),
                 "1 image is outside the class folders, e.g. loose.png"
             ]
         );

@@ -1,4 +1,4 @@
-//! What the layouts have in common: an image as it was found, and all that a root holds.
+//! What the layouts have in common: an image as it was found, and everything that a root contains.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub struct Entry {
     pub group: Option<String>,
 }
 
-/// What a root holds.
+/// What a root contains.
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// How the root keeps its images.
@@ -67,4 +67,7 @@ impl Scan {
 }
 
 /// What can be given as a data set, for messages.
-pub(super) const EXPECTED: &str = "ROOT/{class}/*, ROOT/{train,valid,test}/{class}/*, a .csv or .jsonl list with path and label, or fer2013.csv";
+pub(super) const EXPECTED: &str = concat!(
+    "ROOT/{class}/*, ROOT/{train,valid,test}/{class}/*, ",
+    "a .csv or .jsonl list with path and label, or fer2013.csv"
+);

@@ -14,8 +14,8 @@ use crate::text::quoted_list;
 /// Finds the images of `root`.
 ///
 /// # Errors
-/// The root is missing, has an unknown layout, mixes two layouts, has no class folders or no images; a list is
-/// malformed.
+/// The root is missing, has an unknown layout, mixes two layouts, has no class folders or no images; a list
+/// is malformed.
 pub fn scan(root: &Path) -> Result<Scan> {
     let about = fs::metadata(root).map_err(|error| Error::io("read", root, error))?;
     let mut scan = if about.is_dir() { scan_folder(root)? } else { scan_file(root)? };

@@ -5,8 +5,9 @@
 //! show one person, and the person is the group that no split may cut.
 //!
 //! ```text
-//! person, shot (person.rs), expression (expression.rs) ─► face.rs: scene, hair, skin, nose, beard, mouth, eyes
-//!                                                        └► photograph ─► set.rs: train/valid/test folders
+//! person.rs (who, which shot), expression.rs (which action units)
+//!   ─► face.rs: scene, hair, skin, nose, beard, mouth, eyes, photograph
+//!   ─► set.rs: OUT/{train,valid,test}/{class}/*.png
 //! ```
 
 mod beard;

@@ -97,7 +97,10 @@ fn groups_that_cross_given_splits_are_refused_allowed_dropped_or_split_again() {
     let base = config(root.path());
     let text = refused(&base);
     assert!(text.contains("2 groups cross splits"), "{text}");
-    let named = "`crowd` is in train (train/happy/1Exp0crowd.png), valid (valid/happy/2Exp0crowd.png) and test (test/sad/3Exp4";
+    let named = concat!(
+        "`crowd` is in train (train/happy/1Exp0crowd.png), valid (valid/happy/2Exp0crowd.png) ",
+        "and test (test/sad/3Exp4crowd.png)"
+    );
     assert!(text.contains(named) && text.contains("--allow-leakage") && text.contains("--resplit"), "{text}");
 
     let allowed = loaded(&DataConfig { allow_leakage: true, ..base.clone() });
