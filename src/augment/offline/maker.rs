@@ -7,7 +7,7 @@ use crate::augment::check::{self, newly_saturated, similarity};
 use crate::augment::operations;
 use crate::augment::profile::{Jpeg, Limits, Operation};
 use crate::image::Bitmap;
-use crate::image::decode::Format;
+use crate::image::decode::{Format, JPEG};
 use crate::image::encode::Encoder;
 use crate::random::{Purpose, rng};
 
@@ -126,9 +126,10 @@ impl<'a> Maker<'a> {
 
 /// Writes an image in the codec of its original: JPEG stays JPEG, anything else becomes PNG.
 fn encode(encoder: &mut Encoder, image: &Bitmap, original: Format, jpeg: &Jpeg, out: &mut Vec<u8>) {
-    match original {
-        Format::Jpeg => encoder.jpeg(image, jpeg.quality, jpeg.subsampling, out),
-        _ => encoder.png(image, out),
+    if original == JPEG {
+        encoder.jpeg(image, jpeg.quality, jpeg.subsampling, out);
+    } else {
+        encoder.png(image, out);
     }
 }
 

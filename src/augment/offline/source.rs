@@ -12,7 +12,7 @@ use crate::data::layout::{
 };
 use crate::data::manifest::{MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
-use crate::image::decode::{Format, is_image_path};
+use crate::image::decode::{Format, JPEG, PNG, is_image_path};
 
 /// Where the originals are.
 pub(super) struct Source {
@@ -205,13 +205,12 @@ impl Source {
 pub(super) fn copy_name(files: &[OsString], name: &OsStr, format: Format) -> (OsString, OsString) {
     let path = Path::new(name);
     let (stem, ending) = (path.file_stem().unwrap_or(name), path.extension().unwrap_or_default());
-    let is_one_of = |endings: &[&str]| {
-        ending.to_str().is_some_and(|e| endings.iter().any(|known| e.eq_ignore_ascii_case(known)))
-    };
-    let (fits, right) = match format {
-        Format::Jpeg => (is_one_of(&["jpg", "jpeg", "jpe", "jfif"]), "jpg"),
-        _ => (format == Format::Png && is_one_of(&["png"]), "png"),
-    };
+    // JPEG stays JPEG; anything else becomes PNG.
+    let codec = if format == JPEG { JPEG } else { PNG };
+    let has_its_ending = ending
+        .to_str()
+        .is_some_and(|ending| codec.endings.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    let (fits, right) = (format == codec && has_its_ending, codec.endings[0]);
     let mut base = stem.to_owned();
     if !fits {
         base.push("_");
@@ -244,6 +243,7 @@ fn is_taken(files: &[OsString], base: &OsStr, is_own_stem: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::decode::{BMP, WEBP};
 
     fn names(files: &[&str]) -> Vec<OsString> {
         let mut names: Vec<OsString> = files.iter().map(OsString::from).collect();
@@ -258,11 +258,11 @@ mod tests {
 
     #[test]
     fn copies_are_named_after_their_original() {
-        assert_eq!(named(&["a.jpg"], "a.jpg", Format::Jpeg), "a|jpg");
-        assert_eq!(named(&["a.b.JPEG"], "a.b.JPEG", Format::Jpeg), "a.b|JPEG");
-        assert_eq!(named(&["a.bmp"], "a.bmp", Format::Bmp), "a_bmp|png");
-        assert_eq!(named(&["a.jpg"], "a.jpg", Format::Png), "a_jpg|png", "a wrong ending");
-        assert_eq!(named(&["a.png"], "a.png", Format::Jpeg), "a_png|jpg");
+        assert_eq!(named(&["a.jpg"], "a.jpg", JPEG), "a|jpg");
+        assert_eq!(named(&["a.b.JPEG"], "a.b.JPEG", JPEG), "a.b|JPEG");
+        assert_eq!(named(&["a.bmp"], "a.bmp", BMP), "a_bmp|png");
+        assert_eq!(named(&["a.jpg"], "a.jpg", PNG), "a_jpg|png", "a wrong ending");
+        assert_eq!(named(&["a.png"], "a.png", JPEG), "a_png|jpg");
     }
 
     #[test]
@@ -283,10 +283,10 @@ mod tests {
         let mut all: Vec<String> = files.iter().map(|name| (*name).to_owned()).collect();
         for name in files {
             let format = match Path::new(name).extension().unwrap().to_str().unwrap() {
-                "png" => Format::Png,
-                "bmp" => Format::Bmp,
-                "webp" => Format::WebP,
-                _ => Format::Jpeg,
+                "png" => PNG,
+                "bmp" => BMP,
+                "webp" => WEBP,
+                _ => JPEG,
             };
             let (base, ending) = copy_name(&list, name.as_ref(), format);
             all.push(format!("{}_aug_1.{}", base.display(), ending.display()));

@@ -14,7 +14,7 @@ use super::{Originals, Plan};
 use crate::data::groups;
 use crate::error::{Error, Result};
 use crate::image::Bitmap;
-use crate::image::decode::Format;
+use crate::image::decode::{Format, JPEG};
 
 /// The longest file name of today's file systems, in bytes.
 const MAX_NAME: usize = 255;
@@ -225,9 +225,10 @@ impl<'a> Worker<'a> {
                 operations: Some(operations),
                 attempts: Some(attempts),
                 seed: Some(self.plan.seed),
-                codec: Some(match original.format {
-                    Format::Jpeg => format!("jpeg {} {}", jpeg.quality, jpeg.subsampling),
-                    _ => "png".into(),
+                codec: Some(if original.format == JPEG {
+                    format!("jpeg {} {}", jpeg.quality, jpeg.subsampling)
+                } else {
+                    "png".into()
                 }),
                 output_hash: Some(short(&hash)),
                 bytes: Some(self.maker.encoded.len() as u64),

@@ -816,10 +816,7 @@ mod tests {
         let head = [0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0];
         let frame = [&head[..], &riff_chunks(&[alpha, lossy_pixels()])].concat();
         let animated = extended(0x12, 64, &[(b"ANIM".to_vec(), vec![0; 6]), (b"ANMF".to_vec(), frame)]);
-        assert_eq!(
-            decode(&animated).unwrap_err().to_string(),
-            "corrupt image: the decoder cannot cope with it"
-        );
+        assert_eq!(decode(&animated).unwrap_err().to_string(), "corrupt image: the decoder gave up on it");
     }
 
     #[test]
