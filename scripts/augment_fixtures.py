@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/augment/: what Pillow and OpenCV make of synthetic images, for the tests of src/augment/operations.rs.
+"""Writes tests/fixtures/augment/: what Pillow and OpenCV make of synthetic images, for the tests of src/augment/operations/.
 
     pip install pillow==11.2.1 opencv-python-headless==4.11.0.86 numpy
     python scripts/augment_fixtures.py

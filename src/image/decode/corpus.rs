@@ -4,6 +4,9 @@
 //! image within the limits or one line that says what is wrong.
 //!
 //! Each case is a function of its number, so that a failure is reproduced by that number alone.
+//!
+//! Longer than other files, as it is used by tests alone and every format's damage is made with the same few
+//! helpers.
 
 use std::path::Path;
 
@@ -724,7 +727,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn damaged_files_are_answered_with_a_image_or_one_line() {
+    fn a_damaged_file_is_an_image_or_an_error_of_one_line() {
         // The workers are not waited for: one that hangs could not be.
         const WORKERS: u64 = 2;
         let (told, answers) = mpsc::channel();
@@ -789,7 +792,7 @@ mod tests {
     }
 
     #[test]
-    fn jpeg_inside_of_tiff_is_refused() {
+    fn jpeg_data_inside_a_tiff_file_are_refused() {
         assert!(decode(&tiff_with(&[])).is_ok());
         // These tables are shorter than their own markers, which is a panic in the decoder.
         let tables = tiff_with(&[(259, 3, vec![7]), (347, 7, vec![0xff])]);

@@ -86,7 +86,7 @@ fn every_fixture_is_what_pillow_makes_of_it() {
 }
 
 #[test]
-fn the_ending_does_not_matter_but_the_content_does() {
+fn formats_are_told_apart_by_content() {
     let page = b"\n<!DOCTYPE html><html><body>404</body></html>";
     assert!(format(&fixture("rgb8.png")) == Ok(PNG));
     assert_eq!(decode(b""), Err(DecodeError::EmptyFile));
@@ -114,14 +114,18 @@ fn a_jpeg_or_png_cut_off_anywhere_is_an_error() {
         let bytes = fixture(name);
         for length in 0..bytes.len() {
             let found = decode(&bytes[..length]);
-            assert!(found.is_err(), "{name}: {length} of {} bytes were taken for a whole image", bytes.len());
+            assert!(
+                found.is_err(),
+                "{name}: {length} of {} bytes were decoded as a whole image",
+                bytes.len()
+            );
         }
         assert!(error_of(&bytes[..bytes.len() - 3]).starts_with("truncated"), "{name}");
     }
 }
 
 #[test]
-fn headers_tell_the_size_before_decoding() {
+fn the_size_is_read_from_the_header_without_decoding() {
     for name in ["444.jpg", "exif1.jpg", "grey8.png", "rgb8.png"] {
         let Ok(bytes) =
             std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode").join(name))
@@ -137,7 +141,7 @@ fn headers_tell_the_size_before_decoding() {
 }
 
 #[test]
-fn a_bmp_tiff_or_webp_that_lacks_pixels_is_an_error() {
+fn a_bmp_tiff_or_webp_without_all_its_pixels_is_an_error() {
     for name in
         ["rgb.bmp", "palette.bmp", "rgb.tif", "rgb-lzw.tif", "cmyk.tif", "lossless.webp", "lossy.webp"]
     {
@@ -166,7 +170,7 @@ fn no_damaged_byte_makes_a_panic() {
 }
 
 #[test]
-fn a_png_with_a_wrong_check_sum_is_corrupt() {
+fn a_png_with_a_wrong_checksum_is_corrupt() {
     let mut bytes = fixture("rgb8.png");
     let at = bytes.windows(4).position(|four| four == b"IEND").unwrap();
     bytes[at + 4] ^= 1;
@@ -239,7 +243,7 @@ fn files_are_found_by_their_endings() {
 }
 
 #[test]
-fn photographs_are_read() {
+fn photographs_are_decoded() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/london-faces-256/happy");
     let Ok(entries) = std::fs::read_dir(&folder) else {
         return eprintln!("skipped: {} is missing", folder.display());

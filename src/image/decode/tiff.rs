@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use image::{ColorType, ImageDecoder};
 use image::codecs::tiff::TiffDecoder;
+use image::{ColorType, ImageDecoder};
 
 use super::error::{DecodeError, corrupt, unsupported};
 use super::format::{Format, Stored};

@@ -35,7 +35,7 @@ pub(in super::super) fn warp(
             bring_inside(level, border, width, x);
             bring_inside(level, border, height, y);
         }
-        locate(level, x, y, source.extent, squares, across, down);
+        locate(level, [x, y], source.extent, squares, [across, down]);
         source.fetch(level, squares, quads);
         make_row(level, planes, pixels, channels, |channel, plane| {
             interpolate(level, &quads[channel * width..][..width], across, down, plane);
@@ -129,7 +129,8 @@ vectorized! {
 
 vectorized! {
     /// Places to squares and the places in them, 0 to 1.
-    fn locate(x: &[i32], y: &[i32], extent: Extent, squares: &mut [u32], across: &mut [f32], down: &mut [f32]) {
+    fn locate(places: [&[i32]; 2], extent: Extent, squares: &mut [u32], fractions: [&mut [f32]; 2]) {
+        let ([x, y], [across, down]) = (places, fractions);
         let places = x.iter().zip(y).zip(squares).zip(across.iter_mut().zip(down));
         for (((&x, &y), square), (across, down)) in places {
             // The squares begin a pixel before the first pixel's centre.
