@@ -19,7 +19,7 @@ enum Set {
 }
 
 impl Level {
-    /// The instruction sets of this processor, from the one that every processor of the target has to the best.
+    /// This processor's instruction sets, from the one that every processor of the target has to the best.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let better = {
@@ -59,7 +59,10 @@ impl Default for Level {
 
 /// Compiles a function for each level and puts a `level: Level` before its arguments to choose.
 macro_rules! vectorized {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block
+    ) => {
         $(#[$meta])*
         $vis fn $name(level: $crate::simd::Level, $($arg: $kind),*) $(-> $result)? {
             #[inline(always)]

@@ -1,5 +1,5 @@
-//! `mien augment` on real runs: the same bytes for any number of threads and after any interruption, nothing lost
-//! or overwritten, hostile files quarantined, and every copy what its line of the manifest says.
+//! `mien augment` on real runs: the same bytes for any number of threads and after any interruption, nothing
+//! lost or overwritten, hostile files quarantined, and every copy what its line of the manifest says.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Whether a copy still shows what its original shows: how much of it is newly clipped, and how similar it is.
+//! Whether a copy still shows what its original shows: how much of it is newly clipped, and how similar the
+//! two are.
 //!
 //! Legend: w, h the image; C its channels. Images are compared after the same moves: a mirrored copy is held
 //! against the mirrored original.

@@ -1,5 +1,5 @@
-//! What the offline augmenter may do to an image: which operations, how strongly and how often, and the limits
-//! that a copy must keep.
+//! What the offline augmenter may do to an image: which operations, how strongly and how often, and the
+//! limits that a copy must keep.
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub struct Jpeg {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Largest fraction of pixels that are clipped (0 or 255) in the copy and were not in the original, 0 to 1.
+    /// Largest fraction of pixels that are clipped (0 or 255) in the copy but not in the original, 0 to 1.
     pub saturated: f64,
     /// Lowest structural similarity (SSIM) to the original after the same moves, -1 to 1.
     pub similarity: f64,

@@ -52,8 +52,8 @@ impl<'a> Maker<'a> {
     }
 
     /// Draws operations until their result keeps the limits; leaves it encoded in `self.encoded`. Returns the
-    /// operations, the number of draws and the file's hash, or why every draw was rejected. The result depends
-    /// on the image, the seed, `key` and `copy` alone.
+    /// operations, the number of draws and the file's hash, or why every draw was rejected. The result
+    /// depends on the image, the seed, `key` and `copy` alone.
     pub(super) fn make(
         &mut self,
         image: &Bitmap,

@@ -2,7 +2,7 @@
 //! which the trainer keeps a copy with its original.
 //!
 //! ```text
-//! source (one folder at a time) ─► workers: read, decode, draw, check, encode, place ─► journal (in order) ─► manifest
+//! source, folder by folder ─► workers: read, decode, draw, check, encode, place ─► journal in order ─► manifest
 //! ```
 //!
 //! **Invariant:** what a copy looks like depends on (seed, path below the source, copy number) alone: neither

@@ -216,7 +216,8 @@ impl Texts {
         // Writing to a String cannot fail.
         let _ = write!(
             self.svg,
-            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" font-weight=\"{weight}\" fill=\"{color}\">{}</text>",
+            "<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\" font-weight=\"{weight}\" fill=\"{color}\">\
+             {}</text>",
             escape(&shown)
         );
     }

@@ -54,7 +54,7 @@ pub struct Request {
     pub emotions: Vec<String>,
     /// How the originals get into the output.
     pub originals: Originals,
-    /// A regular expression whose first capture group, found in a file's path, identifies the person or photo.
+    /// A regular expression whose first capture group, in a file's name, identifies the person or photo.
     pub group_regex: Option<String>,
 }
 

@@ -172,7 +172,8 @@ vectorized! {
                 for (level, ((((((&a, &b), &c), &d), &e), &f), &g)) in target.iter_mut().zip(sums) {
                     // A pair has 15 bits.
                     let pairs = [d, c + e, b + f, a + g].map(|pair| i32::from(pair as i16));
-                    let sum: i32 = pairs.into_iter().zip(SEVEN).map(|(pair, weight)| pair * i32::from(weight)).sum();
+                    let products = pairs.into_iter().zip(SEVEN).map(|(pair, weight)| pair * i32::from(weight));
+                    let sum: i32 = products.sum();
                     *level = ((sum + (1 << 11)) >> 12) as u8;
                 }
             }

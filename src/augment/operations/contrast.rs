@@ -73,7 +73,8 @@ impl Apply for Drawn {
 vectorized! {
     fn sum(levels: &[u8]) -> u64 {
         // A part's sum fits into 32 bits.
-        levels.chunks(1 << 16).map(|part| u64::from(part.iter().map(|&level| u32::from(level)).sum::<u32>())).sum()
+        let sum = |part: &[u8]| u64::from(part.iter().map(|&level| u32::from(level)).sum::<u32>());
+        levels.chunks(1 << 16).map(sum).sum()
     }
 }
 

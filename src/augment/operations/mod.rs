@@ -9,8 +9,8 @@
 //! (`scripts/augment_fixtures.py`). [`saturation`] and [`hue`] are the trainer's own, and those that the
 //! trainer has too go by the names they have there (`augment.transform.*`).
 //!
-//! **Invariant:** no operation fails or panics, whatever its parameters, and the same parameters give the same
-//! bytes on every processor.
+//! **Invariant:** no operation fails or panics, whatever its parameters, and the same parameters give the
+//! same bytes on every processor.
 //!
 //! Legend: w, h the image's width and height; C its channels. The place of a pixel is its centre; the image
 //! covers half a pixel around the outermost places.

@@ -31,7 +31,8 @@ impl Table {
         }
         self.sigma = sigma;
         let mut left = weights(sigma);
-        let mut poor = [0; SLOTS]; // slots with less than their share, filled from one end, rich ones from the other
+        // Slots with less than their share, filled from one end, and rich ones, filled from the other.
+        let mut poor = [0; SLOTS];
         let (mut poors, mut rich) = (0, SLOTS);
         for (slot, &weight) in left.iter().enumerate() {
             if weight < SHARE {

@@ -55,7 +55,8 @@ vectorized! {
     pub(super) fn interleave(planes: &[u8], pixels: &mut [u8]) {
         let (red, rest) = planes.split_at(pixels.len() / 3);
         let (green, blue) = rest.split_at(pixels.len() / 3);
-        for (((pixel, &red), &green), &blue) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(red).zip(green).zip(blue) {
+        let pixels = pixels.as_chunks_mut::<3>().0.iter_mut();
+        for (((pixel, &red), &green), &blue) in pixels.zip(red).zip(green).zip(blue) {
             *pixel = [red, green, blue];
         }
     }

@@ -53,7 +53,7 @@ impl Configured for Settings {
 }
 
 impl Apply for Drawn {
-    /// Moves all levels away from their pixel's own L (factor > 1) or towards it (< 1), rounded to the nearest.
+    /// Moves all levels away from their pixel's own L (factor > 1) or towards it (< 1), rounded.
     fn apply(&self, image: &mut Bitmap, _: Border, scratch: &mut Scratch) -> usize {
         colour::change(image, Jitter::Saturation(self.factor), scratch);
         0

@@ -61,7 +61,8 @@ impl Apply for Drawn {
         }
         let Scratch { level, target, sums, .. } = scratch;
         target.take_shape_of(image);
-        sums.resize(stride + 2 * channels, 0); // a pixel more at either end, so that the frame needs no loop of its own
+        // A pixel more at either end, so that the frame needs no loop of its own.
+        sums.resize(stride + 2 * channels, 0);
         let last = image.height - 1;
         for (y, row) in target.pixels.chunks_exact_mut(stride).enumerate() {
             let here = &image.pixels[y * stride..][..stride];

@@ -56,7 +56,7 @@ macro_rules! operations {
                 Ok(())
             }
 
-            /// Draws the parameters of the operation `NAMES[index]` for an image of `width` × `height` pixels.
+            /// Draws the parameters of `NAMES[index]` for an image of `width` × `height` pixels.
             pub(super) fn draw(
                 &self,
                 index: usize,

@@ -84,8 +84,7 @@ pub fn judge(file: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// Any format
+// ---- Any format
 
 fn one_of<'a, T>(r: &mut ChaCha8Rng, choices: &'a [T]) -> &'a T {
     &choices[r.random_range(0..choices.len())]
@@ -235,8 +234,7 @@ fn random_exif(r: &mut ChaCha8Rng) -> Vec<u8> {
     block
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// PNG
+// ---- PNG
 
 /// A PNG of these chunks (kind, body), with their lengths and check sums.
 fn png_of(chunks: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
@@ -386,8 +384,7 @@ fn random_png(r: &mut ChaCha8Rng) -> Vec<u8> {
     png_of(&chunks)
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// JPEG
+// ---- JPEG
 
 /// The segments of a JPEG: (marker, body), where a scan's body goes on with its compressed data; nothing if
 /// it is broken.
@@ -474,8 +471,7 @@ fn damage_jpeg(r: &mut ChaCha8Rng, file: &[u8], seeds: &[Vec<u8>]) -> Option<Vec
     Some(file)
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// BMP, TIFF, WebP
+// ---- BMP, TIFF, WebP
 
 fn random_bmp(r: &mut ChaCha8Rng) -> Vec<u8> {
     let header = *one_of(r, &[12u32, 40, 40, 40, 52, 56, 64, 108, 124]);

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 8-bit RGB | the same |
 //! | grey of 1, 2, 4, 8 bits | stretched to 0..=255 (times 255, 85, 17, 1), then R = G = B |
-//! | grey of 16 bits, no alpha | **clipped**: `min(value, 255)`. Nearly every such image turns white; Pillow does just that |
+//! | grey of 16 bits, no alpha | **clipped**: `min(value, 255)`, as Pillow does; nearly all turn white |
 //! | RGB, RGBA, grey + alpha of 16 bits | the high byte of each channel |
 //! | palette | its colour; in a PNG, an index beyond the palette is black |
 //! | alpha, or a transparent colour | dropped, never blended |

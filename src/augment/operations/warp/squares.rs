@@ -104,7 +104,8 @@ vectorized! {
         #[cfg(target_arch = "x86_64")]
         let done = {
             let fours = squares.as_chunks::<4>().0;
-            let planes = red.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0).zip(blue.as_chunks_mut().0);
+            let planes = red.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0);
+            let planes = planes.zip(blue.as_chunks_mut().0);
             for (squares, ((red, green), blue)) in fours.iter().zip(planes) {
                 fetch_four(pairs, squares, red, green, blue);
             }
@@ -114,7 +115,8 @@ vectorized! {
         let done = 0;
         for i in done..n {
             let pairs = &pairs[squares[i] as usize * 3..][..6];
-            [red[i], green[i], blue[i]] = std::array::from_fn(|c| u32::from(pairs[c]) | u32::from(pairs[c + 3]) << 16);
+            let join = |c: usize| u32::from(pairs[c]) | u32::from(pairs[c + 3]) << 16;
+            [red[i], green[i], blue[i]] = std::array::from_fn(join);
         }
     }
 }
@@ -170,7 +172,12 @@ pub(in super::super) fn make_row(
 
 vectorized! {
     /// Pillow's `BILINEAR_BODY`: f64, truncated.
-    pub(in super::super) fn interpolate_exactly(quads: &[u32], across: &[f64], down: &[f64], target: &mut [u8]) {
+    pub(in super::super) fn interpolate_exactly(
+        quads: &[u32],
+        across: &[f64],
+        down: &[f64],
+        target: &mut [u8],
+    ) {
         for (((&quad, &x), &y), target) in quads.iter().zip(across).zip(down).zip(target) {
             let [top_left, bottom_left, top_right, bottom_right] = quad.to_le_bytes().map(i32::from);
             let top = f64::from(top_left) + f64::from(top_right - top_left) * x;

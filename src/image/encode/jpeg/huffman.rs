@@ -94,7 +94,8 @@ vectorized! {
                 for y in row * down..(row + 1) * down {
                     for x in column * across..(column + 1) * across {
                         if x < luma.across && y < luma_rows {
-                            write_block(luma, y * luma.across + x, &CODES[0], y_prediction, &mut local, codes);
+                            let at = y * luma.across + x;
+                            write_block(luma, at, &CODES[0], y_prediction, &mut local, codes);
                         } else {
                             // A block beyond the edge: the first coefficient as before, and no other.
                             local.put(unpack(CODES[0].empty));

@@ -95,7 +95,8 @@ vectorized! {
                 for lane in 0..LANES {
                     let sign = source[lane] >> 15;
                     let magnitude = source[lane].unsigned_abs() + half[lane];
-                    let quotient = ((u32::from(magnitude) * u32::from(reciprocal[lane])) >> 16) as u16 >> shift;
+                    let product = u32::from(magnitude) * u32::from(reciprocal[lane]);
+                    let quotient = (product >> 16) as u16 >> shift;
                     target[lane] = (quotient as i16 ^ sign) - sign;
                     bits[lane] |= u16::from(quotient != 0) << bit;
                 }
