@@ -11,7 +11,7 @@ use super::operations::{Border, Keys};
 pub use super::operations::{NAMES, Operation, Operations};
 use crate::error::{Error, Result};
 use crate::image::encode::Subsampling;
-use crate::text::{list, nearest, one_line};
+use crate::text::{nearest, one_line};
 
 /// Where every key of a profile is explained.
 const KEYS_EXPLAINED: &str = "recipes/augment-safe.toml explains every key";
@@ -212,7 +212,7 @@ fn merge(base: &mut Table, own: Table, table: &str) -> Result<()> {
             let known: Vec<&str> = base.keys().map(String::as_str).collect();
             let near = nearest(&key, known.iter().copied());
             return Err(Error::input(place, "unknown key")
-                .expected(format!("one of {}", list(&known)))
+                .expected(format!("one of {}", known.join(", ")))
                 .hint(near.map_or(KEYS_EXPLAINED.into(), |near| format!("Did you mean `{near}`?"))));
         };
         match (there, value) {

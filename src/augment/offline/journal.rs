@@ -2,7 +2,7 @@
 //!
 //! While it works the lines go to a journal, in the order of the sources whatever the number of threads; at
 //! the end they become the manifest and the list of what could not be used. A journal that breaks off is the
-//! beginning of the full one, so that a resumed run goes on where it ends.
+//! beginning of the full one, so that a resumed run continues where it ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -67,9 +67,9 @@ impl Settings {
         }
         if (self.images, &self.names) != (now.images, &now.names) {
             let of = |settings: &Self| {
-                format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
+                format!("{} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
             };
-            return differs("a source", of(self), of(now));
+            return differs("a source of", of(self), of(now));
         }
         for (what, then, now) in [
             ("-n", self.copies.to_string(), now.copies.to_string()),
@@ -106,7 +106,7 @@ pub(super) struct Line {
     pub(super) output: Option<String>,
     /// The original, relative to the source.
     pub(super) source: String,
-    /// The bytes of the two names in hexadecimal digits, where they are no Unicode.
+    /// The bytes of the two names in hexadecimal digits, where they are not Unicode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) output_bytes: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ pub(super) struct Line {
     pub(super) program: Option<String>,
 }
 
-/// What the journal of an interrupted run says, read as the walk over the source goes on.
+/// The journal of an interrupted run, read along with the walk over the source.
 pub(super) struct Past {
     file: BufReader<File>,
     next: Option<Line>,
@@ -275,8 +275,7 @@ impl Journal {
         self.file.flush().map_err(|error| Error::io("write", &self.path, error))
     }
 
-    /// Turns the journal into the manifest and, if it tells of `problems`, the list of what could not be
-    /// used.
+    /// Turns the journal into the manifest and, if it has `problems`, the list of what could not be used.
     pub(super) fn finish(mut self, output: &Path, problems: bool) -> Result<()> {
         self.flush()?;
         self.file.get_ref().sync_all().map_err(|error| Error::io("write", &self.path, error))?;

@@ -61,7 +61,7 @@ impl Shared<'_> {
     }
 }
 
-/// Writes what a job asks for, by so many threads.
+/// Writes what a job asks for with `threads` threads.
 ///
 /// # Errors
 /// A file cannot be read or written, or a different file is in its place; the user stopped it.
@@ -270,7 +270,7 @@ fn collect(
                 }
                 journal.as_mut().map_or(Ok(()), |journal| journal.append(&lines))
             });
-            // What stands after a gap would be taken for the beginning: nothing more is noted.
+            // A resumed run would take lines after a gap for the beginning: nothing more is written.
             if item.is_cut || written.is_err() {
                 next = usize::MAX;
             }

@@ -22,7 +22,7 @@ pub(super) struct Source {
     classes: Vec<ClassFolder>,
     /// Whether its images lie in no class folders.
     pub(super) is_flat: bool,
-    /// Images outside of any class folder.
+    /// Images outside any class folder.
     loose: Vec<String>,
     /// Links that lead here are not followed: the output's folder, absolute and without links.
     output: PathBuf,
@@ -51,17 +51,17 @@ struct Walk<'a> {
     visit: Visit<'a>,
 }
 
-/// What a walk saw besides images.
+/// What a walk found that is not an image.
 #[derive(Default)]
 pub(super) struct Notes {
-    litter: NotImages,
+    not_images: NotImages,
     warnings: Vec<String>,
 }
 
 impl Notes {
     /// In words, for people.
     pub(super) fn into_lines(self) -> Vec<String> {
-        self.warnings.into_iter().chain(self.litter.notes()).collect()
+        self.warnings.into_iter().chain(self.not_images.notes()).collect()
     }
 }
 
@@ -106,7 +106,7 @@ impl Source {
     /// # Errors
     /// A folder cannot be read; a split lies inside a class; a link leads to the output.
     pub(super) fn walk(&self, notes: &mut Notes, visit: Visit) -> Result<ControlFlow<()>> {
-        notes.litter.loose.clone_from(&self.loose);
+        notes.not_images.loose.clone_from(&self.loose);
         let mut walk = Walk { around: Vec::new(), notes, visit };
         for (class, folder) in self.classes.iter().enumerate() {
             let below = folder.path.strip_prefix(&self.root).unwrap_or(&folder.path).to_owned();
@@ -156,7 +156,7 @@ impl Source {
             } else if is_file && is_image_path(Path::new(&name)) {
                 files.push(name);
             } else {
-                walk.notes.litter.in_class(&relative_name(&self.root, &item.path()));
+                walk.notes.not_images.in_class(&relative_name(&self.root, &item.path()));
             }
         }
         files.sort_unstable();

@@ -302,7 +302,7 @@ pub(super) fn portable(below: &Path) -> String {
     crate::data::layout::relative_name(Path::new(""), below)
 }
 
-/// The bytes of a path that is no Unicode.
+/// The bytes of a path that is not Unicode, in hexadecimal digits.
 fn raw(below: &Path) -> Option<String> {
     let bytes = below.as_os_str().as_encoded_bytes();
     below.to_str().is_none().then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -726,21 +726,21 @@ mod tests {
     fn a_damaged_file_is_an_image_or_an_error_of_one_line() {
         // The workers are not waited for: one that hangs could not be.
         const WORKERS: u64 = 2;
-        let (told, answers) = mpsc::channel();
+        let (sender, answers) = mpsc::channel();
         for worker in 0..WORKERS {
-            let told = told.clone();
+            let sender = sender.clone();
             std::thread::spawn(move || {
                 let seeds = seeds();
                 for number in (worker..CASES).step_by(WORKERS as usize) {
                     let answer = catch_unwind(|| judge(&case(&seeds, number)))
                         .unwrap_or_else(|_| Err("a panic".into()));
-                    if told.send((worker, number, answer)).is_err() {
+                    if sender.send((worker, number, answer)).is_err() {
                         return;
                     }
                 }
             });
         }
-        drop(told);
+        drop(sender);
         let mut last = [None; WORKERS as usize];
         let mut count = 0;
         while count < CASES {
@@ -797,7 +797,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_tiff_cannot_all_claim_the_whole_file() {
-        // Each strip is decompressed anew: minutes for a file of 1 MiB that holds nothing but codes without a
+        // Each strip is decompressed again: minutes for a file of 1 MiB that holds nothing but codes without a
         // meaning.
         let rows = |bytes| {
             [(257, 3, vec![4000]), (273, 4, vec![16; 4000]), (278, 3, vec![1]), (279, 4, vec![bytes; 4000])]

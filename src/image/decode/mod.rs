@@ -1,7 +1,7 @@
 //! Reading images: the bytes of a file become 8-bit RGB, the way Pillow 11.2.1 gives it for
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
 //!
-//! The format is told by content, never by the file's ending. Each format is a file here; to add one, write
+//! The format is recognised by content, never by the file's ending. Each format is a file here; to add one, write
 //! its file and add its line to [`FORMATS`]. What becomes of each kind of pixel:
 //!
 //! | stored as | becomes |
@@ -73,10 +73,10 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     Ok(orientation::upright(image, orientation))
 }
 
-/// Tells a file's format by its content; its beginning is enough.
+/// A file's format, recognised by its content; its beginning is enough.
 ///
 /// # Errors
-/// What the file is instead, as far as its beginning tells.
+/// What the file seems to be instead.
 pub fn format(bytes: &[u8]) -> Result<Format, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::EmptyFile);

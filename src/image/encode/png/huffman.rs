@@ -187,7 +187,7 @@ fn canonical_codes<const N: usize>(lengths: &[u8; N]) -> [u16; N] {
     codes
 }
 
-/// Starts the last block, of codes of its own, and tells the codes' lengths (RFC 1951, 3.2.7).
+/// Starts a block with codes of its own and writes the codes' lengths (RFC 1951, 3.2.7).
 pub(super) fn write_block_header(last: bool, lengths: &[u8; SYMBOLS], bits: &mut Bits, target: &mut [u8]) {
     const REPEAT: u8 = 16; // the length before, 3 to 6 times: 2 bits
     const ZEROS: u8 = 17; // 3 to 10: 3 bits
@@ -201,16 +201,16 @@ pub(super) fn write_block_header(last: bool, lengths: &[u8; SYMBOLS], bits: &mut
     all[symbols] = 1;
 
     // As (symbol, extra bits).
-    let mut told = [(0u8, 0u8); SYMBOLS + 1];
+    let mut packed = [(0u8, 0u8); SYMBOLS + 1];
     let mut count = 0;
-    let mut tell = |symbol, extra: usize| {
-        told[count] = (symbol, extra as u8);
+    let mut pack = |symbol, extra: usize| {
+        packed[count] = (symbol, extra as u8);
         count += 1;
     };
     for same in all[..=symbols].chunk_by(|a, b| a == b) {
         let (length, mut left) = (same[0], same.len());
         if length > 0 {
-            tell(length, 0);
+            pack(length, 0);
             left -= 1;
         }
         while left >= 3 {
@@ -220,30 +220,30 @@ pub(super) fn write_block_header(last: bool, lengths: &[u8; SYMBOLS], bits: &mut
                 _ => (REPEAT, 6),
             };
             let now = left.min(most);
-            tell(symbol, now - if symbol == MANY_ZEROS { 11 } else { 3 });
+            pack(symbol, now - if symbol == MANY_ZEROS { 11 } else { 3 });
             left -= now;
         }
-        (0..left).for_each(|_| tell(length, 0));
+        (0..left).for_each(|_| pack(length, 0));
     }
-    let told = &told[..count];
+    let packed = &packed[..count];
 
     let mut counts = [0; 19];
-    told.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
-    let told_lengths = code_lengths(&counts, 7);
-    let codes = canonical_codes(&told_lengths);
-    let last_told = ORDER.iter().rposition(|&symbol| told_lengths[symbol] > 0).unwrap_or(0).max(3);
+    packed.iter().for_each(|&(symbol, _)| counts[usize::from(symbol)] += 1);
+    let packed_lengths = code_lengths(&counts, 7);
+    let codes = canonical_codes(&packed_lengths);
+    let last_packed = ORDER.iter().rposition(|&symbol| packed_lengths[symbol] > 0).unwrap_or(0).max(3);
     bits.put(0b100 | u64::from(last), 3); // codes of its own
     bits.put((symbols - 257) as u64, 5);
     bits.put(0, 5); // one code for distances
-    bits.put((last_told + 1 - 4) as u64, 4);
+    bits.put((last_packed + 1 - 4) as u64, 4);
     bits.flush(target);
-    for &symbol in &ORDER[..=last_told] {
-        bits.put(told_lengths[symbol].into(), 3);
+    for &symbol in &ORDER[..=last_packed] {
+        bits.put(packed_lengths[symbol].into(), 3);
         bits.flush(target);
     }
-    for &(symbol, extra) in told {
+    for &(symbol, extra) in packed {
         let index = usize::from(symbol);
-        bits.put(codes[index].into(), told_lengths[index].into());
+        bits.put(codes[index].into(), packed_lengths[index].into());
         bits.put(extra.into(), [2, 3, 7].get(index.wrapping_sub(16)).copied().unwrap_or(0));
         bits.flush(target);
     }

@@ -2,7 +2,7 @@
 //! image, and runs of zeros, as the only repetition worth looking for in what the filter leaves of a
 //! photograph.
 //!
-//! A block of rows at a time: they are filtered; what remains is told apart into single bytes and runs of
+//! A block of rows at a time: they are filtered; what remains is split into single bytes and runs of
 //! zeros; and these are written as codes, made for the block after a first look at its rows, or at some of
 //! them where there are many.
 //!
@@ -13,14 +13,14 @@ mod huffman;
 mod runs;
 
 use self::huffman::{Bits, Codes, LONGEST, code_lengths, write_block_header};
-use self::runs::{Counts, tell_apart, write_bytes};
+use self::runs::{Counts, split_runs, write_bytes};
 use crate::image::Bitmap;
 use crate::simd::Level;
 
 /// Bytes that share one set of codes, at least.
 const BLOCK: usize = 1 << 15;
 
-/// About how many bytes of a block are looked at to make its codes, or all.
+/// About how many bytes of a block its codes are made from, if it has more.
 const SAMPLE: usize = 1 << 14;
 
 /// Buffers.
@@ -66,10 +66,10 @@ impl Writer {
             let every = (rows * stride / SAMPLE).max(1);
             let mut counts = Counts::default();
             if every == 1 {
-                tell_apart(&self.filtered, &mut counts);
+                split_runs(&self.filtered, &mut counts);
             } else {
                 let rows = self.filtered.chunks_exact(1 + stride).skip(every / 2).step_by(every);
-                rows.for_each(|row| tell_apart(row, &mut counts));
+                rows.for_each(|row| split_runs(row, &mut counts));
             }
             let lengths = code_lengths(&counts.finish(u32::from(every > 1)), LONGEST);
             write_block_header(top + rows == image.height, &lengths, &mut bits, &mut self.codes);
@@ -134,7 +134,7 @@ vectorized! {
     }
 }
 
-/// Adler-32, the check sum of zlib.
+/// Adler-32, the checksum of zlib.
 struct Adler {
     sum: u32,
     sum_of_sums: u32,

@@ -1,4 +1,4 @@
-//! What the filter leaves of the rows, told apart into single bytes and runs of zeros.
+//! What the filter leaves of the rows, split into single bytes and runs of zeros.
 
 use super::huffman::{Bits, Codes, END, LONGEST_RUN, RUNS, SYMBOLS};
 
@@ -13,10 +13,10 @@ pub(super) trait Take {
     fn run(&mut self, length: usize);
 }
 
-/// Tells apart bytes and runs of zeros. No run goes on from row to row, as each begins with the filter's
+/// Splits rows into bytes and runs of zeros. No run continues from row to row, as each begins with the filter's
 /// number.
 #[inline(always)]
-pub(super) fn tell_apart(bytes: &[u8], to: &mut impl Take) {
+pub(super) fn split_runs(bytes: &[u8], to: &mut impl Take) {
     let mut rest = bytes;
     while let Some((window, _)) = rest.split_first_chunk::<{ 8 + SHORTEST - 1 }>() {
         // A byte of this is 0 where a run starts.
@@ -121,7 +121,7 @@ vectorized! {
     /// Writes bytes and runs of zeros as codes.
     pub(super) fn write_bytes(bytes: &[u8], codes: &Codes, bits: &mut Bits, target: &mut [u8]) {
         let mut put = Put { codes, bits: *bits, target };
-        tell_apart(bytes, &mut put);
+        split_runs(bytes, &mut put);
         *bits = put.bits;
     }
 }
