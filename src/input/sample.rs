@@ -38,7 +38,7 @@ impl Source {
         self.quads.resize(self.channels * self.squares + BLACK, 0);
         self.rows.iter_mut().for_each(|row| row.resize(self.channels * (self.width + 2), 0));
         let (channels, width, height) = (self.channels, self.width, self.height);
-        resizer.rows(level, image, channels, width, height, |y, planes| self.push_row(level, y, planes));
+        resizer.rows(level, image, channels, [width, height], |y, planes| self.push_row(level, y, planes));
         // Below the last row lies the last row again.
         self.write_quads(level, height, [1, 1]);
     }

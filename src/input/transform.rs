@@ -170,7 +170,7 @@ pub fn eval_pixels(
     }
     let Scratch { level, resizer, .. } = scratch;
     let channels = if image.is_grey() { 1 } else { 3 };
-    resizer.rows(*level, image, channels, size, size, |y, row| {
+    resizer.rows(*level, image, channels, [size, size], |y, row| {
         for (c, plane) in out.chunks_exact_mut(size * size).enumerate() {
             let source = if channels == 1 { row } else { &row[c * size..][..size] };
             let (factor, summand) = normalization.line(c);
