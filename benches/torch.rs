@@ -14,6 +14,7 @@ use std::time::Instant;
 use mien::data::{DataConfig, load};
 use mien::device::{self, DeviceConfig};
 use mien::eval::evaluate::batch_logits;
+use mien::eval::session::Resources;
 use mien::faces::draw::{DrawConfig, Style, write_set};
 use mien::input::batches::{Batch, BatchSource};
 use mien::input::mix::MixConfig;
@@ -61,6 +62,7 @@ fn main() {
         label_smoothing: 0.0,
         ..TrainConfig::default()
     };
+    let resources = Resources { device: device.clone(), batch_size: batch, workers: 1 };
     let job = Job {
         model: &model,
         card: ModelCard::new(model_config.clone(), classes, size, [0.0; 3], [1.0; 3]),
@@ -73,8 +75,7 @@ fn main() {
         config: &config,
         transform: &TransformConfig::default(),
         mix: &MixConfig::default(),
-        device: &device,
-        workers: 1,
+        resources: &resources,
         folder: Path::new(""),
         stop: &AtomicBool::new(false),
     };

@@ -290,7 +290,7 @@ fn unknown_key(known: &[String], change: &Override) -> Error {
 mod tests {
     use super::*;
     use crate::model::ModelName;
-    use crate::train::schedule::Schedule;
+    use crate::train::schedule::{Schedule, Step};
 
     fn with(changes: &[&str]) -> Result<RunConfig> {
         let changes: Result<Vec<_>> = changes.iter().map(|text| Override::parse(text)).collect();
@@ -325,9 +325,9 @@ mod tests {
     #[test]
     fn another_kind_of_schedule_starts_from_its_defaults() {
         let config = with(&["train.schedule.kind=step", "train.schedule.every=3"]).unwrap();
-        assert_eq!(config.train.schedule, Schedule::Step { every: 3, factor: 0.1 });
+        assert_eq!(config.train.schedule, Step { every: 3, factor: 0.1 }.into());
         let config = with(&["train.schedule.every=3", "train.schedule.kind=step"]).unwrap();
-        assert_eq!(config.train.schedule, Schedule::Step { every: 3, factor: 0.1 });
+        assert_eq!(config.train.schedule, Step { every: 3, factor: 0.1 }.into());
         assert!(with(&["train.schedule.every=3"]).is_err(), "cosine has no such setting");
         let recipe = ("r", "[train.schedule]\nkind = \"step\"\nevery = 3\n");
         let change = Override::parse("train.schedule.kind=cosine").unwrap();

@@ -1,31 +1,66 @@
 //! mien trains, explains and compares facial-emotion classifiers.
 //!
-//! The modules in the order in which data pass through them: [`data`] finds, groups, splits and decodes
-//! images; [`augment`] varies them; [`model`] holds the networks; [`train`] the loop; [`eval`] the metrics;
-//! [`report`] what is shown. [`config`] composes the parts' settings, and [`run`] ties all of it to a run
-//! folder.
-//!
 //! ```no_run
-//! use mien::device::{self, DeviceConfig};
-//! use mien::eval::evaluate::{batch_logits, softmax};
-//!
-//! # fn main() -> mien::error::Result<()> {
-//! let device = device::open(&DeviceConfig::default())?;
-//! let model = mien::model::files::weights::load_model("runs/vgg16_cbam-real/best.safetensors".as_ref(), &device.device)?;
-//! let size = model.card.input_size;
-//! let images = vec![0.0; 3 * size * size]; // [1, 3, size, size], normalised
-//! let logits = batch_logits(&model.model, &model.params, images, size, device.compute)?;
-//! println!("{:?}", softmax(&logits[0], model.card.temperature));
+//! # fn main() -> mien::Result<()> {
+//! let classifier = mien::Classifier::open("runs/vgg16_cbam-real")?;
+//! println!("{}", classifier.classify_file("face.jpg")?.class());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Train
+//!
+//! What `mien train faces/ --epochs 5` does: compose a configuration, prepare data and model, train into a folder.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use mien::run_folder::events::Silent;
+//! use mien::{Override, RunConfig};
+//!
+//! # fn main() -> mien::Result<()> {
+//! let changes = [Override::parse("data.root=faces")?, Override::parse("train.epochs=5")?];
+//! let config = RunConfig::compose(None, &changes)?;
+//! let prepared = mien::run::prepare(config, &|_done, _total| ())?;
+//! prepared.train(Path::new("runs/mine"), &mut Silent, &AtomicBool::new(false))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Read a run
+//!
+//! Everything that a run leaves can be read again, with nothing but its folder.
+//!
+//! ```no_run
+//! # fn main() -> mien::Result<()> {
+//! let run = mien::RunFiles::open("runs/mine".as_ref())?;
+//! for epoch in &run.epochs {
+//!     println!("{} {:.4} {:.4}", epoch.epoch, epoch.train_loss, epoch.val_loss);
+//! }
+//! if let Some(test) = run.primary() {
+//!     println!("accuracy {:.3}", test.evaluation.metrics.accuracy);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The rooms
+//!
+//! From the bottom up; each uses only those before it. [`image`] holds pixels and codecs, [`faces`] draws faces, [`data`]
+//! finds, groups and splits samples, [`model`] holds the networks, [`input`] makes batches, [`mod@augment`] writes
+//! augmented copies, [`eval`] has the metrics, [`explain`] the class activation maps, [`run_folder`] the format of a run,
+//! [`train`] the loop, and [`run`] ties all of it together. [`config`] composes the parts' settings.
 #![warn(missing_docs)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 #[macro_use]
 mod simd;
 
 pub mod audit;
 pub mod augment;
+mod classifier;
+#[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod cpu;
@@ -35,18 +70,25 @@ pub mod error;
 pub mod eval;
 pub mod explain;
 pub mod faces;
-pub mod files;
+mod files;
 pub mod image;
 pub mod input;
+#[doc(hidden)]
 pub mod memory;
 pub mod model;
 mod page;
-pub mod plot;
+mod plot;
 pub mod random;
-pub mod report;
+mod report;
 pub mod run;
 pub mod run_folder;
-pub mod stats;
-pub mod study;
+mod stats;
+mod study;
 mod text;
 pub mod train;
+
+pub use self::classifier::{Classification, Classifier};
+pub use self::config::{Override, RunConfig};
+pub use self::error::{Error, Result};
+pub use self::image::RgbImage;
+pub use self::run_folder::read::RunFiles;

@@ -18,11 +18,11 @@ pub enum Purpose {
     Mix = 4,
     /// Dropout masks of one step.
     Dropout = 5,
-    /// Initial weights.
+    /// The start values of weights.
     Weights = 6,
-    /// Drawn faces.
+    /// What varies between drawn faces.
     Draw = 7,
-    /// A debugging subset.
+    /// Which images a debugging subset takes.
     Subset = 8,
     /// The operations of one augmented copy.
     Augment = 9,

@@ -14,6 +14,7 @@ use mien::cpu::ComputeType;
 use mien::data::store::ImageStore;
 use mien::data::{DataConfig, Dataset, Split, load};
 use mien::device::{self, DeviceConfig, OpenDevice};
+use mien::eval::session::Resources;
 use mien::explain::explainer::Explainer;
 use mien::explain::map::Map;
 use mien::explain::methods::Method;
@@ -31,7 +32,7 @@ use mien::train::config::TrainConfig;
 use mien::train::fit::{Job, train_step};
 use mien::train::loss::LossWeights;
 use mien::train::optimizer::OptimizerKind;
-use mien::train::schedule::{LearningRate, Schedule};
+use mien::train::schedule::{Constant, LearningRate, Schedule};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -576,6 +577,7 @@ fn cpu(fast_conv: bool) -> OpenDevice {
 /// Ten updates of `case` by `rule` with the loop's own step; sketches of the tensors that `expected` has.
 fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: bool) -> Stepped {
     let device = cpu(fast_conv);
+    let resources = Resources { device: device.clone(), batch_size: 8, workers: 1 };
     let model = case.build();
     let mut params = filled(model.specs(), case.gain, &device.device);
     let trained: Vec<&str> = rule.frozen.split(',').collect();
@@ -594,7 +596,7 @@ fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: boo
         optimizer: rule.optimizer,
         momentum: rule.momentum,
         nesterov: rule.nesterov,
-        schedule: Schedule::None {},
+        schedule: Constant {}.into(),
         warmup: rule.warmup as f64 / batches as f64,
         label_smoothing: rule.smoothing,
         gradient_clip: rule.clip,
@@ -608,8 +610,7 @@ fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: boo
         config: &config,
         transform: &TransformConfig::default(),
         mix: &MixConfig::default(),
-        device: &device,
-        workers: 1,
+        resources: &resources,
         folder: FilePath::new(""),
         stop: &AtomicBool::new(false),
     };

@@ -5,7 +5,9 @@ use anyhow::Result;
 
 use super::{Compute, Verbosity, print};
 use crate::error::Error;
-use crate::run::{self, CalibrationChange};
+use crate::eval::calibration::CalibrationChange;
+use crate::run::calibrate;
+use crate::run_folder::is_run;
 
 /// Make a model's probabilities honest: choose a temperature on the validation split.
 ///
@@ -28,16 +30,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    if !run::is_run(&args.run) {
+    if !is_run(&args.run) {
         return Err(Error::at(&args.run, "is no run folder")
             .expected("a folder that `mien train` has written, with its best model")
             .into());
     }
-    let (device, how) = args.compute.open()?;
+    let resources = args.compute.open()?;
     let loading = args.verbosity.loading();
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
-    let calibration =
-        run::calibrate(&args.run, &device, how, &loading.progress(), verbosity.sink().as_mut())?;
+    let calibration = calibrate(&args.run, &resources, &loading.progress(), verbosity.sink().as_mut())?;
     drop(loading);
     if args.verbosity.json {
         print(&serde_json::to_string(&calibration)?);

@@ -6,11 +6,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::Result;
+use crate::run_folder::LEAKAGE;
 use crate::run_folder::events::{EpochRecord, Event, Sink};
 use crate::text::duration;
-
-/// The key of the header's line about leaking groups.
-pub const LEAKAGE: &str = "LEAKAGE";
 
 /// A bar on the terminal; where standard error is none, or `visible` is false, it draws nothing.
 pub fn bar(visible: bool, what: &str) -> ProgressBar {

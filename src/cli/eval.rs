@@ -7,8 +7,9 @@ use super::{Compute, SplitArg, Verbosity, print, shown};
 use crate::error::Error;
 use crate::eval::table::summary_table;
 use crate::model::files::weights::load_model;
-use crate::run::{self, Subject, evaluate_split, evaluation_data};
-use crate::train::fit::BEST;
+use crate::run::{Subject, evaluate_split, evaluation_data};
+use crate::run_folder::model_file;
+use crate::run_folder::names::{BEST, EVAL};
 
 /// Evaluate a model on a split, or several together as an ensemble.
 ///
@@ -38,18 +39,9 @@ pub(super) struct Args {
     verbosity: Verbosity,
 }
 
-/// The model file that a path stands for, if it stands for one.
-pub(super) fn model_file(path: &Path) -> Option<PathBuf> {
-    if run::is_run(path) {
-        return Some(path.join(BEST));
-    }
-    let is_model = path.is_file() && path.extension().is_some_and(|ending| ending == "safetensors");
-    is_model.then(|| path.to_owned())
-}
-
 /// The run folder that a model file lies in, if any.
 fn run_of(model: &Path) -> Option<&Path> {
-    model.ancestors().skip(1).take(2).find(|folder| run::is_run(folder))
+    model.ancestors().skip(1).take(2).find(|folder| crate::run_folder::is_run(folder))
 }
 
 /// What to call a model: its run, and the file where that is not the run's best.
@@ -80,8 +72,11 @@ fn unique_names(models: &[PathBuf]) -> Vec<String> {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let (models, data) = sort_paths(&args.paths)?;
-    let (device, run) = args.compute.open()?;
-    let loaded = models.iter().map(|path| load_model(path, &device.device)).collect::<Result<Vec<_>, _>>()?;
+    let resources = args.compute.open()?;
+    let loaded = models
+        .iter()
+        .map(|path| load_model(path, &resources.device.device))
+        .collect::<Result<Vec<_>, _>>()?;
     let folder = run_of(&models[0]);
     let loading = args.verbosity.loading();
     let source = evaluation_data(folder, data.as_deref(), &loaded[0].card, &loading.progress())?;
@@ -104,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         .for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
     // With --json the result is all that is written.
     let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
-    let results = evaluate_split(&subjects, &source, samples, &device, run, verbosity.sink().as_mut())?;
+    let results = evaluate_split(&subjects, &source, samples, &resources, verbosity.sink().as_mut())?;
 
     for (evaluation, _) in &results.evaluations {
         print(&if args.verbosity.json {
@@ -113,7 +108,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             summary_table(evaluation)
         });
     }
-    let out = args.out.clone().or_else(|| folder.map(|folder| folder.join(run::EVAL)));
+    let out = args.out.clone().or_else(|| folder.map(|folder| folder.join(EVAL)));
     if let Some(out) = out {
         let split = &results.evaluations[0].0.split;
         // The run's own `test.json` is the best model's on the run's own data, and nothing else's.

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 
-use super::eval::model_file;
 use super::predict::find_images;
 use super::{Compute, INTERRUPTED, SplitArg, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::data::layout;
@@ -14,8 +13,11 @@ use crate::explain::index::{Faithfulness, Index};
 use crate::explain::methods::Method;
 use crate::files::unused_path;
 use crate::model::files::weights::{LoadedModel, load_model};
-use crate::run::explain::{EXPLAIN, Scope, explain_data, explain_files, explain_run};
-use crate::run::{self, Samples};
+use crate::run::Samples;
+use crate::run::explain::{Request, Scope, explain_data, explain_files, explain_run};
+use crate::run_folder::is_run;
+use crate::run_folder::model_file;
+use crate::run_folder::names::EXPLAIN;
 
 /// Show where a model looks: class activation maps over images, and whether they are right.
 ///
@@ -82,8 +84,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             .expected("a run folder or a .safetensors file of mien")
     })?;
     let methods = parse_methods(&args.methods)?;
-    let (device, how) = args.compute.open()?;
-    let loaded = load_model(&file, &device.device)?;
+    let resources = args.compute.open()?;
+    let loaded = load_model(&file, &resources.device.device)?;
     let target = parse_class(&args.class, &loaded)?;
     let settings = Settings { methods: methods.clone(), target, smooth: args.smooth, seed: args.seed };
     let samples = args.split.map(Samples::from);
@@ -94,6 +96,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         methods
     };
     let scope = Scope { samples, grid: args.grid, means: args.means, judged: args.judge, judged_methods };
+
+    let request = Request { scope: &scope, settings: &settings, resources: &resources };
 
     let stop = stop_on_ctrl_c();
     let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "explaining");
@@ -110,14 +114,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let loading = args.verbosity.loading();
     let mut failures = 0;
     let (out, made) = match args.images.as_slice() {
-        [] if run::is_run(&args.model) => {
+        [] if is_run(&args.model) => {
             if args.out.is_some() {
                 return Err(Error::input("--out", "a run is explained into its own folder")
                     .hint("Leave --out away")
                     .into());
             }
-            let made =
-                explain_run(&args.model, &scope, &settings, &device, how, &loading.progress(), &mut progress);
+            let made = explain_run(&args.model, &request, &loading.progress(), &mut progress);
             (args.model.join(EXPLAIN), made)
         }
         [] => {
@@ -127,17 +130,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         [data] if is_labelled(data, &loaded) => {
             let out = new_folder(args)?;
-            let made = explain_data(
-                &out,
-                &loaded,
-                data,
-                &scope,
-                &settings,
-                &device,
-                how,
-                &loading.progress(),
-                &mut progress,
-            );
+            let made = explain_data(&out, &loaded, data, &request, &loading.progress(), &mut progress);
             (out, made)
         }
         images => {
@@ -152,8 +145,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
                 failures += 1;
                 bar.suspend(|| eprintln!("error: {error}"));
             };
-            let made =
-                explain_files(&out, &loaded, &files, &settings, &device, how, &mut unusable, &mut progress);
+            let made = explain_files(&out, &loaded, &files, &request, &mut unusable, &mut progress);
             (out, made)
         }
     };

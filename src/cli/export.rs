@@ -3,12 +3,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::eval::model_file;
 use super::{Verbosity, print, shown};
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
 use crate::model::files::export::{Format, export};
 use crate::model::files::weights::load_model;
+use crate::run_folder::model_file;
 
 /// Write a model for other programs.
 ///

@@ -3,12 +3,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::eval::model_file;
 use super::{Verbosity, print};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
 use crate::model::files::weights::TensorFile;
 use crate::run;
+use crate::run_folder::model_file;
 use crate::text::thousands;
 
 /// Say what a model, a run or a data set is.
@@ -24,7 +24,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    if run::is_run(&args.path) {
+    if crate::run_folder::is_run(&args.path) {
         describe_run(args)?;
     } else if let Some(file) = model_file(&args.path) {
         describe_model(args, &file)?;
@@ -66,7 +66,8 @@ fn describe_model(args: &Args, file: &std::path::Path) -> Result<()> {
 
 fn describe_run(args: &Args) -> Result<()> {
     let (config, data) = run::read_run(&args.path)?;
-    let history = std::fs::read_to_string(args.path.join(crate::train::fit::METRICS)).unwrap_or_default();
+    let history =
+        std::fs::read_to_string(args.path.join(crate::run_folder::names::EPOCHS)).unwrap_or_default();
     if args.verbosity.json {
         print(
             &serde_json::json!({ "config": config, "data": data, "epochs": history.lines().count().saturating_sub(1) })
@@ -82,7 +83,7 @@ fn describe_run(args: &Args) -> Result<()> {
     describe_summary(&data);
     row("epochs", &format!("{} of {}", history.lines().count().saturating_sub(1), config.train.epochs));
     for split in ["valid", "test"] {
-        let path = args.path.join(run::EVAL).join(format!("{split}.json"));
+        let path = args.path.join(crate::run_folder::names::EVAL).join(format!("{split}.json"));
         if path.exists() {
             let metrics = crate::eval::files::read_evaluation(&path)?.metrics;
             let [low, high] = metrics.accuracy_interval.map(|share| 100.0 * share);

@@ -27,9 +27,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::console::{Console, JsonLines, Quiet};
 use crate::data::Split;
-use crate::device::{self, DeviceConfig, OpenDevice};
+use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::eval::evaluate::Run;
+use crate::eval::session::Resources;
 use crate::run::Samples;
 use crate::run_folder::events::Sink;
 
@@ -160,15 +160,14 @@ struct Compute {
 
 impl Compute {
     /// Opens the device.
-    fn open(&self) -> Result<(OpenDevice, Run)> {
+    fn open(&self) -> Result<Resources> {
         if self.batch_size == 0 {
             return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
         }
         let config =
             DeviceConfig { name: self.device.clone(), workers: self.workers, ..DeviceConfig::default() };
         let device = device::open(&config)?;
-        let run = Run { batch_size: self.batch_size, workers: self.workers, compute: device.compute };
-        Ok((device, run))
+        Ok(Resources { device, batch_size: self.batch_size, workers: self.workers })
     }
 }
 

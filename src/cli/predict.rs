@@ -3,13 +3,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::eval::model_file;
 use super::{Verbosity, print};
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
 use crate::eval::evaluate::{batch_logits, read_image, softmax};
 use crate::image::decode::is_image_path;
 use crate::model::files::weights::load_model;
+use crate::run_folder::model_file;
 
 /// Say what emotion images show: the top classes with their probabilities.
 ///

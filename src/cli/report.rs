@@ -9,8 +9,7 @@ use crate::error::Error;
 use crate::explain::index::INDEX;
 use crate::files::unused_path;
 use crate::report::{self, Options, Projection};
-use crate::run;
-use crate::run::explain::EXPLAIN;
+use crate::run_folder::names::EXPLAIN;
 
 /// Make the page of a run, report.html, or one that compares several runs.
 ///
@@ -52,7 +51,7 @@ enum ProjectionArg {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for folder in &args.runs {
-        if !run::is_run(folder) {
+        if !crate::run_folder::is_run(folder) {
             return Err(Error::at(folder, "is no run folder")
                 .expected("a folder that `mien train` has written")
                 .into());

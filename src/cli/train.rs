@@ -141,9 +141,10 @@ fn fetch_weights(model: ModelName, verbosity: Verbosity, stop: &AtomicBool) -> R
 
 /// A run folder that is taken is told before the data are read, which may take minutes.
 fn refuse_taken(folder: &std::path::Path) -> Result<()> {
-    let taken = run::is_run(folder) || folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let taken = crate::run_folder::is_run(folder)
+        || folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if taken {
-        let hint = if run::is_run(folder) {
+        let hint = if crate::run_folder::is_run(folder) {
             format!("Go on with it: mien train --resume {}; or choose another --out", shown(folder))
         } else {
             "Choose another --out".to_owned()
@@ -188,7 +189,7 @@ fn finish(folder: &std::path::Path, outcome: Outcome, verbosity: Verbosity) -> R
         eprintln!("interrupted; the state is saved. Go on with: mien train --resume {}", shown(folder));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    let eval = folder.join(run::EVAL);
+    let eval = folder.join(crate::run_folder::names::EVAL);
     for split in ["test", "valid"] {
         let path = eval.join(format!("{split}.json"));
         if path.exists() {

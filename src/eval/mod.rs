@@ -5,4 +5,5 @@ pub mod ensemble;
 pub mod evaluate;
 pub mod files;
 pub mod metrics;
+pub mod session;
 pub mod table;

@@ -1,16 +1,17 @@
-//! What the user says about reports.
+//! Section `[report]` of the configuration.
 
 use serde::{Deserialize, Serialize};
 
-/// What a run leaves beside its numbers.
+/// What a run writes besides its model and metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReportConfig {
-    /// Whether a run ends with its page, report.html; `mien report RUN` makes it later, too.
+    /// Whether a run ends by writing its page, report.html; `mien report RUN` writes it later as well.
     pub page: bool,
-    /// At most so many right and wrong answers get class activation maps for the page; 0 makes none.
+    /// Maximum number of correctly classified images, and of misclassified ones, that get class activation
+    /// maps for the page; 0 makes none.
     pub maps: usize,
-    /// Whether curves are written for TensorBoard as well.
+    /// Whether the learning curves are also written for TensorBoard.
     pub tensorboard: bool,
 }
 

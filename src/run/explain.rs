@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{BEST, EVAL, Samples, Subject, choose, evaluate_split, evaluation_data, evenly, run_name};
+use super::evaluate::{Samples, Subject, choose, evaluate_split, evaluation_data, evenly};
+use super::prepare::LoadProgress;
 use crate::data::Split;
-use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::eval::evaluate::{Run, read_image};
+use crate::eval::evaluate::read_image;
 use crate::eval::files::{Prediction, read_predictions};
+use crate::eval::session::Resources;
 use crate::explain::explainer::Explainer;
 use crate::explain::folder::{self, Settings, Writer, choose_right, choose_wrong};
 use crate::explain::index::Index;
@@ -19,10 +20,9 @@ use crate::files::replace_dir;
 use crate::input::batches::{BatchSource, Mode, Place, make};
 use crate::input::transform::Scratch;
 use crate::model::files::weights::{LoadedModel, load_model};
-use crate::run_folder::events::{Silent, Sink};
-
-/// The folder of explanations within a run folder.
-pub const EXPLAIN: &str = "explain";
+use crate::run_folder::events::{Event, Silent, Sink};
+use crate::run_folder::folder_name;
+use crate::run_folder::names::{BEST, EVAL, EXPLAIN};
 
 /// How much to explain of a data set.
 #[derive(Clone, Debug)]
@@ -39,6 +39,17 @@ pub struct Scope {
     pub judged_methods: Vec<Method>,
 }
 
+/// What to explain, how, and with what.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// How much of a data set.
+    pub scope: &'a Scope,
+    /// Which methods, for which class.
+    pub settings: &'a Settings,
+    /// Where and how to compute.
+    pub resources: &'a Resources,
+}
+
 /// Called with what is being done, how many images are done and of how many; an error from it ends the work.
 pub type Progress<'a> = &'a mut dyn FnMut(&'static str, usize, usize) -> Result<()>;
 
@@ -50,40 +61,32 @@ pub type Progress<'a> = &'a mut dyn FnMut(&'static str, usize, usize) -> Result<
 /// `progress` fails.
 pub fn explain_run(
     folder: &Path,
-    scope: &Scope,
-    settings: &Settings,
-    device: &OpenDevice,
-    run: Run,
-    loading: super::LoadProgress,
+    request: &Request,
+    loading: LoadProgress,
     progress: Progress,
 ) -> Result<Index> {
-    let loaded = load_model(&folder.join(BEST), &device.device)?;
+    let loaded = load_model(&folder.join(BEST), &request.resources.device.device)?;
     let source = evaluation_data(Some(folder), None, &loaded.card, loading)?;
-    explain_source(folder, &loaded, &source, scope, settings, device, run, progress)
+    explain_source(folder, &loaded, &source, request, progress)
 }
 
 /// The same with the model and the data at hand.
 ///
 /// # Errors
 /// As for [`explain_run`].
-#[allow(clippy::too_many_arguments)] // each is a thing of its own
 pub(super) fn explain_source(
     folder: &Path,
     loaded: &LoadedModel,
     source: &Arc<BatchSource>,
-    scope: &Scope,
-    settings: &Settings,
-    device: &OpenDevice,
-    run: Run,
+    request: &Request,
     progress: Progress,
 ) -> Result<Index> {
-    let mut scope = scope.clone();
-    let split = match scope.samples {
+    let split = match request.scope.samples {
         Some(samples) => samples,
         None if source.dataset.indices(Split::Test).is_empty() => Samples::Of(Split::Valid),
         None => Samples::Of(Split::Test),
     };
-    scope.samples = Some(split);
+    let scope = Scope { samples: Some(split), ..request.scope.clone() };
     // What the run's own evaluation says need not be computed again.
     let known = match split {
         Samples::Of(split) => {
@@ -92,9 +95,10 @@ pub(super) fn explain_source(
         }
         Samples::All => None,
     };
-    let subject = Subject { name: run_name(folder), loaded, run: Some(folder) };
+    let subject = Subject { name: folder_name(folder), loaded, run: Some(folder) };
     into_folder(&folder.join(EXPLAIN), |staged| {
-        explain_dataset(staged, EXPLAIN, &subject, source, known, &scope, settings, device, run, progress)
+        let staged = Staged { folder: staged, name: EXPLAIN };
+        explain_dataset(staged, &subject, source, known, &Request { scope: &scope, ..*request }, progress)
     })
 }
 
@@ -102,34 +106,21 @@ pub(super) fn explain_source(
 ///
 /// # Errors
 /// The data cannot be loaded; the device fails; a file cannot be written; `progress` fails.
-#[allow(clippy::too_many_arguments)]
 pub fn explain_data(
     out: &Path,
     loaded: &LoadedModel,
     data: &Path,
-    scope: &Scope,
-    settings: &Settings,
-    device: &OpenDevice,
-    run: Run,
-    loading: super::LoadProgress,
+    request: &Request,
+    loading: LoadProgress,
     progress: Progress,
 ) -> Result<Index> {
     let source = evaluation_data(None, Some(data), &loaded.card, loading)?;
     let subject = Subject { name: loaded.path.display().to_string(), loaded, run: None };
-    let scope = Scope { samples: Some(scope.samples.unwrap_or(Samples::All)), ..scope.clone() };
+    let samples = request.scope.samples.unwrap_or(Samples::All);
+    let scope = Scope { samples: Some(samples), ..request.scope.clone() };
     into_folder(out, |staged| {
-        explain_dataset(
-            staged,
-            &shown_name(out),
-            &subject,
-            &source,
-            None,
-            &scope,
-            settings,
-            device,
-            run,
-            progress,
-        )
+        let staged = Staged { folder: staged, name: &shown_name(out) };
+        explain_dataset(staged, &subject, &source, None, &Request { scope: &scope, ..*request }, progress)
     })
 }
 
@@ -138,18 +129,16 @@ pub fn explain_data(
 ///
 /// # Errors
 /// No file can be read; the device fails; a file cannot be written; `progress` fails.
-#[allow(clippy::too_many_arguments)]
 pub fn explain_files(
     out: &Path,
     loaded: &LoadedModel,
     files: &[PathBuf],
-    settings: &Settings,
-    device: &OpenDevice,
-    run: Run,
+    request: &Request,
     unusable: &mut dyn FnMut(&Error),
     progress: Progress,
 ) -> Result<Index> {
-    let explainer = Explainer::new(loaded, device.compute, run.batch_size);
+    let Request { settings, resources, .. } = *request;
+    let explainer = Explainer::new(loaded, resources.device.compute, resources.batch_size);
     let of = files.len();
     into_folder(out, |staged| {
         let mut writer = Writer::new(&explainer, &loaded.card, settings, staged, &shown_name(out), None);
@@ -187,19 +176,23 @@ fn shown_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-#[allow(clippy::too_many_arguments)]
+/// A folder that is being made beside its place.
+#[derive(Clone, Copy)]
+struct Staged<'a> {
+    folder: &'a Path,
+    /// Its name once it is in place.
+    name: &'a str,
+}
+
 fn explain_dataset(
-    staged: &Path,
-    prefix: &str,
+    staged: Staged,
     subject: &Subject,
     source: &Arc<BatchSource>,
     known: Option<Vec<Prediction>>,
-    scope: &Scope,
-    settings: &Settings,
-    device: &OpenDevice,
-    run: Run,
+    request: &Request,
     progress: Progress,
 ) -> Result<Index> {
+    let Request { scope, settings, resources } = *request;
     let samples = scope.samples.unwrap_or(Samples::All);
     let dataset = &source.dataset;
     let chosen = choose(dataset, samples)?;
@@ -208,7 +201,7 @@ fn explain_dataset(
         None => {
             let mut bar = EvaluationProgress(progress);
             let results =
-                evaluate_split(std::slice::from_ref(subject), source, samples, device, run, &mut bar)?;
+                evaluate_split(std::slice::from_ref(subject), source, samples, resources, &mut bar)?;
             results.evaluations.into_iter().next().map(|(_, predictions)| predictions).unwrap_or_default()
         }
     };
@@ -242,9 +235,15 @@ fn explain_dataset(
     let judged: Vec<usize> =
         evenly(chosen.indices.len(), scope.judged).into_iter().map(|place| chosen.indices[place]).collect();
 
-    let explainer = Explainer::new(subject.loaded, device.compute, run.batch_size);
-    let mut writer =
-        Writer::new(&explainer, &subject.loaded.card, settings, staged, prefix, Some(chosen.name));
+    let explainer = Explainer::new(subject.loaded, resources.device.compute, resources.batch_size);
+    let mut writer = Writer::new(
+        &explainer,
+        &subject.loaded.card,
+        settings,
+        staged.folder,
+        staged.name,
+        Some(chosen.name),
+    );
     let mut scratch = Scratch::default();
     let mut subject_of = |index: usize| -> Result<folder::Subject> {
         let place = Place { sample: index, repeat: 0 };
@@ -292,9 +291,9 @@ fn read_subject(path: &Path, loaded: &LoadedModel) -> Result<folder::Subject> {
 struct EvaluationProgress<'a, 'b>(&'a mut (dyn FnMut(&'static str, usize, usize) -> Result<()> + 'b));
 
 impl Sink for EvaluationProgress<'_, '_> {
-    fn event(&mut self, event: &crate::run_folder::events::Event) -> Result<()> {
+    fn event(&mut self, event: &Event) -> Result<()> {
         match event {
-            crate::run_folder::events::Event::Evaluating { done, of } => (self.0)("evaluating", *done, *of),
+            Event::Evaluating { done, of } => (self.0)("evaluating", *done, *of),
             other => Silent.event(other),
         }
     }

@@ -9,21 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::seq::SliceRandom;
 
-use super::{
-    BEST, EVAL, Samples, Subject, evaluate_split, evenly, is_run, logits_of, prepare, resume, run_name,
-};
+use super::evaluate::{Samples, Subject, evaluate_split, evaluation_data, evenly, logits_of};
+use super::prepare::{batch_source, prepare, read_run};
+use super::train::resume;
 use crate::augment::offline::{Originals, Request, augment};
 use crate::augment::profile::Profile;
 use crate::config::{Override, RunConfig};
 use crate::data::{self, DataConfig, Dataset, DatasetType, Split};
 use crate::device::{self, DeviceConfig, OpenDevice};
 use crate::error::{Error, Result};
-use crate::eval::evaluate::Run;
 use crate::eval::files::read_predictions;
+use crate::eval::session::Resources;
 use crate::files::{self, write_atomic, write_json};
 use crate::model::files::weights::load_model;
 use crate::random::{Purpose, rng};
 use crate::run_folder::events::{Event, Silent, Sink};
+use crate::run_folder::names::{BEST, EVAL, LOCK};
+use crate::run_folder::{folder_name, is_run};
 use crate::stats::argmax;
 use crate::stats::features::{frechet_distance_after_pca, mean_pairwise_distances};
 use crate::study::plan::{Job, Kind, Plan};
@@ -77,7 +79,7 @@ pub fn run_study(
 ) -> Result<Ended> {
     plan.check_paths()?;
     fs::create_dir_all(out).map_err(|e| Error::io("create", out, e))?;
-    let _lock = files::lock(&out.join(super::LOCK))?.ok_or_else(|| {
+    let _lock = files::lock(&out.join(LOCK))?.ok_or_else(|| {
         Error::at(out, "another mien works on this study").hint("Wait for it, or stop it first")
     })?;
     claim(plan, out)?;
@@ -143,7 +145,7 @@ fn claim(plan: &Plan, out: &Path) -> Result<()> {
         if fs::read_dir(out)
             .map_err(|e| Error::io("read", out, e))?
             .filter_map(std::result::Result::ok)
-            .any(|e| e.file_name() != super::LOCK)
+            .any(|e| e.file_name() != LOCK)
         {
             return Err(Error::at(out, "the folder is not empty and holds no study")
                 .expected("a new folder, or that of this study"));
@@ -475,10 +477,10 @@ fn evaluate_on_real(
     let folder = job.folder(out);
     let best = load_model(&folder.join(BEST), &device.device)?;
     let (dataset, store) = load(&real_data(plan, std::slice::from_ref(job), out)?, plan.split_seed)?;
-    let source = super::batch_source(dataset, store, &best.card);
-    let subject = Subject { name: run_name(&folder), loaded: &best, run: Some(&folder) };
-    let how = Run { batch_size: 32, workers: 2, compute: device.compute };
-    evaluate_split(&[subject], &source, Samples::Of(Split::Test), device, how, sink)?
+    let source = batch_source(dataset, store, &best.card);
+    let subject = Subject { name: folder_name(&folder), loaded: &best, run: Some(&folder) };
+    let resources = Resources { device: device.clone(), batch_size: 32, workers: 2 };
+    evaluate_split(&[subject], &source, Samples::Of(Split::Test), &resources, sink)?
         .write(&folder.join(EVAL), Split::Test.name())?;
     Ok(())
 }
@@ -487,12 +489,12 @@ fn evaluate_on_real(
 /// they are from the real ones.
 fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDevice) -> Result<Quality> {
     let best = load_model(&run.join(BEST), &device.device)?;
-    let how = Run { batch_size: 32, workers: 2, compute: device.compute };
-    let source = super::evaluation_data(None, Some(synthetic), &best.card, &|_, _| ())?;
+    let resources = Resources { device: device.clone(), batch_size: 32, workers: 2 };
+    let source = evaluation_data(None, Some(synthetic), &best.card, &|_, _| ())?;
     let dataset = &source.dataset;
     let all: Vec<usize> =
         (0..dataset.samples.len()).filter(|index| !dataset.samples[*index].augmented).collect();
-    let (logits, features) = logits_of(&best, &source, &all, device, how, &mut Silent)?;
+    let (logits, features) = logits_of(&best, &source, &all, &resources, &mut Silent)?;
     let class = |index: usize| dataset.samples[all[index]].class;
     let classes = dataset.classes.len();
     let (mut images, mut intended) = (vec![0usize; classes], vec![0usize; classes]);
@@ -501,12 +503,12 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
         intended[class(index)] += usize::from(argmax(row) == class(index));
     }
     // Real images that the model has not seen in training.
-    let (config, _) = super::read_run(run)?;
+    let (config, _) = read_run(run)?;
     let (real, store) = load(&config.data, plan.split_seed)?;
-    let real = super::batch_source(real, store, &best.card);
+    let real = batch_source(real, store, &best.card);
     let unseen: Vec<usize> =
         [Split::Valid, Split::Test].into_iter().flat_map(|split| real.dataset.indices(split)).collect();
-    let (_, of_real) = logits_of(&best, &real, &unseen, device, how, &mut Silent)?;
+    let (_, of_real) = logits_of(&best, &real, &unseen, &resources, &mut Silent)?;
     let width = features.values.first().map_or(0, Vec::len);
     let flat = |rows: &[&Vec<f32>]| rows.iter().flat_map(|row| row.iter().copied()).collect::<Vec<f32>>();
     let kept: Vec<usize> = features.rows.iter().map(|row| class(*row)).collect();
@@ -552,7 +554,7 @@ fn measure_synthetic(plan: &Plan, synthetic: &Path, run: &Path, device: &OpenDev
             real_diversity: spread_real[class].mean_distance,
         })
         .collect();
-    let model = format!("{}/{}", study::RUNS, run_name(run));
+    let model = format!("{}/{}", study::RUNS, folder_name(run));
     let right: usize = intended.iter().sum();
     Ok(Quality {
         images: all.len(),

@@ -71,7 +71,7 @@ pub enum Event {
 pub struct StepRecord {
     /// Updates so far, this one included, over the whole run.
     pub step: u64,
-    /// Epoch, from 1.
+    /// The epoch of this step, from 1.
     pub epoch: usize,
     /// Batches done in this epoch.
     pub batch: usize,
@@ -99,19 +99,19 @@ pub struct StepRecord {
 /// One epoch: a row of metrics.csv.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// From 1.
+    /// The epoch that has ended, from 1.
     pub epoch: usize,
-    /// Updates so far.
+    /// Updates of the weights so far, over the whole run.
     pub step: u64,
     /// Mean training loss (of the mixed and smoothed labels).
     pub train_loss: f64,
-    /// Mean training accuracy.
+    /// Mean training accuracy, 0 to 1; mixed labels count with their shares.
     pub train_accuracy: f64,
     /// Validation cross entropy (plain labels), of the averaged weights where EMA is on.
     pub val_loss: f64,
-    /// Validation accuracy.
+    /// Validation accuracy, 0 to 1.
     pub val_accuracy: f64,
-    /// Validation macro F1.
+    /// Validation F1, averaged over classes, 0 to 1.
     pub val_macro_f1: f64,
     /// The epoch's learning rate.
     pub learning_rate: f64,
@@ -123,7 +123,7 @@ pub struct EpochRecord {
     pub best: bool,
 }
 
-/// Takes events.
+/// Takes the events of a run as they happen.
 pub trait Sink {
     /// Takes one event.
     ///

@@ -13,9 +13,6 @@ use super::events::{EpochRecord, Event, Sink, StepRecord};
 use crate::error::{Error, Result};
 use crate::files::unused_path;
 
-/// The folder of event files within a run folder.
-pub const TENSORBOARD: &str = "tensorboard";
-
 /// Writes curves to an event file: losses, accuracies and learning rate of each step under `step/`, of each
 /// epoch under `epoch/`, both over the number of steps.
 ///

@@ -2,9 +2,10 @@
 
 use crate::plot::{
     Anchor, Curve, Dash, Drawing, Figure, Format, Item, Look, Paint, Panel, Scale, Shape, Spec, Text,
-    csv_line, draw_curve, drawable, no_data, width,
+    draw_curve, drawable, no_data, width,
 };
 use crate::stats::bootstrap::Interval;
+use crate::text::csv_line;
 
 /// A row: a value, its interval, and the seeds that it is the mean of.
 #[derive(Clone, Debug)]

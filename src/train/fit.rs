@@ -3,73 +3,39 @@
 //! An update reads top to bottom in `train_step`: mix (done with the batch) → forward → loss → finite check →
 //! backward → clip → learning rate → update → averages.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::checkpoint::{Best, Running, State};
-use super::config::{Monitor, TrainConfig};
+use super::config::Monitor;
 use super::frozen::{self, Frozen};
+pub use super::job::Job;
 use super::loss::{LossWeights, correct};
 use super::precision::LossScaler;
 use crate::cpu::ComputeType;
 use crate::data::Split;
-use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::eval::evaluate::{self, Run, softmax};
+use crate::eval::evaluate::{batch_logits, softmax};
 use crate::eval::metrics;
+use crate::eval::session::Session;
 use crate::files::write_atomic;
-use crate::input::batches::{Balance, Batch, BatchSource, Batches, Mode, bounds, epoch_order, make};
-use crate::input::mix::MixConfig;
-use crate::input::transform::{Scratch, TransformConfig};
-use crate::model::Model;
-use crate::model::files::weights::{ModelCard, save_model};
+use crate::input::batches::{Batch, Batches, Mode, bounds, make};
+use crate::input::transform::Scratch;
+use crate::model::files::weights::save_model;
 use crate::model::layers::Pass;
 use crate::model::params::host_values;
 use crate::run_folder::events::{EpochRecord, Event, Sink, StepRecord};
+use crate::run_folder::names::{BEST, CHECKPOINTS, EPOCHS};
 use crate::stats::argmax;
-
-/// The file of the best model within a run folder.
-pub const BEST: &str = "best.safetensors";
-/// The folder of checkpoints within a run folder.
-pub const CHECKPOINTS: &str = "checkpoints";
-/// The last state within that folder.
-pub const LAST: &str = "last.safetensors";
-/// The table of epochs within a run folder.
-pub const METRICS: &str = "metrics.csv";
 
 /// f16's loss scale below which the gradient itself must be at fault.
 const SMALLEST_SCALE: f64 = 1.0 / 16_777_216.0;
 
-/// Everything that training needs and does not change.
-pub struct Job<'a> {
-    /// The model.
-    pub model: &'a Model,
-    /// Its description, for the files.
-    pub card: ModelCard,
-    /// Where images come from.
-    pub source: Arc<BatchSource>,
-    /// How to train.
-    pub config: &'a TrainConfig,
-    /// Per-image transforms.
-    pub transform: &'a TransformConfig,
-    /// MixUp and CutMix.
-    pub mix: &'a MixConfig,
-    /// Where to compute.
-    pub device: &'a OpenDevice,
-    /// Threads that prepare batches.
-    pub workers: usize,
-    /// The run folder.
-    pub folder: &'a Path,
-    /// Set from outside to end after the present step.
-    pub stop: &'a AtomicBool,
-}
-
-/// How training ended.
+/// Why a call of [`fit`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All epochs are done.
@@ -98,72 +64,12 @@ pub struct StepResult {
     pub loss: f64,
     /// How many were right; mixed labels count with their shares.
     pub correct: f64,
-    /// Images.
+    /// Images in the update.
     pub images: usize,
     /// The rate of the update.
     pub learning_rate: f64,
     /// Norm of the gradient before clipping, where it is clipped.
     pub gradient_norm: Option<f64>,
-}
-
-impl Job<'_> {
-    /// The checkpoint to go on from.
-    pub fn last_checkpoint(&self) -> PathBuf {
-        self.folder.join(CHECKPOINTS).join(LAST)
-    }
-
-    fn train_mode(&self, epoch: usize) -> Mode {
-        let (transform, mix) = (self.transform.clone(), self.mix.clone());
-        Mode::Train { transform, mix, seed: self.config.seed, epoch: epoch as u64 }
-    }
-
-    fn order(&self, epoch: usize) -> Vec<crate::input::batches::Place> {
-        let dataset = &self.source.dataset;
-        let class_of = |sample: usize| dataset.samples[sample].class;
-        epoch_order(
-            &dataset.indices(Split::Train),
-            class_of,
-            self.config.balance,
-            self.config.seed,
-            epoch as u64,
-        )
-    }
-
-    /// N / (K · n of the class), where classes are to be weighted; a class without images weighs nothing.
-    fn class_weights(&self) -> Option<Vec<f32>> {
-        (self.config.balance == Balance::ClassWeights).then(|| {
-            let dataset = &self.source.dataset;
-            let mut counts = vec![0usize; dataset.classes.len()];
-            dataset
-                .indices(Split::Train)
-                .iter()
-                .for_each(|&sample| counts[dataset.samples[sample].class] += 1);
-            let all: usize = counts.iter().sum();
-            let share =
-                |count: usize| if count == 0 { 0.0 } else { all as f32 / (counts.len() * count) as f32 };
-            counts.iter().map(|&count| share(count)).collect()
-        })
-    }
-
-    /// The rate of the present epoch.
-    fn learning_rate(&self, state: &State) -> f64 {
-        let (config, progress) = (self.config, &state.progress);
-        progress.learning_rate.at(config.learning_rate, &config.schedule, progress.epoch, config.epochs)
-    }
-
-    /// The warm-up's share of the rate at update `step` (from 0).
-    fn warmup(&self, step: u64) -> f64 {
-        if self.config.warmup == 0.0 {
-            return 1.0; // without a warm-up no step shall count the images
-        }
-        let batches = bounds(self.source.dataset.indices(Split::Train).len(), self.config.batch_size).len();
-        let updates = batches.div_ceil(self.config.accumulation) as f64 * self.config.warmup;
-        ((step + 1) as f64 / updates).min(1.0)
-    }
-
-    fn run(&self) -> Run {
-        Run { batch_size: self.config.batch_size, workers: self.workers, compute: self.device.compute }
-    }
 }
 
 /// Trains until all epochs are done, early stopping ends it or `job.stop` is set; `state` goes on from where
@@ -180,7 +86,7 @@ pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome>
     }
     // A run may go on in another precision.
     let scaler = state.progress.scaler.take().unwrap_or_default();
-    state.progress.scaler = (job.device.compute == ComputeType::F16).then_some(scaler);
+    state.progress.scaler = (job.resources.device.compute == ComputeType::F16).then_some(scaler);
     let weights = job.class_weights();
     let frozen = match frozen::prepare(job, state, sink) {
         Err(Error::Interrupted(_)) => {
@@ -226,7 +132,7 @@ pub fn fit(job: &Job, state: &mut State, sink: &mut dyn Sink) -> Result<Outcome>
 /// Whatever would go wrong in the first step.
 pub fn try_one_batch(job: &Job, state: &State) -> Result<f64> {
     let mut copy = state.clone();
-    if job.device.compute == ComputeType::F16 {
+    if job.resources.device.compute == ComputeType::F16 {
         copy.progress.scaler.get_or_insert_with(LossScaler::default);
     }
     let order = job.order(0);
@@ -234,7 +140,7 @@ pub fn try_one_batch(job: &Job, state: &State) -> Result<f64> {
     let batch = make(&job.source, &order[first.clone()], 0, &job.train_mode(0), &mut Scratch::default())?;
     let images = batch.images.clone();
     let result = train_step(job, &mut copy, &[batch], job.class_weights().as_deref())?;
-    evaluate::batch_logits(job.model, &copy.evaluated(), images, job.source.size, job.device.compute)?;
+    batch_logits(job.model, &copy.evaluated(), images, job.source.size, job.resources.device.compute)?;
     Ok(result.loss)
 }
 
@@ -253,7 +159,8 @@ fn train_epoch(
     sink.event(&Event::EpochStart { epoch: epoch + 1, epochs: config.epochs, batches, done })?;
     let known = frozen.filter(|frozen| frozen.has_train);
     let mode = if known.is_some() { Mode::Targets } else { job.train_mode(epoch) };
-    let mut stream = Batches::start(&job.source, order, config.batch_size, done, &mode, job.workers);
+    let mut stream =
+        Batches::start(&job.source, order, config.batch_size, done, &mode, job.resources.workers);
 
     let (mut mark, mut saved) = (Instant::now(), Instant::now());
     while state.progress.batch < batches {
@@ -313,7 +220,7 @@ pub fn train_step(
     class_weights: Option<&[f32]>,
 ) -> Result<StepResult> {
     let config = job.config;
-    let device = job.device.device.clone().autodiff();
+    let device = job.resources.device.device.clone().autodiff();
     let size = job.source.size;
     let scale = state.progress.scaler.as_ref().map_or(1.0, |scaler| scaler.scale);
     let images: usize = group.iter().map(|batch| batch.targets.len()).sum();
@@ -327,7 +234,7 @@ pub fn train_step(
         // Forward.
         // Each pass of an update draws its own dropout.
         let key = state.progress.step << 8 | turn as u64;
-        let pass = Pass::train(&state.params, config.seed, key).with_compute(job.device.compute);
+        let pass = Pass::train(&state.params, config.seed, key).with_compute(job.resources.device.compute);
         let tensor = |values: &Vec<f32>, shape| {
             Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device)
         };
@@ -469,12 +376,13 @@ fn validate(
         }
     };
     let params = state.evaluated();
+    let session = Session { model: job.model, params: &params, resources: job.resources };
     let rows = match frozen {
-        None => evaluate::logits(job.model, &params, &job.source, &samples, job.run(), &mut progress),
+        None => session.logits(&job.source, &samples, &mut progress),
         Some(frozen) => {
             samples.chunks(job.config.batch_size).try_fold(Vec::with_capacity(of), |mut rows, samples| {
                 let (features, shape) = frozen.gather(samples);
-                rows.extend(evaluate::head_logits(job.model, &params, features, shape, job.device.compute)?);
+                rows.extend(session.head_logits(features, shape)?);
                 progress(rows.len()).map(|()| rows)
             })
         }
@@ -550,7 +458,7 @@ fn end_epoch(
         state.save(&path, &job.card)?;
         sink.event(&Event::Saved { what: "checkpoint".into(), path })?;
     }
-    write_table(&job.folder.join(METRICS), &state.progress.history)?;
+    write_table(&job.folder.join(EPOCHS), &state.progress.history)?;
     sink.event(&Event::Epoch(record))?;
     Ok(stop)
 }

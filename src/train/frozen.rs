@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use super::checkpoint::State;
-use super::fit::Job;
+use super::job::Job;
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::eval::evaluate::{self, Run};
+use crate::eval::session::Session;
 use crate::input::transform::TransformConfig;
 use crate::model::in_head;
 use crate::run_folder::events::{Event, Sink};
@@ -17,7 +17,7 @@ use crate::run_folder::events::{Event, Sink};
 /// What may be kept, in bytes.
 const BUDGET: usize = 2 << 30;
 
-/// Features by sample.
+/// The features of samples that do not change while the head is trained.
 pub struct Frozen {
     rows: HashMap<usize, Vec<f32>>,
     shape: [usize; 3],
@@ -48,16 +48,9 @@ pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<F
     let dataset = &job.source.dataset;
     let mut samples = dataset.indices(Split::Valid);
     let is_still = *job.transform == TransformConfig::none() && !job.mix.enabled;
-    let run = Run { batch_size: job.config.batch_size, workers: job.workers, compute: job.device.compute };
     let params = state.evaluated();
-    let (first, shape) = evaluate::features(
-        job.model,
-        &params,
-        &job.source,
-        &samples[..samples.len().min(1)],
-        run,
-        &mut |_| Ok(()),
-    )?;
+    let session = Session { model: job.model, params: &params, resources: job.resources };
+    let (first, shape) = session.features(&job.source, &samples[..samples.len().min(1)], &mut |_| Ok(()))?;
     let bytes_of = |count: usize| count * first.first().map_or(0, Vec::len) * size_of::<f32>();
     let train = dataset.indices(Split::Train);
     let has_train = is_still && bytes_of(samples.len() + train.len()) <= BUDGET;
@@ -77,7 +70,7 @@ pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<F
     }
     let bytes = bytes_of(samples.len());
     let of = samples.len();
-    let (rows, _) = evaluate::features(job.model, &params, &job.source, &samples, run, &mut |done| {
+    let (rows, _) = session.features(&job.source, &samples, &mut |done| {
         if job.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Error::Interrupted("interrupted before the first step".into()));
         }

@@ -1,6 +1,6 @@
 //! Training: one loop, its parts beside it.
 //!
-//! [`fit`] is the loop; [`loss`], [`optimizer`], [`schedule`], [`ema`], [`early_stopping`] and [`precision`]
+//! [`fit`] is the loop, [`job`] what it is given; [`loss`], [`optimizer`], [`schedule`], [`ema`], [`early_stopping`] and [`precision`]
 //! are what it is made of; [`checkpoint`] holds and saves its state; [`config`] is what the user says about
 //! it.
 
@@ -10,6 +10,7 @@ pub mod early_stopping;
 pub mod ema;
 pub mod fit;
 pub mod frozen;
+pub mod job;
 pub mod loss;
 pub mod optimizer;
 pub mod precision;

@@ -2,43 +2,42 @@
 //! else, what is missing is left out, and what is damaged is told in a notice, so that one bad file does not
 //! hide the good ones.
 
-use std::collections::{BTreeMap, HashSet};
+mod features;
+mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::HashSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
-use toml::{Table, Value};
+use toml::Table;
 
+pub use self::features::Features;
+use self::features::read_features;
 use super::events::{self, EpochRecord, Event, StepRecord};
+use super::folder::{folder_name, inside};
+use super::names::{CALIBRATION, CONFIG, DATA, EPOCHS, EVAL, EVENTS, EXPLAIN, EXPLAIN_INDEX, TRAINED};
+use super::trained::{self, Trained};
 use crate::data::{DataSummary, Split};
 use crate::error::{Error, Result};
+use crate::eval::calibration::Calibration;
 use crate::eval::files::{Evaluation, Prediction, read_evaluation, read_predictions};
+use crate::explain::index::Index;
 use crate::files::read_json;
 use crate::text::one_line;
 
-/// The reference recipe, which holds the default of every key (a test of the configuration sees to that).
-const DEFAULTS: &str = include_str!("../../recipes/reference.toml");
-
-const CONFIG: &str = "config.toml";
-const DATA: &str = "data.json";
-const EVENTS: &str = "events.jsonl";
-const EPOCHS: &str = "metrics.csv";
-const TRAINED: &str = "trained.tsv";
-const EVAL: &str = "eval";
-const CALIBRATION: &str = "calibration.json";
-const EXPLAIN: &str = "explain/explain.json";
 
 /// Everything that a run folder says.
 #[derive(Clone, Debug)]
 pub struct RunFiles {
     /// The folder, as it was given.
     pub folder: PathBuf,
-    /// The folder's name.
+    /// The folder's own name, which names the run.
     pub name: String,
     /// `config.toml` as it stands there.
     pub config_text: String,
-    /// The same, parsed.
+    /// `config_text` as a TOML table.
     pub config: Table,
     /// What the data were.
     pub data: Option<DataSummary>,
@@ -56,10 +55,10 @@ pub struct RunFiles {
     pub resumed: usize,
     /// What was evaluated: `test` and `valid` first, then the others by name.
     pub evaluations: Vec<Evaluated>,
-    /// The last calibration.
+    /// The last calibration, if there was one.
     pub calibration: Option<Calibration>,
-    /// Class activation maps.
-    pub explain: Option<Explain>,
+    /// Class activation maps, if there are any.
+    pub explain: Option<Index>,
     /// What is damaged or does not fit together, a line each.
     pub notices: Vec<String>,
 }
@@ -91,137 +90,12 @@ pub enum Ending {
 pub struct Evaluated {
     /// The stem of its files: `test`, `valid`, `test-majority-vote`.
     pub name: String,
-    /// The numbers.
+    /// Its metrics, and what it was made of.
     pub evaluation: Evaluation,
     /// A row per image, if the file is there and fits the numbers.
     pub predictions: Vec<Prediction>,
     /// Pooled features of some of these rows.
     pub features: Option<Features>,
-}
-
-/// Features of some images of an evaluation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Features {
-    /// C.
-    pub width: usize,
-    /// `[n, C]`, row-major; finite.
-    pub values: Vec<f32>,
-    /// `[n]`: rows of the evaluation's predictions.
-    pub rows: Vec<usize>,
-}
-
-/// What calibration did (`eval/calibration.json`).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Calibration {
-    /// The temperature before.
-    pub before: f32,
-    /// The temperature since.
-    pub temperature: f32,
-    /// On the split that it was chosen on.
-    pub valid: CalibrationChange,
-    /// On the test split.
-    pub test: Option<CalibrationChange>,
-}
-
-/// What calibration did on one split: each pair is before and after.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct CalibrationChange {
-    /// Images.
-    pub n: u64,
-    /// Expected calibration error.
-    pub ece: [f64; 2],
-    /// Mean negative log-likelihood.
-    pub loss: [f64; 2],
-    /// Brier score.
-    pub brier: [f64; 2],
-}
-
-/// Class activation maps of a run (`explain/explain.json`); every part may be missing. Paths are relative to
-/// the run folder.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Explain {
-    /// The method of the overlays.
-    pub method: String,
-    /// The split that the images are from.
-    pub split: String,
-    /// All methods that were computed.
-    pub methods: Vec<String>,
-    /// A map per image.
-    pub maps: Vec<Map>,
-    /// A mean map per class.
-    pub class_means: Vec<ClassMean>,
-    /// Overview images by name (`right`, `wrong`).
-    pub grids: BTreeMap<String, String>,
-    /// Whether the maps show what the model looks at.
-    pub faithfulness: Option<Faithfulness>,
-}
-
-/// The map of one image.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Map {
-    /// The image, as its data set names it.
-    pub path: String,
-    /// Its true class.
-    #[serde(rename = "true")]
-    pub truth: Option<String>,
-    /// What the model says.
-    pub predicted: String,
-    /// The class whose map it is.
-    pub class: String,
-    /// The probability of that class.
-    pub probability: Option<f64>,
-    /// The image as the model sees it.
-    pub image: Option<String>,
-    /// The map over it.
-    pub overlay: Option<String>,
-    /// The attention of the model's own attention layers over it.
-    pub attention: Option<String>,
-}
-
-/// The mean map of a class.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct ClassMean {
-    /// The class.
-    pub class: String,
-    /// Images.
-    pub count: u64,
-    /// The image file.
-    pub image: String,
-}
-
-/// Deletion, insertion and ROAD per method.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Faithfulness {
-    /// Images.
-    pub images: u64,
-    /// What replaces a deleted pixel.
-    pub baseline: String,
-    /// Each method, `random` among them.
-    pub methods: Vec<MethodScore>,
-}
-
-/// The scores and curves of one method: probability by share of pixels.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct MethodScore {
-    /// Its name.
-    pub method: String,
-    /// Area under the deletion curve; lower is better.
-    pub deletion_auc: Option<f64>,
-    /// Area under the insertion curve; higher is better.
-    pub insertion_auc: Option<f64>,
-    /// ROAD score; higher is better.
-    pub road: Option<f64>,
-    /// (share of pixels deleted, probability).
-    pub deletion: Vec<[f64; 2]>,
-    /// (share of pixels inserted, probability).
-    pub insertion: Vec<[f64; 2]>,
-    /// (share of pixels removed, probability).
-    pub road_curve: Vec<[f64; 2]>,
 }
 
 impl RunFiles {
@@ -276,7 +150,7 @@ impl RunFiles {
         }
         run.read_evaluations();
         run.calibration = run.optional(&folder.join(EVAL).join(CALIBRATION), read_json, false);
-        run.explain = run.optional(&folder.join(EXPLAIN), read_json, false);
+        run.explain = run.optional(&folder.join(EXPLAIN).join(EXPLAIN_INDEX), read_json, false);
         Ok(run)
     }
 
@@ -294,13 +168,7 @@ impl RunFiles {
     /// The configuration, a key and its value a line, by key; each with whether it is other than the default
     /// (`None` where the key has no default).
     pub fn settings(&self) -> Vec<(String, String, Option<bool>)> {
-        let defaults: BTreeMap<String, Value> =
-            toml::from_str(DEFAULTS).map(|table| flatten(&table)).unwrap_or_default().into_iter().collect();
-        let other = |key: &str, value: &Value| defaults.get(key).map(|default| !same_value(default, value));
-        flatten(&self.config)
-            .into_iter()
-            .map(|(key, value)| (key.clone(), shown(&value), other(&key, &value)))
-            .collect()
+        settings::settings(&self.config)
     }
 
     /// A value of the configuration by its dotted key, as it is shown.
@@ -310,7 +178,7 @@ impl RunFiles {
         for part in parts {
             value = value.get(part)?;
         }
-        Some(shown(value))
+        Some(settings::shown(value))
     }
 
     /// The epoch of the best model: the last that was the best so far.
@@ -327,17 +195,7 @@ impl RunFiles {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
-        let mut trained = Trained::default();
-        for (index, line) in text.lines().enumerate() {
-            let Some((hash, group)) = line.split_once('\t') else {
-                return Err(Error::input(format!("{}:{}", path.display(), index + 1), "there is no tab")
-                    .expected("a hash and a group"));
-            };
-            trained.hashes.insert(hash.to_owned());
-            trained.groups.insert(group.to_owned());
-        }
-        Ok(Some(trained))
+        trained::read(&path).map(Some)
     }
 
     /// The file that a path within the run folder means; `None` for a path that leads out of it.
@@ -440,31 +298,6 @@ impl RunFiles {
     }
 }
 
-/// What a run was trained on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trained {
-    /// BLAKE3 of each image's content, hex.
-    pub hashes: HashSet<String>,
-    /// The groups.
-    pub groups: HashSet<String>,
-}
-
-/// The last part of a folder's path, also of `.` and `..`.
-pub(crate) fn folder_name(folder: &Path) -> String {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    name(folder)
-        .or_else(|| name(&folder.canonicalize().ok()?))
-        .unwrap_or_else(|| folder.display().to_string())
-}
-
-/// Whether a relative path stays in its folder.
-pub(crate) fn inside(relative: &str) -> bool {
-    !relative.is_empty()
-        && Path::new(relative)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-}
-
 /// Test first, then validation, then the others.
 fn place(name: &str) -> usize {
     ["test", "valid"].iter().position(|known| *known == name).unwrap_or(2)
@@ -513,196 +346,6 @@ fn csv_error(path: &Path, error: &csv::Error) -> Error {
     match error.kind() {
         csv::ErrorKind::Io(source) => Error::io("read", path, source.kind().into()),
         _ => Error::at(path, one_line(error)),
-    }
-}
-
-/// Reads `features` f32 `[n, C]` and `rows` i64 `[n]`.
-fn read_features(path: &Path, predictions: usize) -> Result<Features> {
-    let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
-    let wrong = |problem: String| {
-        Error::at(path, problem).expected("the tensors features (f32, [n, C]) and rows (i64, [n])")
-    };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(one_line(error)))?;
-    let tensor = |name: &str| file.tensor(name).map_err(|error| wrong(one_line(error)));
-    let (features, rows) = (tensor("features")?, tensor("rows")?);
-    let (&[n, width], &[m]) = (features.shape(), rows.shape()) else {
-        return Err(wrong(format!("found the shapes {:?} and {:?}", features.shape(), rows.shape())));
-    };
-    if n != m || n == 0 || width == 0 || features.dtype() != Dtype::F32 || rows.dtype() != Dtype::I64 {
-        return Err(wrong(format!(
-            "found {:?} [{n}, {width}] and {:?} [{m}]",
-            features.dtype(),
-            rows.dtype()
-        )));
-    }
-    let (values, _) = features.data().as_chunks::<4>();
-    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(wrong("found a feature that is not finite".into()));
-    }
-    let (rows, _) = rows.data().as_chunks::<8>();
-    let row = |bytes: &[u8; 8]| {
-        let row = i64::from_le_bytes(*bytes);
-        let row = usize::try_from(row).ok().filter(|row| *row < predictions);
-        row.ok_or_else(|| {
-            Error::at(path, format!("names row {}", i64::from_le_bytes(*bytes)))
-                .expected(format!("a row of {predictions}"))
-        })
-    };
-    Ok(Features { width, values, rows: rows.iter().map(row).collect::<Result<_>>()? })
-}
-
-/// Every key with a value of its own, dotted, by key.
-fn flatten(table: &Table) -> Vec<(String, Value)> {
-    let mut flat = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) => {
-                flat.extend(flatten(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)))
-            }
-            value => flat.push((key.clone(), value.clone())),
-        }
-    }
-    flat
-}
-
-fn same_value(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Float(a), Value::Integer(b)) | (Value::Integer(b), Value::Float(a)) => *a == *b as f64,
-        _ => a == b,
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        value => value.to_string(),
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod testing {
-    //! Small run folders for tests.
-
-    use super::*;
-    use crate::data::testing::write_image;
-    use crate::eval::files::write_evaluation;
-    use crate::eval::metrics::compute_for;
-
-    pub(crate) const CLASSES: [&str; 3] = ["angry", "happy", "<sad>"];
-
-    /// A row of the test split: path, group, truth, predicted, confidence.
-    pub(crate) type Row<'a> = (&'a str, &'a str, usize, usize, f32);
-
-    /// Twelve images of six groups, three of them misclassified.
-    pub(crate) const ROWS: [Row; 12] = [
-        ("test/angry/1.png", "g1", 0, 0, 0.9),
-        ("test/angry/2.png", "g1", 0, 1, 0.95),
-        ("test/angry/3.png", "g2", 0, 0, 0.8),
-        ("test/angry/4.png", "g2", 0, 0, 0.7),
-        ("test/happy/1.png", "g3", 1, 1, 0.9),
-        ("test/happy/2.png", "g3", 1, 1, 0.5),
-        ("test/happy/\"><script>alert(1)</script>.png", "g4", 1, 2, 0.6),
-        ("test/happy/ä顔🙂.png", "g4", 1, 1, 0.9),
-        ("test/<sad>/1.png", "g5", 2, 2, 0.9),
-        ("test/<sad>/2.png", "g5", 2, 0, 0.4),
-        ("test/<sad>/3.png", "g6", 2, 2, 0.9),
-        ("test/<sad>/4.png", "g6", 2, 2, 0.9),
-    ];
-
-    /// The predictions of such rows.
-    pub(crate) fn predictions(rows: &[Row]) -> Vec<Prediction> {
-        let one = |&(path, group, truth, predicted, confidence): &Row| {
-            let mut probabilities = vec![(1.0 - confidence) / 2.0; 3];
-            probabilities[predicted] = confidence;
-            let (truth, predicted) = (Some(CLASSES[truth].to_owned()), CLASSES[predicted].to_owned());
-            Prediction {
-                path: path.into(),
-                group: group.into(),
-                split: "test".into(),
-                truth,
-                predicted,
-                probabilities,
-            }
-        };
-        rows.iter().map(one).collect()
-    }
-
-    /// Writes an evaluation of a run.
-    pub(crate) fn write_rows(run: &Path, data: &Path, name: &str, rows: &[Row]) {
-        let classes = CLASSES.map(String::from).to_vec();
-        let (predictions, targets): (Vec<_>, Vec<_>) =
-            (predictions(rows), rows.iter().map(|row| row.2).collect());
-        let said: Vec<usize> = rows.iter().map(|row| row.3).collect();
-        let probabilities: Vec<&[f32]> = predictions.iter().map(|row| row.probabilities.as_slice()).collect();
-        let metrics = compute_for(&said, &probabilities, &targets, &classes).unwrap();
-        let (model, data) = ("run".into(), data.display().to_string());
-        let evaluation = Evaluation {
-            model,
-            data,
-            split: name.into(),
-            classes,
-            leakage: false,
-            temperature: 1.0,
-            metrics,
-        };
-        write_evaluation(&run.join(EVAL), name, &evaluation, &predictions).unwrap();
-    }
-
-    /// A run folder with everything but maps: three epochs, of which the second was the best, and its data
-    /// beside it.
-    pub(crate) fn write_run(run: &Path, data: &Path, rows: &[Row]) {
-        fs::create_dir_all(run).unwrap();
-        let root = data.display();
-        fs::write(
-            run.join(CONFIG),
-            format!("[data]\nroot = \"{root}\"\n[model]\nname = \"vgg16_bn\"\n[train]\nepochs = 3\n"),
-        )
-        .unwrap();
-        let summary = format!(
-            r#"{{"root":"{root}","layout":"split-folders","dataset_type":"real","classes":["angry","happy","<sad>"],
-            "counts":{{"train":[8,8,8],"valid":[4,4,4],"test":[4,4,4]}},"groups":{{"train":12,"valid":6,"test":6}},"group_rules":{{"regex":36}},
-            "group_regex":null,"augmented":0,"synthetic":0,"duplicates":0,"seed":1,"fingerprint":"abcdef0123456789","leakage":false,
-            "leaking_groups":0,"leaks":[],"unreadable":[],"left_out":[],"warnings":[]}}"#
-        );
-        fs::write(run.join(DATA), summary).unwrap();
-        let mut events = String::from(
-            "{\"event\":\"start\",\"run\":\"run\",\"header\":[[\"device\",\"cpu\"]],\"from_step\":0}\n",
-        );
-        for step in 1..=6 {
-            events += &format!(
-                "{{\"event\":\"step\",\"step\":{step},\"epoch\":{},\"batch\":1,\"loss\":{},\"accuracy\":0.5,\"epoch_loss\":1.0,\"epoch_accuracy\":0.5,\
-                 \"learning_rate\":0.01,\"images\":4,\"seconds\":0.1,\"waited\":0.0}}\n",
-                (step + 1) / 2,
-                1.0 / f64::from(step)
-            );
-        }
-        events += "{\"event\":\"end\",\"reason\":\"finished\",\"seconds\":12.5}\n";
-        fs::write(run.join(EVENTS), events).unwrap();
-        let epochs = "epoch,step,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1,learning_rate,images_per_second,seconds,best\n\
-                      1,2,1.0,0.5,0.9,0.5,0.5,0.01,10.0,4.0,true\n2,4,0.5,0.7,0.7,0.7,0.7,0.01,10.0,4.0,true\n3,6,0.2,0.9,0.8,0.7,0.7,0.001,10.0,4.0,false\n";
-        fs::write(run.join(EPOCHS), epochs).unwrap();
-        let hash = "0".repeat(64);
-        fs::write(run.join(TRAINED), format!("{hash}\tt1\n{hash}\tt2\n")).unwrap();
-        write_rows(run, data, "test", rows);
-        write_features(&run.join("eval/test_features.safetensors"), rows.len(), 4);
-        for (number, (path, ..)) in rows.iter().enumerate().filter(|(_, row)| !row.0.contains(['"', '<'])) {
-            write_image(data, path, number as u32);
-        }
-    }
-
-    /// Features of all rows.
-    pub(crate) fn write_features(path: &Path, n: usize, width: usize) {
-        let values: Vec<u8> = (0..n * width).flat_map(|at| ((at * at % 17) as f32).to_le_bytes()).collect();
-        let rows: Vec<u8> = (0..n as i64).flat_map(i64::to_le_bytes).collect();
-        let view = |dtype, shape: Vec<usize>, bytes| {
-            safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap()
-        };
-        let tensors = [
-            ("features", view(Dtype::F32, vec![n, width], &values)),
-            ("rows", view(Dtype::I64, vec![n], &rows)),
-        ];
-        fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
     }
 }
 
