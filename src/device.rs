@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::cpu;
 use crate::cpu::ComputeType;
 use crate::error::{Error, Result};
+use crate::text::nearest;
 
-/// What the user says about the machine.
+/// Where and how to compute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceConfig {
@@ -40,15 +41,14 @@ impl DeviceConfig {
     pub fn validate(&self) -> Result<()> {
         self.name.parse::<Kind>()?;
         if self.workers == 0 || self.workers > 256 {
-            return Err(
-                Error::input("device.workers", format!("found {}", self.workers)).expected("1 to 256")
-            );
+            return Err(Error::input("device.workers", format!("found {}", self.workers))
+                .expected("1 to 256 threads"));
         }
         Ok(())
     }
 }
 
-/// In which format the expensive products are computed; weights, normalisation, softmax and loss always stay
+/// The number format of the expensive products; weights, normalisation, softmax and loss always stay
 /// in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,6 +63,10 @@ pub enum Precision {
     /// 16-bit floats with dynamic loss scaling.
     F16,
 }
+
+/// The names of devices, without numbers.
+const DEVICES: [&str; 9] =
+    ["auto", "cpu", "cuda", "rocm", "metal", "vulkan", "wgpu", "libtorch", "libtorch:cuda"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -97,9 +101,11 @@ impl FromStr for Kind {
             "libtorch" => Self::LibTorch,
             "libtorch:cuda" => Self::LibTorchCuda(index),
             _ => {
-                return Err(Error::input("device.name", format!("there is no device '{name}'")).expected(
-                    "auto, cpu, cuda, cuda:N, rocm, metal, vulkan, wgpu, libtorch or libtorch:cuda",
-                ));
+                let hint = nearest(base, DEVICES)
+                    .map_or_else(String::new, |name| format!("Did you mean \"{name}\"?"));
+                return Err(Error::input("device.name", format!("found \"{name}\""))
+                    .expected(format!("one of {} (GPU N: cuda:N)", DEVICES.join(", ")))
+                    .hint(hint));
             }
         })
     }
@@ -126,14 +132,14 @@ impl fmt::Display for Kind {
 pub struct OpenDevice {
     /// The engine's handle, without gradients.
     pub device: Device,
-    /// What to call it: `cpu (2 threads)`.
+    /// Its name for messages: `cpu (2 threads)`.
     pub name: String,
-    /// In what the expensive products are computed.
+    /// The number format of convolutions and matrix products.
     pub compute: ComputeType,
 }
 
 impl fmt::Display for OpenDevice {
-    /// Where and in what it computes: `cpu (2 threads), f32`.
+    /// The device and its number format: `cpu (2 threads), f32`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.name, self.compute)?;
         let is_half = matches!(self.compute, ComputeType::Bf16 | ComputeType::F16);
@@ -149,7 +155,7 @@ impl fmt::Display for OpenDevice {
 /// WebGPU and the CPU.
 ///
 /// # Errors
-/// The device is unknown, not built in, or not there; or it cannot compute in the wanted precision.
+/// The device is unknown, not built in or missing, or does not support the precision.
 pub fn open(config: &DeviceConfig) -> Result<OpenDevice> {
     config.validate()?;
     let kind: Kind = config.name.parse()?;
@@ -184,15 +190,18 @@ fn compute_type(precision: Precision, device: &Device, kind: Kind) -> Result<Com
         Precision::Bf16 | Precision::F16 => {
             return Err(Error::input(
                 "device.precision",
-                format!("{kind} does not compute in {precision:?}").to_lowercase(),
+                format!(
+                    "found \"{}\", which {kind} does not support",
+                    format!("{precision:?}").to_lowercase()
+                ),
             )
-            .expected("f32, or auto for the fastest that it has"));
+            .expected("f32, or auto for the fastest format that it supports"));
         }
     };
     Ok(wanted)
 }
 
-/// What was built in, for messages.
+/// The devices that are built in, for messages.
 fn built_in() -> String {
     let all = [
         ("cpu", true),
@@ -230,9 +239,9 @@ fn open_kind(kind: Kind) -> Result<Device> {
         kind => {
             let feature = kind.to_string();
             let feature = feature.split(':').next().unwrap_or_default();
-            Err(Error::input("device.name", format!("this mien was built without {feature}"))
-                .expected(built_in())
-                .hint(format!("Build it with: cargo build --release --features {feature}")))
+            Err(Error::input("device.name", format!("found \"{kind}\", which is not built in"))
+                .expected(format!("one of auto, {}", built_in()))
+                .hint(format!("To build it in: cargo build --release --features {feature}")))
         }
     }
 }
@@ -250,12 +259,12 @@ fn probe(kind: Kind, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> 
     });
     std::panic::set_hook(hook);
     let missing = |reason: String| {
-        Err(Error::input("device.name", format!("{kind} cannot be used: {reason}"))
+        Err(Error::input("device.name", format!("found \"{kind}\", which cannot be used ({reason})"))
             .hint("Check the driver, or use --device cpu"))
     };
     match opened {
         Ok(Some(device)) => Ok(device),
-        Ok(None) => missing("it computes 1 + 1 wrongly".into()),
+        Ok(None) => missing("it computes 1 + 1 incorrectly".into()),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<String>()
@@ -291,11 +300,16 @@ mod tests {
     }
 
     #[test]
-    fn unknown_devices_and_numbers_are_told_apart() {
+    fn names_of_devices_are_parsed_and_unknown_ones_refused() {
         assert_eq!("cuda:1".parse::<Kind>().unwrap(), Kind::Cuda(1));
         assert_eq!("libtorch:cuda:2".parse::<Kind>().unwrap(), Kind::LibTorchCuda(2));
         assert_eq!("libtorch:cuda".parse::<Kind>().unwrap(), Kind::LibTorchCuda(0));
-        assert!(open(&config("gpu")).unwrap_err().to_string().contains("there is no device 'gpu'"));
+        assert!(
+            open(&config("gpu"))
+                .unwrap_err()
+                .to_string()
+                .contains("found \"gpu\"; expected one of auto, cpu")
+        );
         assert!(DeviceConfig { workers: 0, ..config("cpu") }.validate().is_err());
     }
 

@@ -82,7 +82,7 @@ pub mod random;
 mod report;
 pub mod run;
 pub mod run_folder;
-mod stats;
+pub mod stats;
 mod study;
 mod text;
 pub mod train;

@@ -1,4 +1,4 @@
-//! The `mien` program: parse, run, print the error once, exit code.
+//! The `mien` program; all of it is [`mien::cli::main`].
 
 use std::process::ExitCode;
 
@@ -10,11 +10,5 @@ static ALLOCATOR: LineAligned = LineAligned;
 fn main() -> ExitCode {
     // SAFETY: there is no other thread yet.
     unsafe { memory::keep_pages() };
-    match mien::cli::main(std::env::args_os()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    mien::cli::main(std::env::args_os())
 }

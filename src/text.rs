@@ -36,6 +36,18 @@ pub(crate) fn list<S: AsRef<str>>(texts: &[S]) -> String {
     }
 }
 
+/// `a`, `a or b`, `a, b or c`.
+pub(crate) fn either<S: AsRef<str>>(texts: &[S]) -> String {
+    match texts {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} or {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
 /// Names in back-quotes, separated by commas; beyond eight their number.
 pub(crate) fn quoted_list<S: AsRef<str>>(names: &[S]) -> String {
     if names.is_empty() {
@@ -113,6 +125,15 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// `text` as one argument in a shell: as it is where no character has a meaning there, else in single quotes.
+pub(crate) fn shell_quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=+,./:@%".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// RFC 4648, with padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
@@ -128,10 +149,16 @@ pub(crate) fn csv_line<S: AsRef<str>>(fields: &[S]) -> String {
     writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-/// The name that is nearest to what was written, if any is near: by edits, counted without case and without `-` and `_`.
+/// The name that was most likely meant: the only one that begins with what was written, or else the nearest by
+/// edits, if any is near. Case, `-` and `_` do not count.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
     let wanted = plain(written);
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut longer = names.iter().filter(|name| wanted.len() > 1 && plain(name).starts_with(&wanted));
+    if let (Some(only), None) = (longer.next(), longer.next()) {
+        return Some(only);
+    }
     let distances = names.into_iter().map(|name| (strsim::damerau_levenshtein(&plain(name), &wanted), name));
     let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + wanted.chars().count() / 3).then_some(name)
@@ -154,6 +181,10 @@ mod tests {
         assert_eq!(
             [list::<&str>(&[]), list(&["a"]), list(&["a", "b"]), list(&["a", "b", "c"])],
             ["", "a", "a and b", "a, b and c"]
+        );
+        assert_eq!(
+            [either::<&str>(&[]), either(&["a"]), either(&["a", "b"]), either(&["a", "b", "c"])],
+            ["", "a", "a or b", "a, b or c"]
         );
         assert_eq!(quoted_list(&["a", "b"]), "`a`, `b`");
         assert_eq!(quoted_list(&["x"; 10]), "`x`, `x`, `x`, `x`, `x`, `x`, `x`, `x` and 2 more");
@@ -192,10 +223,20 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_can_be_pasted_into_a_shell() {
+        assert_eq!(
+            ["a/b-1.png", "a b", "it's", ""].map(shell_quoted),
+            ["a/b-1.png", "'a b'", r"'it'\''s'", "''"]
+        );
+    }
+
+    #[test]
     fn the_nearest_name_is_found_and_a_far_one_is_not() {
         let names = ["vgg16", "vgg16_cbam", "resnet18"];
         assert_eq!(nearest("vgg15", names), Some("vgg16"));
         assert_eq!(nearest("VGG16-CBAM", names), Some("vgg16_cbam"));
         assert_eq!(nearest("inception", names), None);
+        assert_eq!(nearest("res", names), Some("resnet18"), "the only one that begins so");
+        assert_eq!(nearest("v", names), None);
     }
 }

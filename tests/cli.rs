@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use program::{fails, mien, ok, output, text};
+use program::{WRONG_USE, fails, fails_with, mien, ok, output, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -79,7 +79,7 @@ fn losses(run: &Path) -> Vec<(u64, f64)> {
 }
 
 #[test]
-fn a_run_trains_evaluates_predicts_and_tells_what_it_is() {
+fn train_eval_predict_and_info_work_on_one_run() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     let said = ok(&train(&faces, &run, &[]));
@@ -155,7 +155,7 @@ fn a_run_trains_evaluates_predicts_and_tells_what_it_is() {
 }
 
 #[test]
-fn a_run_that_was_killed_goes_on_with_the_same_losses() {
+fn a_killed_run_resumes_with_the_same_losses() {
     let place = Place::new();
     let (faces, whole, parts) = (place.faces(), place.text("whole"), place.text("parts"));
     let more = ["--quiet", "--epochs", "4"];
@@ -182,7 +182,7 @@ fn a_run_that_was_killed_goes_on_with_the_same_losses() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_finishes_the_step_saves_and_says_how_to_go_on() {
+fn ctrl_c_finishes_the_step_saves_and_says_how_to_resume() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     let mut child = mien(&train(&faces, &run, &["--json", "--epochs", "200"]))
@@ -248,7 +248,7 @@ fn a_disk_without_room_is_named_and_leaves_the_last_checkpoint_whole() {
 }
 
 #[test]
-fn bad_data_is_told_in_one_line() {
+fn wrong_data_end_in_one_line() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     let check = |data: &str, parts: &[&str]| fails(&train(data, &run, &["--quiet"]), parts);
@@ -298,20 +298,26 @@ fn first(folder: &str) -> PathBuf {
 }
 
 #[test]
-fn bad_settings_are_told_in_one_line() {
+fn wrong_settings_end_in_one_line_and_exit_code_2() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
-    let check = |more: &[&str], parts: &[&str]| fails(&train(&faces, &run, more), parts);
-    check(&["--set", "train.epoch=3"], &["there is no key 'train.epoch'", "train.epochs"]);
-    check(&["--model", "vgg19"], &["vgg19", "vgg16_cbam"]);
-    check(&["--batch-size", "999"], &["train.batch_size: found 999", "at most 56"]);
-    check(&["--batch-size", "0"], &["train.batch_size: found 0"]);
-    check(&["--epochs", "many"], &["--epochs", "whole number"]);
-    check(&["--input-size", "16"], &["input.size: found 16", "32"]);
+    let check = |more: &[&str], parts: &[&str]| fails_with(WRONG_USE, &train(&faces, &run, more), parts);
+    check(&["--set", "train.epoch=3"], &["--set train.epoch: there is no such key", "train.epochs"]);
+    check(&["--model", "vgg15"], &["--model (model.name)", "vgg15", "vgg16_cbam"]);
+    check(&["--batch-size", "999"], &["--batch-size (train.batch_size): found 999", "at most 56"]);
+    check(&["--batch-size", "0"], &["--batch-size (train.batch_size): found 0"]);
+    check(&["--epochs", "many"], &["--epochs (train.epochs)", "whole number"]);
+    check(&["--input-size", "16"], &["--input-size (input.size): found 16", "32"]);
     check(&["--optimizer", "lion"], &["lion", "adamw"]);
-    check(&["--device", "tpu"], &["there is no device 'tpu'"]);
-    check(&["--group-regex", "("], &["group_regex"]);
-    check(&["--feature-extract"], &["there are no pretrained weights"]);
+    check(&["--device", "tpu"], &["--device (device.name): found \"tpu\""]);
+    check(&["--group-regex", "("], &["--group-regex (data.group_regex)"]);
+    check(&["--feature-extract"], &["--feature-extract (train.feature_extract)"]);
+    fails_with(
+        WRONG_USE,
+        &["train", "--resume", &run, "--epochs", "9"],
+        &["--epochs (train.epochs): a resumed run"],
+    );
+    let check = |more: &[&str], parts: &[&str]| fails_with(1, &train(&faces, &run, more), parts);
     check(&["--weights", "nowhere.safetensors"], &["nowhere.safetensors", "no such file"]);
     check(&["--recipe", "nowhere.toml"], &["nowhere.toml"]);
     check(
@@ -376,7 +382,7 @@ fn an_image_that_cannot_be_read_is_named_and_the_others_are_predicted() {
 }
 
 #[test]
-fn an_unwritable_place_is_told_before_the_training() {
+fn an_unwritable_run_folder_is_refused_before_training() {
     let place = Place::new();
     let faces = place.faces();
     fs::write(place.path("file"), "in the way").unwrap();
@@ -385,26 +391,57 @@ fn an_unwritable_place_is_told_before_the_training() {
 }
 
 #[test]
-fn help_tells_every_command_and_flag() {
+fn help_of_every_command_is_printed_with_all_its_flags() {
+    let root = mien::cli::command();
     let help = ok(&["--help"]);
-    for command in ["demo", "train", "eval", "predict", "info", "draw"] {
-        assert!(help.contains(command), "{help}");
+    for command in root.get_subcommands() {
+        let name = command.get_name();
+        assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
+        let help = ok(&[name, "--help"]);
+        assert!(help.starts_with(&command.get_about().unwrap().to_string()), "{help}");
+        for flag in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            let long = flag.get_long().map(|long| format!("--{long}"));
+            let value = || flag.get_value_names().unwrap_or_default()[0].to_string();
+            let shown = long.unwrap_or_else(value);
+            assert!(help.contains(&shown), "{name} {shown}: {help}");
+        }
     }
-    let help = ok(&["train", "--help"]);
-    for flag in [
-        "--model",
-        "--resume",
-        "--check",
-        "--set",
-        "--no-ema",
-        "--group-regex",
-        "--precision",
-        "--weights",
-        "--workers",
-    ] {
-        assert!(help.contains(flag), "{flag}: {help}");
+    assert!(ok(&["help", "train"]).starts_with("Train a model"));
+    assert_eq!(ok(&["--version"]).trim(), format!("mien {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn exit_codes_tell_wrong_use_from_failures() {
+    let place = Place::new();
+    let code = |arguments: &[&str]| output(arguments).status.code();
+    for wrong in
+        [&[][..], &["trian"], &["train"], &["train", "faces", "--epoch", "3"], &["draw", "x", "--size", "a"]]
+    {
+        assert_eq!(code(wrong), Some(WRONG_USE), "{wrong:?}");
     }
-    assert!(!output(&["train"]).status.success());
+    fails_with(WRONG_USE, &["draw", &place.text("x"), "--size", "7"], &["--size: found 7"]);
+    fails_with(
+        WRONG_USE,
+        &["predict", "model", "x.jpg", "--top", "0"],
+        &["--top: found 0; expected 1 or more"],
+    );
+    fails_with(1, &["info", &place.text("nowhere")], &["nowhere", "no such file or folder"]);
+    fails_with(WRONG_USE, &["info", &place.text("nowhere"), "--group-regex", "("], &["--group-regex: "]);
+}
+
+#[test]
+fn the_printed_recipe_trains() {
+    let place = Place::new();
+    let recipe = ok(&["config"]);
+    assert_eq!(
+        recipe,
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/reference.toml")).unwrap()
+    );
+    fs::write(place.path("mine.toml"), recipe.replace("epochs = 25", "epochs = 0")).unwrap();
+    let mine = place.text("mine.toml");
+    let key = format!("{mine}, train.epochs: found 0; expected 1 or more");
+    fails_with(WRONG_USE, &["train", "faces", "--recipe", &mine], &[&key]);
+    ok(&train(&place.faces(), &place.text("run"), &["--recipe", &mine, "--check", "--quiet"]));
 }
 
 /// Real photographs: two classes, each person in both. Skipped where they are missing.
@@ -459,7 +496,7 @@ fn an_ensemble_that_has_seen_the_test_images_is_stamped() {
 }
 
 #[test]
-fn two_programs_do_not_train_in_one_folder_and_a_lost_evaluation_is_made_up() {
+fn two_programs_do_not_train_in_one_folder_and_a_missing_evaluation_is_redone() {
     let place = Place::new();
     let (faces, run) = (place.faces(), place.text("run"));
     let mut child =
@@ -503,7 +540,7 @@ fn a_run_from_weights_resumes_without_them() {
 }
 
 #[test]
-fn imagenet_weights_that_cannot_be_fetched_or_are_damaged_are_told_in_one_line() {
+fn imagenet_weights_that_cannot_be_downloaded_or_are_damaged_end_in_one_line() {
     let place = Place::new();
     let faces = place.faces();
     let try_it = || {
@@ -521,7 +558,7 @@ fn imagenet_weights_that_cannot_be_fetched_or_are_damaged_are_told_in_one_line()
         );
         assert!(!place.path("run").exists());
     };
-    refused(try_it(), "found --width 0.0625");
+    refused(try_it(), "found imagenet with --width 0.0625");
     let try_it = || {
         mien(&train(&faces, &place.text("run"), &["--weights", "imagenet", "--width", "1", "--head", "fc"]))
             .env("XDG_CACHE_HOME", place.path("cache"))
@@ -546,7 +583,7 @@ fn a_model_is_exported_and_nothing_is_overwritten() {
         let said = ok(&["export", &run, "--format", format]);
         assert!(said.contains(&format!("best.{format}")), "{said}");
         assert!(place.path("run").join(format!("best.{format}")).metadata().unwrap().len() > 100_000);
-        fails(&["export", &run, "--format", format], &["a file is there", "--out"]);
+        fails(&["export", &run, "--format", format], &["already exists", "--out"]);
     }
     ok(&["export", &run, "--format", "safetensors", "--out", &place.text("copy.safetensors")]);
     let predict = |model: &str| ok(&["predict", model, &format!("{faces}/test/happy"), "--json"]);
@@ -557,7 +594,7 @@ fn a_model_is_exported_and_nothing_is_overwritten() {
         &place.text("next"),
         &["--quiet", "--epochs", "1", "--weights", &format!("{run}/best.pth")],
     ));
-    fails(&["export", &faces, "--format", "onnx"], &["is neither a run nor a model"]);
+    fails(&["export", &faces, "--format", "onnx"], &["is neither a run folder nor a model file"]);
     fails(&["predict", &format!("{run}/best.pth"), &faces], &[".pth"]);
 }
 
@@ -603,5 +640,5 @@ fn calibration_changes_probabilities_and_no_prediction() {
     let said: Value = serde_json::from_str(&ok(&["calibrate", &run, "--json"])).unwrap();
     assert!((said["temperature"].as_f64().unwrap() / temperature - 1.0).abs() < 1e-3);
     assert!(ok(&["info", &format!("{run}/best.safetensors")]).contains("temperature"));
-    fails(&["calibrate", &faces], &["is no run folder"]);
+    fails(&["calibrate", &faces], &["is not a run folder"]);
 }

@@ -184,8 +184,8 @@ fn runs_are_compared() {
     let page = fs::read_to_string(Path::new(&out).join(html)).unwrap();
     assert!(page.contains("other"), "the page does not name the runs");
     assert!(names(&Path::new(&out).join("plots")).contains(&"curves_overlaid.svg".to_owned()));
-    fails(&["report", &run, &MADE.text("faces")], &["faces", "is no run folder"]);
-    fails(&["report", &run, "--out", &out], &["--out", "Leave --out away"]);
+    fails(&["report", &run, &MADE.text("faces")], &["faces", "is not a run folder"]);
+    fails(&["report", &run, "--out", &out], &["--out", "Leave --out out"]);
 }
 
 #[test]
@@ -267,13 +267,13 @@ fn images_are_explained_and_bad_ones_named() {
     assert!(temp.path().join("maps/all.png").exists());
 
     let image = faces[0].display().to_string();
-    fails(&["explain", &run, &image, "--out", &place("maps")], &["maps", "is there already"]);
+    fails(&["explain", &run, &image, "--out", &place("maps")], &["maps", "already exists"]);
     fails(
         &["explain", &run, &image, "--class", "bored", "--out", &place("x")],
         &["--class", "bored", "happy"],
     );
     fails(&["explain", &run, &image, "--method", "cam", "--out", &place("x")], &["--method", "score-cam"]);
-    fails(&["explain", &run, &image, "--judge", "3", "--out", &place("x")], &["no labels"]);
+    fails(&["explain", &run, &image, "--judge", "3", "--out", &place("x")], &["--judge", "no labels"]);
     fails(&["explain", &run, &place("in/broken.jpg"), "--out", &place("x")], &["nothing to explain"]);
     fails(&["explain", &place("in"), &image], &["neither a run folder nor a model file"]);
     assert!(

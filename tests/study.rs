@@ -120,7 +120,7 @@ fn an_audit_finds_planted_duplicates_and_its_clean_list_trains() {
         again["findings"]
     );
 
-    fails(&["audit", &faces, "--write-list", &list], &["clean.csv", "is there already"]);
+    fails(&["audit", &faces, "--write-list", &list], &["clean.csv", "already exists"]);
     fails(&["audit", &place.text("nowhere")], &["nowhere", "no such file or folder"]);
     fails(&["audit", &faces, "--out", &out], &["the folder is not empty"]);
     fails(&["audit", &faces, "--near-correlation", "2"], &["--near-correlation"]);

@@ -1,137 +1,137 @@
+//! `mien audit`: what is wrong with a data set.
+
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Verbosity, print, shown};
+use super::exit_codes::Exit;
+use super::shared::{Command, Verbosity, advance, must_be_new, print, shown};
 use crate::audit::similar::Near;
 use crate::audit::{self, Audit, Options, Severity, Stage};
 use crate::error::Error;
 use crate::files::create_new_dir;
 
-/// Look a data set over before training: duplicates, leaks, odd files, shortcuts, doubtful labels.
+const EXAMPLES: &str = "\
+Examples:
+  mien audit faces/
+  mien audit faces/ --write-list clean.csv && mien train clean.csv
+  mien audit real/ synthetic/ --out audit/
+  mien audit faces/ --run runs/fold1 --run runs/fold2";
+
+/// Check a data set for duplicates, leakage, odd files, shortcuts and doubtful labels
 ///
-/// Finds exact duplicates (bytes, pixels) and near ones (perceptual hash, then correlation), within
-/// and across splits and data sets, mirrored too; groups that splits cut; one image under two
-/// labels; unreadable, blank, tiny, mis-sized and grey files among coloured ones; class balance per
-/// split and source; and how well a linear model tells source and class from colour statistics and
-/// JPEG tables alone. With --run it ranks the labels that trained models believe least.
+/// The audit finds exact duplicates (bytes, pixels) and near duplicates (perceptual hash, then correlation),
+/// also mirrored, within and across splits and data sets; groups that cross splits; one image with two labels;
+/// unreadable, blank, tiny, mis-sized and unexpectedly grey files; the class balance per split and source; and
+/// how well a linear model predicts source and class from colour statistics and JPEG tables alone. With --run
+/// it ranks the labels that trained models find least plausible.
 ///
-/// Exit code 3 where something makes numbers wrong (leaks, one image under two labels), 0 otherwise.
-///
-/// Examples:
-///   mien audit faces/
-///   mien audit faces/ --write-list clean.csv && mien train clean.csv
-///   mien audit real/ synthetic/ --out audit/
-///   mien audit faces/ --run runs/fold1 --run runs/fold2
+/// The exit code is 3 if something makes metrics wrong: leakage, or one image with two labels.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Data sets: folders, lists or fer2013.csv.
     #[arg(required = true, value_name = "DATA")]
     roots: Vec<PathBuf>,
-    /// A new folder for audit.json, pairs.csv, odd.csv and audit.html [default: nothing but the summary is
-    /// written].
+    /// New folder for audit.json, pairs.csv, odd.csv and audit.html [default: print the summary only].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Write a clean list for `mien train`: no leaks, one of each set of duplicates.
+    /// Write a list for `mien train` without leakage and with one image of each set of duplicates.
     #[arg(long, value_name = "FILE.csv")]
     write_list: Option<PathBuf>,
-    /// A run (or several, as of cross-validation) whose predictions tell which labels are doubtful.
+    /// Run whose predictions show which labels are doubtful; may be repeated, as for cross-validation.
     #[arg(long = "run", value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// What of a file name tells the person or photo: first capture group.
+    /// Regex on file names whose first capture group identifies the person.
     #[arg(long, value_name = "REGEX")]
     group_regex: Option<String>,
-    /// The classes, by folder name [default: from the folders].
+    /// Names of the class folders [default: all folders].
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     classes: Vec<String>,
-    /// Bits of 64 in which the hashes of near duplicates may differ.
+    /// Largest distance of the 64-bit hashes of near duplicates, in bits.
     #[arg(long, value_name = "BITS", default_value_t = Near::default().hash_distance)]
     near_distance: u32,
-    /// Correlation from which on two images are near duplicates.
+    /// Smallest correlation of the pixels of near duplicates.
     #[arg(long, value_name = "R", default_value_t = Near::default().correlation)]
     near_correlation: f64,
-    /// Look for exact duplicates only.
+    /// Find exact duplicates only.
     #[arg(long)]
     exact_only: bool,
-    /// Images, drawn at random, that the shortcut probe looks at; 0: none.
+    /// Images, drawn at random, to fit the shortcut probe on; 0: no probe.
     #[arg(long, value_name = "N", default_value_t = Options::default().probe_images)]
     probe: usize,
-    /// Seed of the probe's draws.
+    /// Seed of the draws of the probe.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     #[command(flatten)]
     verbosity: Verbosity,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    if args.near_distance > 32 || !(0.0..=1.0).contains(&args.near_correlation) {
-        return Err(Error::input(
-            "--near-distance and --near-correlation",
-            format!("found {}, {}", args.near_distance, args.near_correlation),
-        )
-        .expected("0 to 32 bits, and 0 to 1")
-        .into());
-    }
-    if let Some(list) = args.write_list.as_ref().filter(|list| list.symlink_metadata().is_ok()) {
-        return Err(Error::at(list, "is there already")
-            .expected("a new file")
-            .hint("Nothing is overwritten: choose another name")
-            .into());
-    }
-    if let Some(out) = &args.out {
-        create_new_dir(out)?;
-    }
-    let near =
-        Near { hash_distance: args.near_distance, correlation: args.near_correlation, ..Near::default() };
-    let options = Options {
-        roots: args.roots.clone(),
-        classes: args.classes.clone(),
-        group_regex: args.group_regex.clone(),
-        near: (!args.exact_only).then_some(near),
-        probe_images: args.probe,
-        runs: args.runs.clone(),
-        seed: args.seed,
-        ..Options::default()
-    };
-    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "");
-    let found = audit::run(&options, &|stage, done, of| {
-        bar.set_message(match stage {
-            Stage::Reading => "reading",
-            Stage::Comparing => "comparing",
-            Stage::Probing => "probing",
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        if self.near_distance > 32 {
+            return Err(Error::setting("--near-distance", format!("found {}", self.near_distance))
+                .expected("0 to 32 bits")
+                .into());
+        }
+        if !(0.0..=1.0).contains(&self.near_correlation) {
+            return Err(Error::setting("--near-correlation", format!("found {}", self.near_correlation))
+                .expected("0 to 1")
+                .into());
+        }
+        if let Some(list) = &self.write_list {
+            must_be_new(list, "a new file for --write-list")?;
+        }
+        if let Some(out) = &self.out {
+            create_new_dir(out)?;
+        }
+        let near =
+            Near { hash_distance: self.near_distance, correlation: self.near_correlation, ..Near::default() };
+        let options = Options {
+            roots: self.roots.clone(),
+            classes: self.classes.clone(),
+            group_regex: self.group_regex.clone(),
+            near: (!self.exact_only).then_some(near),
+            probe_images: self.probe,
+            runs: self.runs.clone(),
+            seed: self.seed,
+            ..Options::default()
+        };
+        let bar = self.verbosity.bar("");
+        let found = audit::run(&options, &|stage, done, of| {
+            let what = match stage {
+                Stage::Reading => "reading",
+                Stage::Comparing => "comparing",
+                Stage::Probing => "probing",
+            };
+            advance(&bar, what, done, of);
         });
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-    });
-    bar.finish_and_clear();
-    let found = found?;
-    if let Some(out) = &args.out {
-        audit::files::write(out, &found)?;
-        audit::page::write(&out.join(PAGE), &found)?;
-    }
-    let list = args.write_list.as_ref().map(|path| audit::clean_list::write(path, &found)).transpose()?;
-    if args.verbosity.json {
-        print(&serde_json::to_string(&found)?);
-    } else {
-        summary(&found);
-        if let Some(out) = &args.out {
-            print(&format!("\nlook at it  {}", shown(&out.join(PAGE))));
+        bar.finish_and_clear();
+        let found = found?;
+        if let Some(out) = &self.out {
+            audit::files::write(out, &found)?;
+            audit::page::write(&out.join(PAGE), &found)?;
         }
-        if let (Some(list), Some(path)) = (&list, &args.write_list) {
-            let left: Vec<String> =
-                list.left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-            let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
-            print(&format!("clean list  {} with {} images; left out: {left}", shown(path), list.kept));
+        let list = self.write_list.as_ref().map(|path| audit::clean_list::write(path, &found)).transpose()?;
+        if self.verbosity.json {
+            print(&serde_json::to_string(&found)?);
+        } else {
+            summary(&found);
+            if let Some(out) = &self.out {
+                print(&format!("\npage        {}", shown(&out.join(PAGE))));
+            }
+            if let (Some(list), Some(path)) = (&list, &self.write_list) {
+                let left: Vec<String> =
+                    list.left_out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+                let left = if left.is_empty() { "nothing".to_owned() } else { left.join(", ") };
+                print(&format!("clean list  {} with {} images; left out: {left}", shown(path), list.kept));
+            }
         }
+        Ok(if found.severity() == Severity::Error { Exit::Findings } else { Exit::Done })
     }
-    Ok(ExitCode::from(if found.severity() == Severity::Error { WRONG } else { 0 }))
 }
 
 const PAGE: &str = "audit.html";
-/// The exit code of an audit that found what makes numbers wrong.
-const WRONG: u8 = 3;
 
 fn summary(found: &Audit) {
     for root in &found.roots {
@@ -160,6 +160,6 @@ fn summary(found: &Audit) {
         print(&format!("{mark} {}", finding.text));
     }
     if found.findings.is_empty() {
-        print("nothing found that speaks against these data");
+        print("no findings");
     }
 }

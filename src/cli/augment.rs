@@ -1,78 +1,79 @@
+//! `mien augment`: copies of a data set, written before training.
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
 
-use super::{INTERRUPTED, Verbosity, print, shown, stop_on_ctrl_c};
+use super::console;
+use super::exit_codes::Exit;
+use super::shared::{Command, Verbosity, print, row, shown, stop_on_ctrl_c};
 use crate::augment::offline::{
     self, Estimate, Originals, Progress, QUARANTINE, REASONS, Request, Summary, Survey,
 };
 use crate::augment::profile::{NAMES, Profile};
-use crate::cli::console;
 use crate::data::Split;
 use crate::error::Error;
-use crate::text::{duration, thousands};
+use crate::text::{duration, shell_quoted, thousands};
 
-/// Copies of each original, where nobody says how many.
+/// Copies of each original, unless the user chooses a number.
 const DEFAULT_COPIES: u32 = 2;
-/// The exit code of a run that came to its end but could not use every file.
-const INCOMPLETE: u8 = 3;
 
-/// Write augmented copies of a data set: every original, and N changed versions of each.
+const EXAMPLES: &str = "\
+Examples:
+  mien augment faces/ faces-augmented/ -n 3
+  mien augment faces/ --preview preview.png
+  mien augment faces/ rare/ --emotion disgust --emotion fear -n 5 --profile mine.toml";
+
+/// Write augmented copies of a data set: every original and N varied copies of it
 ///
-/// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then
-/// only train is augmented), or one folder of images. OUTPUT must be new. A copy of a.png is
-/// a_aug_1.png beside it; mien-manifest.jsonl says what was done to each file, and by it
-/// `mien train OUTPUT --dataset-type augmented` keeps every copy with its original.
+/// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then only train is
+/// augmented), or one folder of images. OUTPUT must be new. Next to a.png, its first copy is a_aug_1.png;
+/// mien-manifest.jsonl says what was done to each file, so that `mien train OUTPUT --dataset-type augmented`
+/// keeps every copy in the split of its original.
 ///
-/// Same seed, same bytes: for any number of threads, and after an interruption (--resume). Nothing
-/// is deleted or overwritten. An image that cannot be used is listed in
-/// OUTPUT/mien-quarantine.jsonl; the exit code is then 3.
-///
-/// Examples:
-///   mien augment faces/ faces-augmented/ -n 3
-///   mien augment faces/ --preview preview.png
-///   mien augment faces/ rare/ --emotion disgust --emotion fear -n 5 --profile mine.toml
+/// The same seed gives the same bytes, for any number of threads and after an interruption (--resume). Nothing
+/// is deleted or overwritten. Images that cannot be used are listed in OUTPUT/mien-quarantine.jsonl; the exit
+/// code is then 3.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The originals.
+    /// Folder of the originals.
     source: PathBuf,
-    /// A new folder for originals and copies.
+    /// New folder for the originals and the copies.
     #[arg(required_unless_present_any = ["preview", "dry_run"])]
     output: Option<PathBuf>,
-    /// Augmented copies of each original [default: 2; asked for on a terminal].
+    /// Augmented copies of each original [default: 2; a terminal is asked].
     #[arg(short = 'n', long, value_name = "N")]
     copies: Option<u32>,
-    /// What is done, how strongly, how often: safe, reference or a TOML file (recipes/augment-safe.toml
-    /// explains it).
+    /// Operations with their strengths and frequencies: safe, reference or a TOML file (see
+    /// recipes/augment-safe.toml).
     #[arg(long, value_name = "PROFILE", default_value = "safe")]
     profile: String,
-    /// Same seed, same bytes.
+    /// Seed of every random draw; the same seed gives the same bytes.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Threads [default: as many as the machine has cores].
+    /// Threads to compute with [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Complete an interrupted run, or check a finished one.
+    /// Complete an interrupted run, or verify a finished one.
     #[arg(long)]
     resume: bool,
-    /// Say what would be written and how large; write nothing.
+    /// Print what would be written and how large it would be; write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write one image, a row for each operation over sample images, and nothing else.
+    /// Write one image with a row of samples for each operation, and nothing else.
     #[arg(long, value_name = "FILE.png")]
     preview: Option<PathBuf>,
-    /// Only images of this class get copies; may be given several times [default: all].
+    /// Class to make copies of; may be repeated [default: all classes].
     #[arg(long = "emotion", value_name = "CLASS")]
     emotions: Vec<String>,
-    /// How originals come into OUTPUT: copy, hardlink or reflink.
-    #[arg(long, value_name = "HOW", default_value = "copy", value_parser = originals)]
+    /// How to put the originals into OUTPUT: copy, hardlink or reflink.
+    #[arg(long, value_name = "METHOD", default_value = "copy", value_parser = originals)]
     originals: Originals,
-    /// What of a file name tells the person or photo; the copies' groups in the manifest.
+    /// Regex on file names whose first capture group identifies the person; sets the groups in the manifest.
     #[arg(long, value_name = "REGEX")]
     group_regex: Option<String>,
     #[command(flatten)]
@@ -86,58 +87,53 @@ fn originals(text: &str) -> Result<Originals, String> {
         .ok_or_else(|| "expected copy, hardlink or reflink".into())
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let profile = Profile::load(&args.profile)?;
-    let only_look = args.preview.is_some() || args.dry_run;
-    let copies = match args.copies {
-        Some(copies) => copies,
-        None => match args.output.as_deref().filter(|_| args.resume).map(offline::copies_before) {
-            Some(before) => before?.unwrap_or(DEFAULT_COPIES),
-            None if only_look || !args.verbosity.is_chatty() => DEFAULT_COPIES,
-            None => ask_copies()?,
-        },
-    };
-    // Where nothing is written, the name stands for an output that is not there.
-    let beside = || {
-        let source = args.source.canonicalize().unwrap_or_else(|_| args.source.clone());
-        let mut name = source.file_name().unwrap_or_default().to_owned();
-        name.push("-augmented");
-        source.with_file_name(name)
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let request = Request {
-        source: args.source.clone(),
-        output: args.output.clone().unwrap_or_else(beside),
-        copies,
-        profile,
-        seed: args.seed,
-        threads: args.threads.unwrap_or(cores),
-        resume: args.resume,
-        emotions: args.emotions.clone(),
-        originals: args.originals,
-        group_regex: args.group_regex.clone(),
-    };
-    if args.resume && !request.output.exists() {
-        eprintln!("note: there is nothing to resume at {}; beginning anew", shown(&request.output));
-    }
-    let stop = stop_on_ctrl_c();
-    let outcome = if only_look { look(args, &request, stop) } else { write(args, &request, stop) };
-    match outcome {
-        Err(Error::Interrupted(text)) => {
-            eprintln!("{text}");
-            Ok(ExitCode::from(INTERRUPTED))
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        let profile = Profile::load(&self.profile).map_err(Error::into_setting)?;
+        let only_look = self.preview.is_some() || self.dry_run;
+        let copies = match self.copies {
+            Some(copies) => copies,
+            None => match self.output.as_deref().filter(|_| self.resume).map(offline::copies_before) {
+                Some(before) => before?.unwrap_or(DEFAULT_COPIES),
+                None if only_look || !self.verbosity.is_chatty() => DEFAULT_COPIES,
+                None => ask_copies()?,
+            },
+        };
+        // Where nothing is written, the name stands for an output that is not there.
+        let beside = || {
+            let source = self.source.canonicalize().unwrap_or_else(|_| self.source.clone());
+            let mut name = source.file_name().unwrap_or_default().to_owned();
+            name.push("-augmented");
+            source.with_file_name(name)
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let request = Request {
+            source: self.source.clone(),
+            output: self.output.clone().unwrap_or_else(beside),
+            copies,
+            profile,
+            seed: self.seed,
+            threads: self.threads.unwrap_or(cores),
+            resume: self.resume,
+            emotions: self.emotions.clone(),
+            originals: self.originals,
+            group_regex: self.group_regex.clone(),
+        };
+        if self.resume && !request.output.exists() {
+            eprintln!("note: nothing to resume at {}; starting from the beginning", shown(&request.output));
         }
-        other => Ok(other?),
+        let stop = stop_on_ctrl_c();
+        Ok(if only_look { look(self, &request, stop) } else { write(self, &request, stop) }?)
     }
 }
 
-fn look(args: &Args, request: &Request, stop: &AtomicBool) -> Result<ExitCode, Error> {
+fn look(args: &Args, request: &Request, stop: &AtomicBool) -> Result<Exit, Error> {
     if let Some(path) = &args.preview {
-        let bar = Bar::new(args.verbosity, "looking for samples");
+        let bar = Bar::new(args.verbosity, "choosing sample images");
         offline::preview(request, path, &bar.progress(), stop)?;
         drop(bar);
         if args.verbosity.is_chatty() {
-            print(&format!("preview of `{}`: {}", args.profile, shown(path)));
+            print(&format!("preview of the profile {}: {}", shell_quoted(&args.profile), shown(path)));
         }
     }
     if args.dry_run {
@@ -146,19 +142,19 @@ fn look(args: &Args, request: &Request, stop: &AtomicBool) -> Result<ExitCode, E
         drop(bar);
         say_estimate(args, request, &estimate);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
-fn write(args: &Args, request: &Request, stop: &AtomicBool) -> Result<ExitCode, Error> {
+fn write(args: &Args, request: &Request, stop: &AtomicBool) -> Result<Exit, Error> {
     let bar = Bar::new(args.verbosity, "augmenting");
     let summary = offline::augment(request, &bar.progress(), stop)?;
     drop(bar);
     say_summary(args, &summary);
     let problems = summary.counts.quarantined + summary.counts.given_up;
-    Ok(ExitCode::from(if problems > 0 { INCOMPLETE } else { 0 }))
+    Ok(if problems > 0 { Exit::Findings } else { Exit::Done })
 }
 
-/// Asks how many copies, where there is someone to ask.
+/// Asks how many copies to make, if there is someone to ask.
 fn ask_copies() -> Result<u32> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok(DEFAULT_COPIES);
@@ -172,10 +168,10 @@ fn ask_copies() -> Result<u32> {
         }
         match line.trim().parse() {
             Ok(copies) if (1..=1000).contains(&copies) => return Ok(copies),
-            _ => eprintln!("a whole number from 1 to 1000, please"),
+            _ => eprintln!("please enter a whole number from 1 to 1000"),
         }
     }
-    Err(Error::input("-n", "no number was given").expected("1 to 1000").into())
+    Err(Error::setting("-n", "no number was given").expected("1 to 1000").into())
 }
 
 /// A bar for each step.
@@ -209,10 +205,6 @@ impl Drop for Bar {
     }
 }
 
-fn row(key: &str, value: &str) {
-    print(&format!("{key:>12}  {value}"));
-}
-
 fn say_survey(survey: &Survey) {
     let of = |split: Option<Split>| -> usize {
         survey.classes.iter().filter(|c| c.split == split).map(|c| c.images).sum()
@@ -238,8 +230,9 @@ fn say_estimate(args: &Args, request: &Request, estimate: &Estimate) {
     let refused = 100.0 * estimate.refused as f64 / (estimate.kept + estimate.refused).max(1) as f64;
     if args.verbosity.json {
         let value = serde_json::json!({
-            "originals": estimate.survey.images, "copies": estimate.copies, "original_bytes": estimate.original_bytes,
-            "copy_bytes": estimate.copy_bytes, "free_bytes": estimate.free, "seconds": estimate.seconds, "sample": estimate.sampled,
+            "originals": estimate.survey.images, "copies": estimate.copies,
+            "original_bytes": estimate.original_bytes, "copy_bytes": estimate.copy_bytes,
+            "free_bytes": estimate.free, "seconds": estimate.seconds, "sample": estimate.sampled,
             "refused_draws": refused / 100.0, "notes": estimate.survey.notes,
         });
         print(&value.to_string());
@@ -257,23 +250,16 @@ fn say_estimate(args: &Args, request: &Request, estimate: &Estimate) {
             shown(&request.output)
         ),
     );
-    row(
-        "drawn anew",
-        &format!("about {refused:.1} % of the draws, by a sample of {} images", estimate.sampled),
-    );
+    row("redrawn", &format!("about {refused:.1} % of the draws, estimated on {} images", estimate.sampled));
     row(
         "time",
-        &format!(
-            "about {} with {} threads, and the disk's time",
-            duration(estimate.seconds),
-            request.threads
-        ),
+        &format!("about {} with {} threads, plus disk time", duration(estimate.seconds), request.threads),
     );
     if let Some(free) = estimate.free {
         let total = estimate.copy_bytes
             + if request.originals == Originals::Copy { estimate.original_bytes } else { 0 };
         let verdict = if total > free { ": NOT ENOUGH" } else { "" };
-        row("free there", &format!("{}{verdict}", size(free)));
+        row("free space", &format!("{}{verdict}", size(free)));
     }
 }
 
@@ -291,9 +277,10 @@ fn say_summary(args: &Args, summary: &Summary) {
                 .collect()
         };
         let value = serde_json::json!({
-            "output": summary.output, "originals": counts.originals, "copies": counts.copies, "kept": counts.kept, "bytes": counts.bytes,
-            "operations": by_name(&NAMES, &counts.operations), "refused_draws": by_name(&REASONS, &counts.refused),
-            "given_up": counts.given_up, "quarantined": counts.quarantined, "seconds": summary.seconds, "notes": summary.survey.notes,
+            "output": summary.output, "originals": counts.originals, "copies": counts.copies,
+            "kept": counts.kept, "bytes": counts.bytes, "operations": by_name(&NAMES, &counts.operations),
+            "refused_draws": by_name(&REASONS, &counts.refused), "given_up": counts.given_up,
+            "quarantined": counts.quarantined, "seconds": summary.seconds, "notes": summary.survey.notes,
         });
         print(&value.to_string());
         return;
@@ -322,7 +309,7 @@ fn say_summary(args: &Args, summary: &Summary) {
         ),
     );
     if counts.kept > 0 {
-        row("kept", &format!("{} files of an earlier run, each checked", thousands(counts.kept)));
+        row("kept", &format!("{} files of an earlier run, each verified", thousands(counts.kept)));
     }
     row("size", &size(counts.bytes));
     if counts.copies > 0 {
@@ -339,7 +326,7 @@ fn say_summary(args: &Args, summary: &Summary) {
             .zip(counts.refused)
             .filter(|(_, n)| *n > 0)
             .map(|(reason, n)| format!("{} {reason}", thousands(n)));
-        row("drawn anew", &format!("{}: {}", thousands(refused), reasons.collect::<Vec<_>>().join(", ")));
+        row("redrawn", &format!("{}: {}", thousands(refused), reasons.collect::<Vec<_>>().join(", ")));
     }
     row("output", &shown(&summary.output));
     if summary.survey.classes.iter().any(|class| !class.label.is_empty()) {

@@ -1,52 +1,76 @@
+//! `mien draw`: a labelled data set of drawn faces.
+
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Verbosity, print};
+use super::exit_codes::Exit;
+use super::shared::{Command, Verbosity, name_flag, print, shown};
+use crate::data::EMOTIONS;
+use crate::error::Error;
 use crate::faces::draw::{DrawConfig, Style, write_set};
 
-/// Draw a labelled set of faces: OUT/{train,valid,test}/{class}/*.png.
+const EXAMPLES: &str = "\
+Examples:
+  mien draw faces/
+  mien draw cartoons/ --style cartoon --per-class 1000 --size 64 --seed 7";
+
+/// Draw a labelled data set of synthetic faces
 ///
-/// The faces are made of curves and noise, no photograph is used: expressions by facial action units,
-/// persons, poses, light and backgrounds at random. No person is in two splits.
+/// The images go to OUT/{train,valid,test}/CLASS/*.png. The faces are made of curves and noise, not of
+/// photographs: expressions follow facial action units; identity, pose, light and background are random. No
+/// person is in two splits.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A new folder.
+    /// New folder for the images.
     out: PathBuf,
-    /// Images of each class, over all splits.
+    /// Images per class, all splits together.
     #[arg(long, value_name = "N", default_value_t = 300)]
     per_class: usize,
-    /// Side of the square images in pixels.
-    #[arg(long, value_name = "S", default_value_t = 48)]
+    /// Side of the square images, in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 48)]
     size: usize,
-    /// Same seed, same images.
+    /// Seed of the drawing; the same seed draws the same images.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// photo or cartoon.
+    /// Style of the drawing: photo or cartoon.
     #[arg(long, value_name = "STYLE", default_value = "photo")]
     style: Style,
     #[command(flatten)]
     verbosity: Verbosity,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let config =
-        DrawConfig { per_class: args.per_class, size: args.size, seed: args.seed, style: args.style };
-    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "drawing faces");
-    bar.set_length((args.per_class * crate::data::EMOTIONS.len()) as u64);
-    let set = write_set(&args.out, &config, &|| bar.inc(1));
-    bar.finish_and_clear();
-    let set = set?;
-    if args.verbosity.json {
-        let value = serde_json::json!({ "out": args.out, "train": set.train, "valid": set.valid, "test": set.test, "persons": set.persons });
-        print(&value.to_string());
-    } else if !args.verbosity.quiet {
-        let (all, out) = (set.train + set.valid + set.test, args.out.display());
-        print(&format!(
-            "{all} faces of {} persons in {out}: train {}, valid {}, test {}",
-            set.persons, set.train, set.valid, set.test
-        ));
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        let config =
+            DrawConfig { per_class: self.per_class, size: self.size, seed: self.seed, style: self.style };
+        let bar = self.verbosity.bar("drawing faces");
+        bar.set_length((self.per_class * EMOTIONS.len()) as u64);
+        let set = write_set(&self.out, &config, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let set = set.map_err(name_drawing)?;
+        if self.verbosity.json {
+            let value = serde_json::json!({
+                "out": self.out, "train": set.train, "valid": set.valid, "test": set.test, "persons": set.persons
+            });
+            print(&value.to_string());
+        } else if !self.verbosity.quiet {
+            print(&format!(
+                "{} faces of {} people in {}: train {}, valid {}, test {}",
+                set.train + set.valid + set.test,
+                set.persons,
+                shown(&self.out),
+                set.train,
+                set.valid,
+                set.test
+            ));
+        }
+        Ok(Exit::Done)
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// An error about a setting of the drawing, by its flag.
+pub(super) fn name_drawing(error: Error) -> Error {
+    name_flag(error, &[("per-class", "--per-class"), ("size", "--size"), ("style", "--style")])
 }

@@ -1,33 +1,36 @@
+//! `mien eval`: the metrics of a model, or of several as an ensemble.
+
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Compute, SplitArg, Verbosity, print, shown};
+use super::exit_codes::Exit;
+use super::shared::{Command, Compute, SplitArg, Verbosity, print, shown};
 use crate::error::Error;
 use crate::eval::table::summary_table;
 use crate::model::files::weights::load_model;
 use crate::run::{Subject, evaluate_split, evaluation_data};
-use crate::run_folder::model_file;
 use crate::run_folder::names::{BEST, EVAL};
+use crate::run_folder::{is_run, model_file};
 
-/// Evaluate a model on a split, or several together as an ensemble.
+const EXAMPLES: &str = "\
+Examples:
+  mien eval runs/vgg16_cbam-real
+  mien eval runs/a runs/b runs/c --split test
+  mien eval runs/a/best.safetensors other-faces/ --split all";
+
+/// Evaluate a model, or several as an ensemble, on a split
 ///
-/// MODEL is a run folder (its best model) or a model file. Without DATA the data and splits of
-/// the first model's run are used. With several models, the majority vote and the mean
-/// probability are evaluated too. A model that was trained on any of the images is named.
-///
-/// Examples:
-///   mien eval runs/vgg16_cbam-real
-///   mien eval runs/a runs/b runs/c --split test
-///   mien eval runs/a/best.safetensors other-faces/ --split all
+/// MODEL is a run folder (its best model) or a model file. Without DATA, the data and splits of the first
+/// model's run are used. Several models are also evaluated as an ensemble, by majority vote and by mean
+/// probability. If a model was trained on any of the images, a warning names it.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Models, and the data after them.
+    /// Models, then optionally the data to evaluate on.
     #[arg(required = true, value_name = "MODEL… [DATA]")]
     paths: Vec<PathBuf>,
-    /// Which images [default: test, or all of DATA where it has no splits].
+    /// Images to evaluate on [default: test, or all of DATA if it has no splits].
     #[arg(long, value_enum)]
     split: Option<SplitArg>,
     /// Folder for the result files [default: eval/ of the first model's run].
@@ -41,7 +44,7 @@ pub(super) struct Args {
 
 /// The run folder that a model file lies in, if any.
 fn run_of(model: &Path) -> Option<&Path> {
-    model.ancestors().skip(1).take(2).find(|folder| crate::run_folder::is_run(folder))
+    model.ancestors().skip(1).take(2).find(|folder| is_run(folder))
 }
 
 /// What to call a model: its run, and the file where that is not the run's best.
@@ -70,60 +73,62 @@ fn unique_names(models: &[PathBuf]) -> Vec<String> {
     names
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let (models, data) = sort_paths(&args.paths)?;
-    let resources = args.compute.open()?;
-    let loaded = models
-        .iter()
-        .map(|path| load_model(path, &resources.device.device))
-        .collect::<Result<Vec<_>, _>>()?;
-    let folder = run_of(&models[0]);
-    let loading = args.verbosity.loading();
-    let source = evaluation_data(folder, data.as_deref(), &loaded[0].card, &loading.progress())?;
-    drop(loading);
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        let (models, data) = sort_paths(&self.paths)?;
+        let resources = self.compute.open()?;
+        let loaded = models
+            .iter()
+            .map(|path| load_model(path, &resources.device.device))
+            .collect::<Result<Vec<_>, _>>()?;
+        let folder = run_of(&models[0]);
+        let loading = self.verbosity.loading();
+        let source = evaluation_data(folder, data.as_deref(), &loaded[0].card, &loading.progress())?;
+        drop(loading);
 
-    let samples = args.split.unwrap_or(SplitArg::Test).into();
-    let names = unique_names(&models);
-    let subjects: Vec<_> = models
-        .iter()
-        .zip(&loaded)
-        .zip(&names)
-        .map(|((path, loaded), name)| Subject { name: name.clone(), loaded, run: run_of(path) })
-        .collect();
-    // What the loader has to say about the data; on standard error, so that results stay clean.
-    let dataset = &source.dataset;
-    dataset.warnings.iter().chain(&dataset.left_out).for_each(|text| eprintln!("note: {text}"));
-    dataset
-        .unreadable
-        .iter()
-        .for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
-    // With --json the result is all that is written.
-    let verbosity = Verbosity { quiet: !args.verbosity.is_chatty(), json: false };
-    let results = evaluate_split(&subjects, &source, samples, &resources, verbosity.sink().as_mut())?;
+        let samples = self.split.unwrap_or(SplitArg::Test).into();
+        let names = unique_names(&models);
+        let subjects: Vec<_> = models
+            .iter()
+            .zip(&loaded)
+            .zip(&names)
+            .map(|((path, loaded), name)| Subject { name: name.clone(), loaded, run: run_of(path) })
+            .collect();
+        // What the loader noticed goes to standard error, so that results stay clean.
+        let dataset = &source.dataset;
+        dataset.warnings.iter().chain(&dataset.left_out).for_each(|text| eprintln!("note: {text}"));
+        dataset
+            .unreadable
+            .iter()
+            .for_each(|file| eprintln!("note: unreadable and left out: {}: {}", file.name, file.reason));
+        // With --json the result is all that is written.
+        let verbosity = self.verbosity.result_only();
+        let results = evaluate_split(&subjects, &source, samples, &resources, verbosity.sink().as_mut())?;
 
-    for (evaluation, _) in &results.evaluations {
-        print(&if args.verbosity.json {
-            serde_json::to_string(evaluation)?
-        } else {
-            summary_table(evaluation)
-        });
-    }
-    let out = args.out.clone().or_else(|| folder.map(|folder| folder.join(EVAL)));
-    if let Some(out) = out {
-        let split = &results.evaluations[0].0.split;
-        // The run's own `test.json` is the best model's on the run's own data, and nothing else's.
-        let data = data.as_deref().map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned()));
-        let data =
-            data.as_deref().and_then(Path::file_name).map(|name| format!("{}-", name.to_string_lossy()));
-        let model =
-            (models.len() == 1 && !models[0].ends_with(BEST)).then(|| format!("-{}", stem(&models[0])));
-        let name = format!("{}{split}{}", data.unwrap_or_default(), model.unwrap_or_default());
-        let written = results.write(&out, &name)?;
-        if !args.verbosity.json {
-            print(&format!("{} files in {}", written.len(), shown(&out)));
+        for (evaluation, _) in &results.evaluations {
+            print(&if self.verbosity.json {
+                serde_json::to_string(evaluation)?
+            } else {
+                summary_table(evaluation)
+            });
         }
+        let out = self.out.clone().or_else(|| folder.map(|folder| folder.join(EVAL)));
+        if let Some(out) = out {
+            let split = &results.evaluations[0].0.split;
+            // The run's own `test.json` is the best model's on the run's own data, and nothing else's.
+            let data = data.as_deref().map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned()));
+            let data =
+                data.as_deref().and_then(Path::file_name).map(|name| format!("{}-", name.to_string_lossy()));
+            let model =
+                (models.len() == 1 && !models[0].ends_with(BEST)).then(|| format!("-{}", stem(&models[0])));
+            let name = format!("{}{split}{}", data.unwrap_or_default(), model.unwrap_or_default());
+            let written = results.write(&out, &name)?;
+            if !self.verbosity.json {
+                print(&format!("{} files in {}", written.len(), shown(&out)));
+            }
+        }
+        Ok(Exit::Done)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The models come first, the data last.
@@ -139,11 +144,11 @@ fn sort_paths(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Option<PathBuf>)> {
                 let problem = if path.exists() {
                     "is neither a run folder nor a model file"
                 } else {
-                    "there is no such file or folder"
+                    "no such file or folder"
                 };
                 return Err(Error::at(path, problem)
-                    .expected("models first, and at most one folder of data after them")
-                    .hint("A run folder holds config.toml and best.safetensors")
+                    .expected("one or more models, then at most one folder of data")
+                    .hint("A run folder contains config.toml and best.safetensors")
                     .into());
             }
         }

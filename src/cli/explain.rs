@@ -1,11 +1,15 @@
+//! `mien explain`: class activation maps and their faithfulness.
+
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 
-use super::predict::find_images;
-use super::{Compute, INTERRUPTED, SplitArg, Verbosity, print, shown, stop_on_ctrl_c};
+use super::exit_codes::Exit;
+use super::shared::{
+    Command, Compute, SplitArg, Verbosity, advance, find_images, must_be_model, must_be_new, print, shown,
+    stop_on_ctrl_c,
+};
 use crate::data::layout;
 use crate::error::Error;
 use crate::explain::folder::{Settings, Target};
@@ -16,60 +20,61 @@ use crate::model::files::weights::{LoadedModel, load_model};
 use crate::run::Samples;
 use crate::run::explain::{Request, Scope, explain_data, explain_files, explain_run};
 use crate::run_folder::is_run;
-use crate::run_folder::model_file;
 use crate::run_folder::names::EXPLAIN;
+use crate::text::nearest;
 
-/// Show where a model looks: class activation maps over images, and whether they are right.
+const EXAMPLES: &str = "\
+Examples:
+  mien explain runs/vgg16_cbam-real
+  mien explain runs/vgg16_cbam-real photo.jpg --method grad-cam --method layer-cam --class happy
+  mien explain runs/vgg16_cbam-real --judge 50";
+
+/// Show where a model looks, with class activation maps, and measure their faithfulness
 ///
-/// Given a run alone, its best model is explained on the run's own test images, into RUN/explain:
-/// a grid of wrong and one of right answers, the mean map of each class, every map as an image and
-/// as raw numbers (.npy), and explain.json. Given images, folders or patterns, those are
-/// explained, into a new folder; a folder of labelled classes is treated as a run's test images.
+/// For a run alone, maps of its test images are written to RUN/explain: a grid of misclassified and one of
+/// correctly classified images, the mean map of each class, every map as an image and as numbers (.npy), and
+/// explain.json. Given images, folders or patterns, their maps are written to a new folder; a folder of
+/// labelled classes is treated like the test images of a run.
 ///
-/// Methods: grad-cam, grad-cam++, hires-cam, layer-cam, eigen-cam (the same for every class) and
-/// score-cam (slow: a pass through the model for each channel). `--method all` takes all of them.
+/// Methods: grad-cam, grad-cam++, hires-cam, layer-cam, eigen-cam (independent of the class) and score-cam
+/// (slow: one forward pass per channel). `--method all` takes all of them.
 ///
-/// --judge N measures on N images whether the maps are right: the probability as the pixels that
-/// a map marks are taken away (deletion: lower is better) or put in (insertion: higher is better),
-/// and ROAD (higher is better), beside a map of random values.
-///
-/// Examples:
-///   mien explain runs/vgg16_cbam-real
-///   mien explain runs/vgg16_cbam-real photo.jpg --method grad-cam --method layer-cam --class happy
-///   mien explain runs/vgg16_cbam-real --judge 50
+/// --judge N measures faithfulness on N images, compared with a random map: the probability of the class as the
+/// pixels that the map marks are removed (deletion: lower is better) or inserted (insertion: higher is better),
+/// and ROAD (higher is better).
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A run folder (its best model) or a model file.
+    /// Run folder (its best model) or model file.
     model: PathBuf,
-    /// Images, folders, patterns, or one folder or list of labelled data.
+    /// Images, folders or patterns, or one folder or list of labelled data.
     #[arg(value_name = "IMAGE|DATA")]
     images: Vec<PathBuf>,
-    /// The method of the maps; may be given several times, or `all`.
+    /// Method of the maps; may be repeated; all: every method.
     #[arg(short, long = "method", value_name = "NAME", default_value = "grad-cam")]
     methods: Vec<String>,
-    /// The class that the maps explain: `predicted`, `true` (the label), or the name of a class.
+    /// Class to explain: predicted, true (the label) or the name of a class.
     #[arg(short, long, value_name = "CLASS", default_value = "predicted")]
     class: String,
-    /// At most so many wrong, and so many right answers.
+    /// Misclassified images to explain, at most, and as many correctly classified ones.
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     grid: usize,
-    /// At most so many images of each class for its mean map.
+    /// Images per class to average for its mean map, at most.
     #[arg(long, value_name = "N", default_value_t = 20)]
     means: usize,
-    /// Judge the methods on so many images.
+    /// Images to measure the faithfulness of the methods on; 0: do not measure.
     #[arg(long, value_name = "N", default_value_t = 0)]
     judge: usize,
     /// Average each map with that of the mirrored image.
     #[arg(long)]
     smooth: bool,
-    /// Which images of a run or of DATA [default: test, or valid where there is no test split; all of DATA].
+    /// Images of a run or of DATA to explain [default: test, else valid; all of DATA].
     #[arg(long, value_enum)]
     split: Option<SplitArg>,
-    /// A new folder for the maps of images [default: explain, with a number where that is taken].
+    /// New folder for the maps of images [default: explain, numbered if it exists].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Seed of the random map and of ROAD's noise.
+    /// Seed of the random map and of the noise of ROAD.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     #[command(flatten)]
@@ -78,92 +83,82 @@ pub(super) struct Args {
     verbosity: Verbosity,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let file = model_file(&args.model).ok_or_else(|| {
-        Error::at(&args.model, "is neither a run folder nor a model file")
-            .expected("a run folder or a .safetensors file of mien")
-    })?;
-    let methods = parse_methods(&args.methods)?;
-    let resources = args.compute.open()?;
-    let loaded = load_model(&file, &resources.device.device)?;
-    let target = parse_class(&args.class, &loaded)?;
-    let settings = Settings { methods: methods.clone(), target, smooth: args.smooth, seed: args.seed };
-    let samples = args.split.map(Samples::from);
-    // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each image.
-    let judged_methods = if args.methods == ["grad-cam"] {
-        Method::ALL.into_iter().filter(|method| *method != Method::SCORE_CAM).collect()
-    } else {
-        methods
-    };
-    let scope = Scope { samples, grid: args.grid, means: args.means, judged: args.judge, judged_methods };
-
-    let request = Request { scope: &scope, settings: &settings, resources: &resources };
-
-    let stop = stop_on_ctrl_c();
-    let bar = crate::cli::console::bar(args.verbosity.is_chatty(), "explaining");
-    let mut progress = |what: &'static str, done: usize, of: usize| {
-        bar.set_message(what);
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-        if stop.load(Ordering::Relaxed) {
-            Err(Error::Interrupted("stopped; nothing was written".into()))
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        let file = must_be_model(&self.model)?;
+        let methods = parse_methods(&self.methods)?;
+        let resources = self.compute.open()?;
+        let loaded = load_model(&file, &resources.device.device)?;
+        let target = parse_class(&self.class, &loaded)?;
+        let settings = Settings { methods: methods.clone(), target, smooth: self.smooth, seed: self.seed };
+        let samples = self.split.map(Samples::from);
+        // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each image.
+        let judged_methods = if self.methods == ["grad-cam"] {
+            Method::ALL.into_iter().filter(|method| *method != Method::SCORE_CAM).collect()
         } else {
-            Ok(())
-        }
-    };
-    let loading = args.verbosity.loading();
-    let mut failures = 0;
-    let (out, made) = match args.images.as_slice() {
-        [] if is_run(&args.model) => {
-            if args.out.is_some() {
-                return Err(Error::input("--out", "a run is explained into its own folder")
-                    .hint("Leave --out away")
+            methods
+        };
+        let scope = Scope { samples, grid: self.grid, means: self.means, judged: self.judge, judged_methods };
+
+        let request = Request { scope: &scope, settings: &settings, resources: &resources };
+        let stop = stop_on_ctrl_c();
+        let bar = self.verbosity.bar("explaining");
+        let mut progress = |what: &'static str, done: usize, of: usize| {
+            advance(&bar, what, done, of);
+            if stop.load(Ordering::Relaxed) {
+                Err(Error::Interrupted("stopped; nothing was written".into()))
+            } else {
+                Ok(())
+            }
+        };
+        let loading = self.verbosity.loading();
+        let mut failures = 0;
+        let (out, made) = match self.images.as_slice() {
+            [] if is_run(&self.model) => {
+                if self.out.is_some() {
+                    return Err(Error::setting("--out", "the maps of a run are written into its folder")
+                        .hint("Leave --out out")
+                        .into());
+                }
+                let made = explain_run(&self.model, &request, &loading.progress(), &mut progress);
+                (self.model.join(EXPLAIN), made)
+            }
+            [] => {
+                return Err(Error::setting("IMAGE", "there are no images to explain")
+                    .expected("images after the model file, or a run folder")
                     .into());
             }
-            let made = explain_run(&args.model, &request, &loading.progress(), &mut progress);
-            (args.model.join(EXPLAIN), made)
-        }
-        [] => {
-            return Err(Error::at(&args.model, "is no run, and there is nothing to explain")
-                .expected("images after the model")
-                .into());
-        }
-        [data] if is_labelled(data, &loaded) => {
-            let out = new_folder(args)?;
-            let made = explain_data(&out, &loaded, data, &request, &loading.progress(), &mut progress);
-            (out, made)
-        }
-        images => {
-            if args.judge > 0 || args.split.is_some() {
-                let hint = "Give a run, or a folder of labelled images, for --judge and --split";
-                return Err(Error::input("IMAGE", "these images have no labels and splits")
-                    .hint(hint)
-                    .into());
+            [data] if is_labelled(data, &loaded) => {
+                let out = new_folder(self)?;
+                let made = explain_data(&out, &loaded, data, &request, &loading.progress(), &mut progress);
+                (out, made)
             }
-            let (out, files) = (new_folder(args)?, find_images(images)?);
-            let mut unusable = |error: &Error| {
-                failures += 1;
-                bar.suspend(|| eprintln!("error: {error}"));
-            };
-            let made = explain_files(&out, &loaded, &files, &request, &mut unusable, &mut progress);
-            (out, made)
+            images => {
+                if self.judge > 0 || self.split.is_some() {
+                    let flag = if self.judge > 0 { "--judge" } else { "--split" };
+                    return Err(Error::setting(flag, "these images have no labels and no splits")
+                        .expected("a run folder, or a folder of labelled images")
+                        .into());
+                }
+                let (out, files) = (new_folder(self)?, find_images(images)?);
+                let mut unusable = |error: &Error| {
+                    failures += 1;
+                    bar.suspend(|| eprintln!("error: {error}"));
+                };
+                let made = explain_files(&out, &loaded, &files, &request, &mut unusable, &mut progress);
+                (out, made)
+            }
+        };
+        drop(loading);
+        bar.finish_and_clear();
+        let index = made?;
+        tell(&index, &out, self)?;
+        if failures > 0 {
+            eprintln!("error: {failures} images could not be read");
+            return Ok(Exit::Failed);
         }
-    };
-    drop(loading);
-    bar.finish_and_clear();
-    let index = match made {
-        Err(Error::Interrupted(text)) => {
-            eprintln!("{text}");
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-        other => other?,
-    };
-    tell(&index, &out, args)?;
-    if failures > 0 {
-        eprintln!("error: {failures} of the images could not be read");
-        return Ok(ExitCode::FAILURE);
+        Ok(Exit::Done)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
@@ -189,7 +184,7 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
         print(&format!("{name:<8} {}", shown(&out.join(file))));
     }
     if let Some(judged) = &index.faithfulness {
-        print(&format!("\nAre the maps right? Means over {} images, ± standard error", judged.images));
+        print(&format!("\nfaithfulness of the maps: mean over {} images ± standard error", judged.images));
         print("method                deletion ↓         insertion ↑        ROAD ↑");
         for row in &judged.methods {
             let Faithfulness { method, standard_errors: [d, i, r], .. } = row;
@@ -225,15 +220,19 @@ fn parse_class(name: &str, loaded: &LoadedModel) -> Result<Target, Error> {
             let classes = &loaded.card.classes;
             let class =
                 classes.iter().position(|class| class.eq_ignore_ascii_case(name)).ok_or_else(|| {
-                    Error::input("--class", format!("the model has no class '{name}'"))
-                        .expected(format!("predicted, true, or one of {}", classes.join(", ")))
+                    let names = classes.iter().map(String::as_str).chain(["predicted", "true"]);
+                    let meant = nearest(name, names);
+                    let hint = meant.map_or_else(String::new, |name| format!("Did you mean \"{name}\"?"));
+                    Error::setting("--class", format!("found \"{name}\""))
+                        .expected(format!("one of predicted, true, {}", classes.join(", ")))
+                        .hint(hint)
                 })?;
             Ok(Target::Class(class))
         }
     }
 }
 
-/// Whether a path holds images by class, for classes that the model knows; lists always do.
+/// Whether a path is labelled data: class folders of classes that the model knows, or a list.
 fn is_labelled(path: &Path, loaded: &LoadedModel) -> bool {
     let is_list = path.extension().is_some_and(|ending| ending == "csv" || ending == "jsonl");
     let knows = |label: &String| {
@@ -251,10 +250,7 @@ fn is_labelled(path: &Path, loaded: &LoadedModel) -> bool {
 
 fn new_folder(args: &Args) -> Result<PathBuf, Error> {
     match &args.out {
-        Some(out) if out.symlink_metadata().is_ok() => Err(Error::at(out, "is there already")
-            .expected("a new folder")
-            .hint("Nothing is overwritten: choose another name")),
-        Some(out) => Ok(out.clone()),
+        Some(out) => must_be_new(out, "a new folder for --out").map(|()| out.clone()),
         None => Ok(unused_path(Path::new(EXPLAIN))),
     }
 }

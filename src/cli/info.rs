@@ -1,37 +1,52 @@
+//! `mien info`: what a data set, a run or a model is.
+
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Verbosity, print};
+use super::exit_codes::Exit;
+use super::shared::{Command, Verbosity, name_flag, print, row, shown};
 use crate::data::{DataConfig, DataSummary, Split, load_for_evaluation};
 use crate::model::Model;
 use crate::model::files::weights::TensorFile;
-use crate::run;
-use crate::run_folder::model_file;
+use crate::run::read_run;
+use crate::run_folder::names::{EPOCHS, EVAL};
+use crate::run_folder::{is_run, model_file};
 use crate::text::thousands;
 
-/// Say what a model, a run or a data set is.
+const EXAMPLES: &str = "\
+Examples:
+  mien info faces/ --group-regex '^(\\d+)_'
+  mien info runs/vgg16_cbam-real
+  mien info runs/vgg16_cbam-real/best.safetensors";
+
+/// Describe a data set, a run or a model
+///
+/// For data: images per class and split, groups, duplicates and leakage. For a run: its data, its epochs and
+/// its accuracy. For a model: architecture, classes, input size and temperature.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A model file, a run folder, or data.
+    /// Data set, run folder or model file.
     path: PathBuf,
-    /// For data: what of a file name tells the person or photo.
+    /// For data: regex on file names whose first capture group identifies the person.
     #[arg(long, value_name = "REGEX")]
     group_regex: Option<String>,
     #[command(flatten)]
     verbosity: Verbosity,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    if crate::run_folder::is_run(&args.path) {
-        describe_run(args)?;
-    } else if let Some(file) = model_file(&args.path) {
-        describe_model(args, &file)?;
-    } else {
-        describe_data(args)?;
+impl Command for Args {
+    fn run(&self) -> Result<Exit> {
+        if is_run(&self.path) {
+            describe_run(self)?;
+        } else if let Some(file) = model_file(&self.path) {
+            describe_model(self, &file)?;
+        } else {
+            describe_data(self)?;
+        }
+        Ok(Exit::Done)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn describe_model(args: &Args, file: &std::path::Path) -> Result<()> {
@@ -65,9 +80,8 @@ fn describe_model(args: &Args, file: &std::path::Path) -> Result<()> {
 }
 
 fn describe_run(args: &Args) -> Result<()> {
-    let (config, data) = run::read_run(&args.path)?;
-    let history =
-        std::fs::read_to_string(args.path.join(crate::run_folder::names::EPOCHS)).unwrap_or_default();
+    let (config, data) = read_run(&args.path)?;
+    let history = std::fs::read_to_string(args.path.join(EPOCHS)).unwrap_or_default();
     if args.verbosity.json {
         print(
             &serde_json::json!({ "config": config, "data": data, "epochs": history.lines().count().saturating_sub(1) })
@@ -75,7 +89,7 @@ fn describe_run(args: &Args) -> Result<()> {
         );
         return Ok(());
     }
-    row("run", &args.path.display().to_string());
+    row("run", &shown(&args.path));
     row(
         "model",
         &format!("{} (width {}), input {}", config.model.name, config.model.width, config.input.size),
@@ -83,7 +97,7 @@ fn describe_run(args: &Args) -> Result<()> {
     describe_summary(&data);
     row("epochs", &format!("{} of {}", history.lines().count().saturating_sub(1), config.train.epochs));
     for split in ["valid", "test"] {
-        let path = args.path.join(crate::run_folder::names::EVAL).join(format!("{split}.json"));
+        let path = args.path.join(EVAL).join(format!("{split}.json"));
         if path.exists() {
             let metrics = crate::eval::files::read_evaluation(&path)?.metrics;
             let [low, high] = metrics.accuracy_interval.map(|share| 100.0 * share);
@@ -104,7 +118,7 @@ fn describe_data(args: &Args) -> Result<()> {
         group_regex: args.group_regex.clone(),
         ..DataConfig::default()
     };
-    config.validate()?;
+    config.validate().map_err(|error| name_flag(error, &[("data.group_regex", "--group-regex")]))?;
     let loading = args.verbosity.loading();
     let (dataset, _) = load_for_evaluation(&config, 42, &loading.progress())?;
     drop(loading);
@@ -113,7 +127,7 @@ fn describe_data(args: &Args) -> Result<()> {
         print(&serde_json::to_string(&summary)?);
         return Ok(());
     }
-    row("data", &args.path.display().to_string());
+    row("data", &shown(&args.path));
     describe_summary(&summary);
     for text in summary.warnings.iter().chain(&summary.left_out) {
         row("note", text);
@@ -136,7 +150,7 @@ fn describe_summary(data: &DataSummary) {
     }
     row("", &line("all", &Split::ALL.map(|split| data.counts.of(split).iter().sum())));
     row("", &line("groups", &[data.groups.train, data.groups.valid, data.groups.test]));
-    row("duplicates", &format!("{} images have the exact content of an earlier one", data.duplicates));
+    row("duplicates", &format!("{} images are exact duplicates of another", data.duplicates));
     row(
         "leakage",
         &if data.leakage {
@@ -146,8 +160,4 @@ fn describe_summary(data: &DataSummary) {
         },
     );
     row("fingerprint", &data.fingerprint);
-}
-
-fn row(key: &str, value: &str) {
-    print(&format!("{key:>12}  {value}"));
 }

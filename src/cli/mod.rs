@@ -1,220 +1,249 @@
-//! The command line: a file per command. Arguments in, library call, what is printed; no logic.
+//! The command line: a file for each command, and a line for it in [`COMMANDS`]. A command turns arguments
+//! into a library call and prints what comes back; it holds no logic.
+//!
+//! **Invariant:** only this module prints to standard output, and only [`main`] decides the exit code (and a
+//! second Ctrl-C).
 
 mod audit;
 mod augment;
 mod calibrate;
+mod config;
 pub mod console;
 mod demo;
 mod draw;
 mod eval;
+mod exit_codes;
 mod explain;
 mod export;
 mod flags;
 mod info;
 mod predict;
 mod report;
+mod shared;
 mod study;
 mod train;
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::ArgMatches;
 
-use crate::cli::console::{Console, JsonLines, Quiet};
-use crate::data::Split;
-use crate::device::{self, DeviceConfig};
+use self::exit_codes::Exit;
 use crate::error::Error;
-use crate::eval::session::Resources;
-use crate::run::Samples;
-use crate::run_folder::events::Sink;
 
-/// Trains, explains and compares facial-emotion classifiers.
-///
-/// Start with `mien demo`: it draws faces, trains a small model on them and evaluates it, in a few minutes on
-/// any machine.
-#[derive(Parser)]
-#[command(name = "mien", version, max_term_width = 110, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
+/// A command of the table.
+struct Entry {
+    name: &'static str,
+    /// Adds the arguments and their help.
+    arguments: fn(clap::Command) -> clap::Command,
+    run: fn(&ArgMatches) -> Result<Exit>,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Demo(demo::Args),
-    Train(Box<train::Args>),
-    Eval(eval::Args),
-    Predict(predict::Args),
-    Explain(explain::Args),
-    Info(info::Args),
-    Audit(audit::Args),
-    Augment(Box<augment::Args>),
-    Report(report::Args),
-    Study(study::Args),
-    Calibrate(calibrate::Args),
-    Export(export::Args),
-    Draw(draw::Args),
+const fn entry<A: shared::Command>(name: &'static str) -> Entry {
+    Entry { name, arguments: A::augment_args, run: |matches| A::from_arg_matches(matches)?.run() }
 }
 
-/// Runs the program with its arguments.
-///
-/// # Errors
-/// Whatever the command could not do, as one line.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
+/// Every command, in the order of a project's work, under the headings of the help.
+const COMMANDS: &[(&str, &[Entry])] = &[
+    ("Start here", &[entry::<demo::Args>("demo")]),
+    (
+        "Data",
+        &[
+            entry::<draw::Args>("draw"),
+            entry::<augment::Args>("augment"),
+            entry::<audit::Args>("audit"),
+            entry::<info::Args>("info"),
+        ],
+    ),
+    (
+        "Train",
+        &[entry::<train::Args>("train"), entry::<study::Args>("study"), entry::<config::Args>("config")],
+    ),
+    (
+        "Evaluate",
+        &[
+            entry::<eval::Args>("eval"),
+            entry::<calibrate::Args>("calibrate"),
+            entry::<explain::Args>("explain"),
+            entry::<report::Args>("report"),
+        ],
+    ),
+    ("Use", &[entry::<predict::Args>("predict"), entry::<export::Args>("export")]),
+];
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    COMMANDS.iter().flat_map(|(_, entries)| *entries)
+}
+
+/// The whole command line as clap knows it: every command with its arguments and help.
+pub fn command() -> clap::Command {
+    let root = clap::Command::new("mien")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Train, explain and compare facial-emotion classifiers.")
+        .long_about(
+            "Train, explain and compare facial-emotion classifiers.\n\nStart with `mien demo`: it draws faces, \
+             trains a small model on them and evaluates it, in a few minutes on any machine.",
+        )
+        .after_help(exit_codes::HELP)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    let root = entries()
+        .fold(root, |root, entry| root.subcommand((entry.arguments)(clap::Command::new(entry.name))));
+    let template = help_template(&root);
+    root.help_template(template)
+}
+
+/// clap has no headings for commands; they come from the table, the texts from the commands themselves.
+fn help_template(root: &clap::Command) -> String {
+    let (header, literal) = (root.get_styles().get_header(), root.get_styles().get_literal());
+    let mut text = "{about-with-newline}\n{usage-heading} {usage}\n\n".to_owned();
+    for (heading, entries) in COMMANDS {
+        text += &format!("{header}{heading}:{header:#}\n");
+        for entry in *entries {
+            let about = root.find_subcommand(entry.name).and_then(clap::Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            text += &format!("  {literal}{:<10}{literal:#}  {about}\n", entry.name);
+        }
+        text += "\n";
+    }
+    text + &format!("{header}Options:{header:#}\n{{options}}{{after-help}}")
+}
+
+/// Runs the program with its arguments, the first being its own name. An error is printed as one line.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match run(arguments) {
+        Ok(exit) => exit.into(),
         Err(error) => {
-            // Help and version go to standard output and are no failure; a reader that closes early (`|
-            // head`) is none either.
-            let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return Ok(ExitCode::from(if asked { 0 } else { 2 }));
-        }
-    };
-    match cli.command {
-        Command::Demo(args) => demo::run(&args),
-        Command::Train(args) => train::run(&args),
-        Command::Eval(args) => eval::run(&args),
-        Command::Predict(args) => predict::run(&args),
-        Command::Explain(args) => explain::run(&args),
-        Command::Info(args) => info::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Study(args) => study::run(&args),
-        Command::Calibrate(args) => calibrate::run(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Audit(args) => audit::run(&args),
-        Command::Augment(args) => augment::run(&args),
-        Command::Draw(args) => draw::run(&args),
-    }
-}
-
-/// How much is said.
-#[derive(Clone, Copy, Debug, clap::Args)]
-struct Verbosity {
-    /// Say nothing but warnings, errors and the result.
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
-    /// Write events and results as JSON, one object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Verbosity {
-    fn sink(self) -> Box<dyn Sink> {
-        match self {
-            Self { json: true, .. } => Box::new(JsonLines),
-            Self { quiet: true, .. } => Box::new(Quiet),
-            _ => Box::new(Console::new()),
+            match (error.downcast_ref::<clap::Error>(), error.downcast_ref::<Error>()) {
+                // clap prints help and version to standard output. A reader that closes early (`| head`) is
+                // no failure.
+                (Some(error), _) => _ = error.print(),
+                (_, Some(Error::Interrupted(text))) => eprintln!("{text}"),
+                _ => eprintln!("error: {error}"),
+            }
+            exit_codes::of(&error).into()
         }
     }
-
-    /// Whether bars and tables for people are wanted.
-    fn is_chatty(self) -> bool {
-        !self.json && !self.quiet
-    }
-
-    /// A bar over the loading of images, for as long as it lives.
-    fn loading(self) -> Loading {
-        Loading(crate::cli::console::bar(self.is_chatty(), "reading images"))
-    }
 }
 
-struct Loading(indicatif::ProgressBar);
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let (name, matches) = matches.subcommand().expect("a command is required");
+    let entry = entries().find(|entry| entry.name == name).expect("clap knows the commands of the table");
+    (entry.run)(matches)
+}
 
-impl Loading {
-    fn progress(&self) -> impl Fn(usize, usize) + Sync + '_ {
-        |done, of| {
-            self.0.set_length(of as u64);
-            self.0.set_position(done as u64);
-            if done == of {
-                self.0.finish_and_clear();
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use clap::builder::StyledStr;
+
+    use super::*;
+
+    const WIDTH: usize = 100;
+
+    /// Every command with the text of its `--help` at [`WIDTH`] columns.
+    fn helps() -> Vec<(clap::Command, String)> {
+        let mut root = command().term_width(WIDTH);
+        root.build();
+        let names: Vec<String> = root.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+        let mut all = vec![root.clone()];
+        all.extend(names.iter().filter_map(|name| root.find_subcommand(name)).cloned());
+        let render = |mut command: clap::Command| {
+            let help = command.render_long_help().to_string();
+            (command, help)
+        };
+        all.into_iter().filter(|command| command.get_name() != "help").map(render).collect()
+    }
+
+    fn text(styled: Option<&StyledStr>) -> String {
+        styled.map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// A phrase without a full stop, or sentences with one.
+    fn ends_properly(text: &str) -> bool {
+        let last = text.chars().last();
+        let is_open = last.is_some_and(|last| last.is_alphanumeric() || ")]…`'".contains(last));
+        is_open != (text.contains(". ") || text.ends_with('.'))
+    }
+
+    #[test]
+    fn clap_finds_no_fault_with_the_command_line() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_lists_every_command_under_a_heading() {
+        let (root, help) = helps().remove(0);
+        let commands: Vec<_> = root.get_subcommands().filter(|one| one.get_name() != "help").collect();
+        assert_eq!(commands.len(), entries().count());
+        for one in commands {
+            let line = format!("\n  {:<10}  {}\n", one.get_name(), text(one.get_about()));
+            assert_eq!(help.matches(&line).count(), 1, "{line}{help}");
+        }
+        for (heading, _) in COMMANDS {
+            assert!(help.contains(&format!("\n{heading}:\n")), "{heading}: {help}");
+        }
+        assert!(help.contains("--version") && help.contains("Exit codes:") && help.contains("mien demo"));
+    }
+
+    #[test]
+    fn help_of_every_command_has_a_summary_and_examples_that_can_be_pasted() {
+        for (one, help) in helps().into_iter().skip(1) {
+            let (name, about) = (one.get_name(), text(one.get_about()));
+            assert!(about.len() > 20 && ends_properly(&about) && !about.ends_with('.'), "{name}: {about}");
+            assert!(help.starts_with(&about), "{name}: {help}");
+            let after = text(one.get_after_help());
+            let examples: Vec<&str> =
+                after.lines().filter(|line| line.starts_with(&format!("  mien {name}"))).collect();
+            assert!(after.starts_with("Example") && !examples.is_empty(), "{name} has no example: {after}");
+            for example in examples {
+                assert!(help.contains(example), "{name}: {example} is broken over lines");
+                if example.contains("&&") {
+                    continue;
+                }
+                // The examples must be commands that the program takes.
+                let words = example.split_whitespace().map(|word| word.trim_matches('\'').to_owned());
+                let words = words.take_while(|word| word != ">");
+                command().try_get_matches_from(words).unwrap_or_else(|error| panic!("{example}: {error}"));
             }
         }
     }
-}
 
-impl Drop for Loading {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
-/// How an evaluation computes.
-#[derive(Clone, Debug, clap::Args)]
-struct Compute {
-    /// Images at a time.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch_size: usize,
-    /// auto, cpu, or what was built in.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: String,
-    /// Threads that prepare batches.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    workers: usize,
-}
-
-impl Compute {
-    /// Opens the device.
-    fn open(&self) -> Result<Resources> {
-        if self.batch_size == 0 {
-            return Err(Error::input("--batch-size", "found 0").expected("1 or more").into());
-        }
-        let config =
-            DeviceConfig { name: self.device.clone(), workers: self.workers, ..DeviceConfig::default() };
-        let device = device::open(&config)?;
-        Ok(Resources { device, batch_size: self.batch_size, workers: self.workers })
-    }
-}
-
-/// A split, or everything.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SplitArg {
-    Train,
-    Valid,
-    Test,
-    All,
-}
-
-impl From<SplitArg> for Samples {
-    fn from(split: SplitArg) -> Self {
-        match split {
-            SplitArg::Train => Self::Of(Split::Train),
-            SplitArg::Valid => Self::Of(Split::Valid),
-            SplitArg::Test => Self::Of(Split::Test),
-            SplitArg::All => Self::All,
+    #[test]
+    fn help_describes_every_flag_and_argument_in_words_of_its_own() {
+        for (one, help) in helps() {
+            let mut said: HashMap<String, String> = HashMap::new();
+            for arg in one.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let place = format!("{} {}", one.get_name(), arg.get_id());
+                let about = text(arg.get_help());
+                assert!(about.len() > 8, "{place} has no help: {about:?}");
+                assert!(ends_properly(&about), "{place}: {about:?}");
+                assert!(!about.starts_with(char::is_lowercase), "{place}: {about:?}");
+                let name = arg.get_long().map_or_else(
+                    || arg.get_value_names().unwrap_or_default()[0].to_string(),
+                    |long| format!("--{long}"),
+                );
+                assert!(help.contains(&name), "{place}: {name} is not in {help}");
+                let start: String = about.chars().take(20).collect();
+                assert!(help.contains(&start), "{place}: {start} is not in {help}");
+                let sense = about.split(" [default").next().unwrap_or_default().to_owned();
+                if let Some(other) = said.insert(sense, name.clone()) {
+                    panic!("{place}: {other} and {name} say the same");
+                }
+            }
         }
     }
-}
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// From now on Ctrl-C asks to stop after the present step; a second Ctrl-C ends the program at once.
-fn stop_on_ctrl_c() -> &'static AtomicBool {
-    // A handler may be there already when a command runs two trainings; then it is this one.
-    let _ = ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+    #[test]
+    fn help_fits_its_width() {
+        for (one, help) in helps() {
+            for line in help.lines() {
+                assert!(line.chars().count() <= WIDTH, "{}: {line}", one.get_name());
+            }
         }
-        eprintln!("\nstopping after this step and saving; press Ctrl-C again to end at once");
-    });
-    &STOP
-}
-
-/// The exit code of a program that was asked to stop (128 + SIGINT).
-const INTERRUPTED: u8 = 130;
-
-/// Prints to standard output; a reader that has gone away (`| head`) is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-fn shown(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text.contains(' ') { format!("'{text}'") } else { text }
+    }
 }

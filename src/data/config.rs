@@ -1,4 +1,4 @@
-//! What the user says about the data.
+//! The settings of the data: which, how they are split, and what is refused.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// What `data.split` must be.
+pub(crate) const SPLIT_FRACTIONS: &str =
+    "three numbers, train, valid, test, that sum to 1, such as 0.8,0.1,0.1";
+
 /// Where the data lies and how it is used. Every field has a default but `root`.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -14,7 +18,7 @@ pub struct DataConfig {
     /// The data: a folder (`train/valid/test` folders of class folders, or class folders), a list (`.csv`,
     /// `.jsonl`) or `fer2013.csv`.
     pub root: PathBuf,
-    /// What is trained on.
+    /// Which images are trained on.
     pub dataset_type: DatasetType,
     /// The augmenter's output; by default the training root itself. The groups of its manifest count for
     /// every dataset type, so that a run without copies gets the same splits.
@@ -82,35 +86,36 @@ impl DataConfig {
     pub fn validate(&self) -> Result<()> {
         if self.root.as_os_str().is_empty() {
             return Err(Error::input("data.root", "is not set")
-                .expected("a folder, a list or fer2013.csv")
-                .hint("Give --data ROOT"));
+                .expected("a folder, a list (.csv, .jsonl) or fer2013.csv")
+                .hint("Name it as DATA"));
         }
         let [train, valid, test] = self.split;
         let sum = train + valid + test;
         if !self.split.iter().all(|share| (0.0..=1.0).contains(share)) || (sum - 1.0).abs() > 1e-6 {
-            return Err(Error::input("data.split", format!("found {train}, {valid}, {test}"))
-                .expected("three shares from 0 to 1 that add up to 1, as 0.8, 0.1, 0.1"));
+            return Err(
+                Error::input("data.split", format!("found {train},{valid},{test}")).expected(SPLIT_FRACTIONS)
+            );
         }
         if !(0.0..=1.0).contains(&self.max_unreadable) {
             return Err(Error::input("data.max_unreadable", format!("found {}", self.max_unreadable))
-                .expected("a share from 0 to 1, as 0.01"));
+                .expected("a fraction, 0 to 1"));
         }
         if self.debug_subset == Some(0) {
             return Err(Error::input("data.debug_subset", "found 0")
                 .expected("1 or more")
-                .hint("Leave it out to train on everything"));
+                .hint("Leave it out to train on all images"));
         }
         if self.allow_leakage && self.drop_leaking {
-            return Err(Error::input("data.allow_leakage", "cannot go together with data.drop_leaking")
-                .hint("Choose one of them"));
+            return Err(Error::input("data.allow_leakage", "contradicts --drop-leaking (data.drop_leaking)")
+                .expected("one of the two"));
         }
         if self.synthetic.is_some() && !self.dataset_type.is_synthetic() {
             return Err(Error::input(
                 "data.synthetic",
-                format!("is set while data.dataset_type is {}", self.dataset_type),
+                format!("is set, but data.dataset_type is \"{}\"", self.dataset_type),
             )
-            .expected("dataset_type synthetic or synthetic-augmented")
-            .hint("Set the type, or leave the synthetic root out"));
+            .expected("the dataset type synthetic or synthetic-augmented")
+            .hint("Add --dataset-type synthetic, or leave data.synthetic out"));
         }
         self.group_regex()?;
         Ok(())
@@ -127,15 +132,15 @@ impl DataConfig {
                 let text = error.to_string();
                 let reason =
                     text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
-                Error::input("data.group_regex", format!("`{pattern}` is no regular expression: {reason}"))
-                    .expected(r"an expression whose first capture is the group, as '^(\d+)_'")
+                Error::input("data.group_regex", format!("found \"{pattern}\", not a regex ({reason})"))
+                    .expected(r"a regex whose first capture group identifies the person, such as '^(\d+)_'")
             })
         };
         self.group_regex.as_ref().map(compile).transpose()
     }
 }
 
-/// What is trained on. Validation and test are never augmented.
+/// Which images are trained on. Validation and test images are never augmented.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum DatasetType {
@@ -188,8 +193,8 @@ impl FromStr for DatasetType {
             "augmented" => Ok(Self::Augmented),
             "synthetic" => Ok(Self::Synthetic),
             "syntheticaugmented" => Ok(Self::SyntheticAugmented),
-            _ => Err(Error::input("dataset_type", format!("found `{text}`"))
-                .expected("real, augmented, synthetic or synthetic-augmented")),
+            _ => Err(Error::input("data.dataset_type", format!("found \"{text}\""))
+                .expected("one of real, augmented, synthetic, synthetic-augmented")),
         }
     }
 }
@@ -245,7 +250,7 @@ mod tests {
         assert!(refused(|c| c.debug_subset = Some(0)).contains("data.debug_subset"));
         assert!(refused(|c| c.synthetic = Some("s".into())).contains("data.synthetic"));
         let regex = refused(|c| c.group_regex = Some("(".into()));
-        assert!(regex.contains("data.group_regex: `(` is no regular expression: unclosed group"), "{regex}");
+        assert!(regex.contains("data.group_regex: found \"(\", not a regex (unclosed group)"), "{regex}");
         assert!(!regex.contains('\n'));
     }
 }

@@ -37,21 +37,21 @@ impl MixConfig {
     /// # Errors
     /// The first value out of its range.
     pub fn validate(&self) -> Result<()> {
-        for (key, value) in
-            [("mixup", self.mixup), ("cutmix", self.cutmix), ("mixup and cutmix", self.mixup + self.cutmix)]
-        {
+        for (key, value) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
             if !(0.0..=1.0).contains(&value) {
-                return Err(Error::input(
-                    format!("augment.mix.{key}"),
-                    format!("found a probability of {value}"),
-                )
-                .expected("0 to 1"));
+                return Err(Error::input(format!("augment.mix.{key}"), format!("found {value}"))
+                    .expected("a probability, 0 to 1"));
             }
+        }
+        if self.mixup + self.cutmix > 1.0 {
+            let (mixup, cutmix) = (self.mixup, self.cutmix);
+            return Err(Error::input("augment.mix.mixup", format!("found {mixup}, and cutmix {cutmix}"))
+                .expected("probabilities that sum to 1 at most"));
         }
         for (key, value) in [("mixup_alpha", self.mixup_alpha), ("cutmix_alpha", self.cutmix_alpha)] {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(Error::input(format!("augment.mix.{key}"), format!("found {value}"))
-                    .expected("more than 0"));
+                    .expected("a number above 0"));
             }
         }
         Ok(())

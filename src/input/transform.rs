@@ -123,13 +123,13 @@ impl Normalization {
     pub fn validate(&self) -> Result<()> {
         if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
             return Err(
-                Error::input("input.normalization.mean", format!("found {mean}")).expected("a finite number")
+                Error::input("input.normalization.mean", format!("found {mean}")).expected("finite numbers")
             );
         }
         match self.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
             Some(std) => {
                 Err(Error::input("input.normalization.std", format!("found {std}"))
-                    .expected("a number above 0"))
+                    .expected("numbers above 0"))
             }
             None => Ok(()),
         }

@@ -107,8 +107,7 @@ impl FromStr for ModelName {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|model| model.as_str() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            Error::input("model.name", format!("there is no model '{name}'"))
-                .expected(format!("one of {known}"))
+            Error::input("model.name", format!("found \"{name}\"")).expected(format!("one of {known}"))
         })
     }
 }
@@ -152,16 +151,19 @@ impl ModelConfig {
     pub fn validate(&self) -> Result<()> {
         if !(self.width > 0.0 && self.width <= 8.0) {
             return Err(Error::input("model.width", format!("found {}", self.width))
-                .expected("more than 0, at most 8"));
+                .expected("a number above 0, at most 8"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::input("model.dropout", format!("found {}", self.dropout))
-                .expected("0 or more, less than 1"));
+                .expected("a number from 0 to less than 1"));
         }
         if self.head == Head::Gap && !self.name.is_vgg() {
-            return Err(Error::input("model.head", format!("{} has one head only", self.name))
-                .expected("\"gap\" with the VGG family")
-                .hint("Leave model.head out"));
+            return Err(Error::input(
+                "model.head",
+                format!("found \"gap\", but {} has no other head", self.name),
+            )
+            .expected("a model of the VGG family with this head")
+            .hint("Leave it out, or choose a VGG"));
         }
         Ok(())
     }

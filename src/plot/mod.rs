@@ -17,7 +17,7 @@ mod scale;
 mod text;
 mod thin;
 
-pub use color::{colormap, text_on};
+pub use color::colormap;
 pub use draw::series_color;
 pub use raster::font_css;
 pub(crate) use raster::pixels;

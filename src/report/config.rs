@@ -1,17 +1,17 @@
-//! Section `[report]` of the configuration.
+//! The settings of what a run leaves besides its numbers.
 
 use serde::{Deserialize, Serialize};
 
-/// What a run writes besides its model and metrics.
+/// What a run leaves besides its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReportConfig {
-    /// Whether a run ends by writing its page, report.html; `mien report RUN` writes it later as well.
+    /// Whether a run ends with its report, `report.html`; `mien report RUN` makes it later, too.
     pub page: bool,
-    /// Maximum number of correctly classified images, and of misclassified ones, that get class activation
-    /// maps for the page; 0 makes none.
+    /// At most this many correct and this many misclassified images get class activation maps for the report; 0
+    /// makes none.
     pub maps: usize,
-    /// Whether the learning curves are also written for TensorBoard.
+    /// Whether event files for TensorBoard are written as well.
     pub tensorboard: bool,
 }
 

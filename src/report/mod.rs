@@ -21,7 +21,7 @@ mod warnings;
 
 use std::path::Path;
 
-pub use self::compare::{COMPARISON, compare};
+pub use self::compare::compare;
 pub use self::options::{Options, Projection};
 use self::run::Run;
 use self::section::{build_all, foot};

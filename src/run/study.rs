@@ -14,7 +14,7 @@ use super::prepare::{batch_source, prepare, read_run};
 use super::train::resume;
 use crate::augment::offline::{Originals, Request, augment};
 use crate::augment::profile::Profile;
-use crate::config::{Override, RunConfig};
+use crate::config::{Origin, Override, RunConfig};
 use crate::data::{self, DataConfig, Dataset, DatasetType, Split};
 use crate::device::{self, DeviceConfig, OpenDevice};
 use crate::error::{Error, Result};
@@ -173,7 +173,7 @@ fn config_of(plan: &Plan, out: &Path, job: &Job) -> Result<RunConfig> {
     let set = |key: &str, value: toml::Value| Override {
         key: key.into(),
         value,
-        from: format!("study, {}", job.name()),
+        from: Origin::Named(format!("study, {}", job.name())),
     };
     let path = |path: &Path| toml::Value::from(path.display().to_string());
     let data = out.join(DATA);

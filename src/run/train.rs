@@ -20,6 +20,7 @@ use crate::run_folder::events::{Event, EventLog, Sink, Tee, rewind};
 use crate::run_folder::names::{BEST, CHECKPOINTS, CONFIG, DATA, EVAL, EVENTS, LAST, TENSORBOARD, TRAINED};
 use crate::run_folder::tensorboard::TensorBoard;
 use crate::run_folder::{folder_name, lock, trained};
+use crate::text::shell_quoted;
 use crate::train::checkpoint::State;
 use crate::train::fit::{self, Job, Outcome, fit};
 
@@ -105,7 +106,10 @@ impl Prepared {
             && self.config.report.page
             && let Err(error) = self.show(folder, &mut sink)
         {
-            let text = format!("no report: {error}. Make it with: mien report {}", folder.display());
+            let text = format!(
+                "no report: {error}. To make it: mien report {}",
+                shell_quoted(&folder.display().to_string())
+            );
             sink.event(&Event::Notice { text })?;
         }
         Ok(outcome)
@@ -191,7 +195,7 @@ pub fn resume(
     if let Some(reason) = state.progress.finished.as_ref().filter(|_| prepared.unevaluated(folder).is_empty())
     {
         return Err(Error::at(folder, format!("the run is over ({reason})"))
-            .hint("Evaluate it with mien eval, or start another from it with --weights"));
+            .hint(format!("To evaluate it: mien eval {}", shell_quoted(&folder.display().to_string()))));
     }
     let progress = &state.progress;
     rewind(&folder.join(EVENTS), progress.step, progress.epoch + 1, progress.batch)?;

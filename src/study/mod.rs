@@ -26,7 +26,7 @@ use std::path::Path;
 
 pub use self::names::{DATA, PAGE, PLAN, QUALITY, RESULTS, RUNS, TABLE};
 use self::numbers::{RunNumbers, Side};
-pub use self::plan::{Job, Kind, Plan};
+pub use self::plan::{Job, Plan};
 use self::read::{Loaded, TestSet};
 pub use self::results::Results;
 use crate::error::{Error, Result};

@@ -143,5 +143,5 @@ impl Results {
 }
 
 fn record<const N: usize>(fields: [String; N]) -> String {
-    crate::plot::csv_line(&fields)
+    crate::text::csv_line(&fields)
 }

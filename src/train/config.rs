@@ -1,4 +1,4 @@
-//! What the user says about training.
+//! The settings of training.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::input::batches::Balance;
 
-/// By what the best model is chosen.
+/// The metric by which the best model is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Monitor {
@@ -158,36 +158,50 @@ impl TrainConfig {
         let share = |value: f64| (0.0..1.0).contains(&value);
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
         let rate = self.learning_rate;
-        range("learning_rate", rate, rate > 0.0 && rate.is_finite(), "more than 0")?;
-        range("weight_decay", self.weight_decay, not_negative(self.weight_decay), "0 or more")?;
-        range("momentum", self.momentum, share(self.momentum), "0 or more, less than 1")?;
-        range("ema_decay", self.ema_decay, share(self.ema_decay), "0 or more, less than 1")?;
+        range("learning_rate", rate, rate > 0.0 && rate.is_finite(), "a number above 0")?;
+        range("weight_decay", self.weight_decay, not_negative(self.weight_decay), "a number, 0 or more")?;
+        range("momentum", self.momentum, share(self.momentum), "a number from 0 to less than 1")?;
+        range("ema_decay", self.ema_decay, share(self.ema_decay), "a number from 0 to less than 1")?;
         range(
             "label_smoothing",
             self.label_smoothing,
             share(self.label_smoothing),
-            "0 or more, less than 1",
+            "a number from 0 to less than 1",
         )?;
-        range("warmup", self.warmup, not_negative(self.warmup), "0 (off) or epochs")?;
+        range(
+            "warmup",
+            self.warmup,
+            not_negative(self.warmup),
+            "a number of epochs, 0 (no warm-up) or more",
+        )?;
         range(
             "gradient_clip",
             self.gradient_clip,
             not_negative(self.gradient_clip),
-            "0 (off) or the largest norm",
+            "a number, 0 (no clipping) or more",
         )?;
-        range("save_minutes", self.save_minutes, not_negative(self.save_minutes), "0 (off) or minutes")?;
+        range(
+            "save_minutes",
+            self.save_minutes,
+            not_negative(self.save_minutes),
+            "minutes, 0 (off) or more",
+        )?;
         if self.early_stopping && self.patience == 0 {
             return Err(Error::input("train.patience", "found 0")
                 .expected("1 or more")
-                .hint("Use --no-early-stopping"));
+                .hint("To train all epochs, use --no-early-stopping"));
         }
         if self.nesterov && (self.optimizer != OptimizerKind::Sgd || self.momentum == 0.0) {
-            return Err(Error::input("train.nesterov", "needs SGD with momentum").hint("Leave it out"));
+            return Err(Error::input(
+                "train.nesterov",
+                "is set, but the optimizer is not sgd with a momentum above 0",
+            )
+            .hint("Leave it out, or set train.optimizer = \"sgd\" and train.momentum"));
         }
         if self.feature_extract && self.weights.is_empty() {
-            return Err(Error::input("train.feature_extract", "there are no pretrained weights to keep")
-                .expected("train.weights")
-                .hint("Give --weights FILE, or leave --feature-extract out: a frozen random network learns nothing"));
+            return Err(Error::input("train.feature_extract", "there are no initial weights to freeze")
+                .expected("--weights (train.weights) as well")
+                .hint("Add --weights FILE, or leave --feature-extract out"));
         }
         self.schedule.validate()
     }
@@ -212,7 +226,7 @@ mod tests {
         assert!(error(TrainConfig { feature_extract: true, ..Default::default() }).contains("--weights"));
         assert!(
             error(TrainConfig { nesterov: true, optimizer: OptimizerKind::Adam, ..Default::default() })
-                .contains("SGD")
+                .contains("sgd")
         );
     }
 }

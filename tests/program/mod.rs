@@ -34,6 +34,15 @@ pub fn ok(arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
+/// The exit code of a wrong argument, flag or setting.
+pub const WRONG_USE: i32 = 2;
+
+/// As [`fails`], with this exit code.
+pub fn fails_with(code: i32, arguments: &[&str], parts: &[&str]) {
+    fails(arguments, parts);
+    assert_eq!(output(arguments).status.code(), Some(code), "mien {}", arguments.join(" "));
+}
+
 /// Runs the program, which must fail with one line on standard error that holds all of `parts`.
 pub fn fails(arguments: &[&str], parts: &[&str]) {
     let output = output(arguments);

@@ -52,7 +52,8 @@ fn build(run: &Run, output: &mut Output) -> Result<Option<Content>> {
             } else {
                 format!("; map for {}", escape(&map.class))
             };
-            let probability = map.probability.map(|p| format!(", {}", percent(f64::from(p)))).unwrap_or_default();
+            let probability =
+                map.probability.map(|p| format!(", {}", percent(f64::from(p)))).unwrap_or_default();
             let images: String = if parts.is_empty() {
                 image(None, "no map")
             } else {

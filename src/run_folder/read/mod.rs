@@ -27,7 +27,6 @@ use crate::explain::index::Index;
 use crate::files::read_json;
 use crate::text::one_line;
 
-
 /// Everything that a run folder says.
 #[derive(Clone, Debug)]
 pub struct RunFiles {

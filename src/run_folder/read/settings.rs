@@ -13,7 +13,10 @@ pub(super) fn settings(config: &Table) -> Vec<(String, String, Option<bool>)> {
     let defaults: BTreeMap<String, Value> =
         toml::from_str(DEFAULTS).map(|table| flatten(&table)).unwrap_or_default().into_iter().collect();
     let other = |key: &str, value: &Value| defaults.get(key).map(|default| !same_value(default, value));
-    flatten(config).into_iter().map(|(key, value)| (key.clone(), shown(&value), other(&key, &value))).collect()
+    flatten(config)
+        .into_iter()
+        .map(|(key, value)| (key.clone(), shown(&value), other(&key, &value)))
+        .collect()
 }
 
 /// Every key with a value of its own, dotted, by key.

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
+use crate::eval::files::{Evaluation, Prediction};
+
 use super::super::names::{CONFIG, DATA, EPOCHS, EVAL, EVENTS, TRAINED};
 use crate::data::testing::write_image;
 use crate::eval::files::write_evaluation;
@@ -58,15 +60,8 @@ pub(crate) fn write_rows(run: &Path, data: &Path, name: &str, rows: &[Row]) {
     let probabilities: Vec<&[f32]> = predictions.iter().map(|row| row.probabilities.as_slice()).collect();
     let metrics = compute_for(&said, &probabilities, &targets, &classes).unwrap();
     let (model, data) = ("run".into(), data.display().to_string());
-    let evaluation = Evaluation {
-        model,
-        data,
-        split: name.into(),
-        classes,
-        leakage: false,
-        temperature: 1.0,
-        metrics,
-    };
+    let evaluation =
+        Evaluation { model, data, split: name.into(), classes, leakage: false, temperature: 1.0, metrics };
     write_evaluation(&run.join(EVAL), name, &evaluation, &predictions).unwrap();
 }
 
@@ -116,12 +111,9 @@ pub(crate) fn write_run(run: &Path, data: &Path, rows: &[Row]) {
 pub(crate) fn write_features(path: &Path, n: usize, width: usize) {
     let values: Vec<u8> = (0..n * width).flat_map(|at| ((at * at % 17) as f32).to_le_bytes()).collect();
     let rows: Vec<u8> = (0..n as i64).flat_map(i64::to_le_bytes).collect();
-    let view = |dtype, shape: Vec<usize>, bytes| {
-        safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap()
-    };
-    let tensors = [
-        ("features", view(Dtype::F32, vec![n, width], &values)),
-        ("rows", view(Dtype::I64, vec![n], &rows)),
-    ];
+    let view =
+        |dtype, shape: Vec<usize>, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
+    let tensors =
+        [("features", view(Dtype::F32, vec![n, width], &values)), ("rows", view(Dtype::I64, vec![n], &rows))];
     fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
 }

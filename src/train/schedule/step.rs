@@ -25,7 +25,7 @@ impl Rule for Step {
     fn validate(&self) -> Result<()> {
         check_factor(self.factor)?;
         if self.every == 0 {
-            return Err(Error::input("train.schedule.every", "found 0").expected("1 or more epochs"));
+            return Err(Error::input("train.schedule.every", "found 0").expected("1 epoch or more"));
         }
         Ok(())
     }

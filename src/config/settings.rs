@@ -1,0 +1,107 @@
+//! The settings of a run: the parts' own configurations side by side.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataConfig;
+use crate::device::DeviceConfig;
+use crate::error::{Error, Result};
+use crate::files::write_atomic;
+use crate::input::mix::MixConfig;
+use crate::input::transform::{Normalization, TransformConfig};
+use crate::model::{Model, ModelConfig};
+use crate::report::config::ReportConfig;
+use crate::train::config::TrainConfig;
+
+/// Everything that can be set. The defaults are those of the reference recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Which data, and how they are split.
+    pub data: DataConfig,
+    /// What the model sees.
+    pub input: InputConfig,
+    /// Which model.
+    pub model: ModelConfig,
+    /// How training images are varied.
+    pub augment: AugmentConfig,
+    /// How to train.
+    pub train: TrainConfig,
+    /// Where to compute.
+    pub device: DeviceConfig,
+    /// What a run leaves beside its numbers.
+    pub report: ReportConfig,
+}
+
+/// Size and normalisation of the images as the model sees them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputConfig {
+    /// Images are resized to a square of this side in pixels; the aspect ratio is not kept.
+    pub size: usize,
+    /// Mean and standard deviation of each channel.
+    pub normalization: Normalization,
+}
+
+impl Default for InputConfig {
+    fn default() -> Self {
+        Self { size: 256, normalization: Normalization::default() }
+    }
+}
+
+/// How training images are varied while training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentConfig {
+    /// Each image by itself.
+    pub transform: TransformConfig,
+    /// Pairs of images of a batch, and their labels.
+    pub mix: MixConfig,
+}
+
+/// The largest side of an input, in pixels.
+const MAX_INPUT_SIZE: usize = 4096;
+
+impl RunConfig {
+    /// Checks every value that can be checked without data or device.
+    ///
+    /// # Errors
+    /// The first value out of its range, by its key.
+    pub fn validate(&self) -> Result<()> {
+        self.data.validate()?;
+        let (least, most) = (Model::MIN_INPUT_SIZE, MAX_INPUT_SIZE);
+        if !(least..=most).contains(&self.input.size) {
+            return Err(Error::input("input.size", format!("found {}", self.input.size))
+                .expected(format!("{least} to {most} pixels")));
+        }
+        self.input.normalization.validate()?;
+        self.model.validate()?;
+        self.augment.transform.validate()?;
+        self.augment.mix.validate()?;
+        self.train.validate()?;
+        self.device.validate()
+    }
+
+    /// The seed of the split.
+    pub fn split_seed(&self) -> u64 {
+        self.data.split_seed.unwrap_or(self.train.seed)
+    }
+
+    /// The configuration as TOML, with every key that has a value.
+    ///
+    /// # Errors
+    /// A path is not Unicode.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Compute(format!("cannot write the configuration: {e}")))
+    }
+
+    /// Writes it to `path`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = self.to_toml()?;
+        write_atomic(path, |out| out.write_all(text.as_bytes()))
+    }
+}
