@@ -571,7 +571,7 @@ fn imagenet_weights_that_cannot_be_downloaded_or_are_damaged_end_in_one_line() {
     assert!(!own.exists(), "nothing is left");
     fs::create_dir_all(own.parent().unwrap()).unwrap();
     fs::write(&own, b"PK half of it").unwrap();
-    refused(try_it(), "13 bytes in place of 553507836");
+    refused(try_it(), "13 bytes instead of 553507836");
 }
 
 #[test]

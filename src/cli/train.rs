@@ -127,7 +127,7 @@ pub(super) fn train(config: RunConfig, folder: &Path, check: bool, verbosity: Ve
 /// Downloads the ImageNet weights to the cache, unless they are there.
 fn fetch_weights(model: ModelName, verbosity: Verbosity, stop: &AtomicBool) -> Result<(), Error> {
     if let Err(place) = download::find_imagenet(model)? {
-        let (file, remote) = download::imagenet(model);
+        let (file, remote) = download::imagenet(model)?;
         let bar = console::byte_bar(verbosity.is_chatty(), &format!("downloading {file}"));
         let fetched = download::fetch(
             &remote,

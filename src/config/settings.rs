@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::input::mix::MixConfig;
 use crate::input::transform::{Normalization, TransformConfig};
-use crate::model::{Model, ModelConfig};
+use crate::model::ModelConfig;
 use crate::report::config::ReportConfig;
 use crate::train::config::TrainConfig;
 
@@ -70,7 +70,7 @@ impl RunConfig {
     /// The first value out of its range, by its key.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
-        let (least, most) = (Model::MIN_INPUT_SIZE, MAX_INPUT_SIZE);
+        let (least, most) = (self.model.name.smallest_input, MAX_INPUT_SIZE);
         if !(least..=most).contains(&self.input.size) {
             return Err(Error::input("input.size", format!("found {}", self.input.size))
                 .expected(format!("{least} to {most} pixels")));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::compare::COMPARISON;
 use super::*;
 use crate::run_folder::read::testing::{ROWS, Row, write_rows, write_run};
 

@@ -127,8 +127,8 @@ fn start_weights(
 
 /// ImageNet weights in the user's cache.
 fn imagenet(config: &RunConfig) -> Result<PathBuf> {
+    let (_, remote) = download::imagenet(config.model.name)?;
     download::find_imagenet(config.model.name)?.map_err(|place| {
-        let (_, remote) = download::imagenet(config.model.name);
         Error::at(&place, "the ImageNet weights are not there")
             .expected(format!("torchvision's file of {} bytes", remote.bytes))
             .hint(format!("Put {} there, or give --weights FILE", remote.url))

@@ -11,7 +11,6 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::session::Session;
 use crate::input::transform::TransformConfig;
-use crate::model::in_head;
 use crate::run_folder::events::{Event, Sink};
 
 /// What may be kept, in bytes.
@@ -41,7 +40,7 @@ impl Frozen {
 /// # Errors
 /// An image cannot be read any more, the device fails, or it was interrupted.
 pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<Frozen>> {
-    let mut below = state.params.iter().filter(|param| !in_head(&param.name));
+    let mut below = state.params.iter().filter(|param| !job.model.in_head(&param.name));
     if !job.config.feature_extract || !below.all(|param| param.frozen) {
         return Ok(None);
     }
