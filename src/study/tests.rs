@@ -5,7 +5,7 @@ use std::fs;
 use super::compare::compare;
 use super::names::evaluation;
 use super::numbers::{Uncertain, mean, recall_of, statistics};
-use super::plan::{Arm, LEAKY};
+use super::plan::{Arm, Kind, LEAKY};
 use super::results::{Cost, Quality, QualityClass, SeedTest};
 use super::testing::*;
 use super::plan::Kind;
