@@ -8,7 +8,6 @@ use super::numbers::{Uncertain, mean, recall_of, statistics};
 use super::plan::{Arm, Kind, LEAKY};
 use super::results::{Cost, Quality, QualityClass, SeedTest};
 use super::testing::*;
-use super::plan::Kind;
 use super::*;
 use crate::data::DatasetType;
 use crate::eval::files::{Prediction, read_evaluation, read_predictions, write_evaluation};
