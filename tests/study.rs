@@ -1,5 +1,5 @@
-//! Audits and studies from the command line: planted duplicates are found, a clean list trains, a study compares
-//! on one fixed test set and continues after an interruption.
+//! Audits and studies from the command line: planted duplicates are found, a clean list trains, a study
+//! compares on one fixed test set and continues after an interruption.
 
 mod program;
 

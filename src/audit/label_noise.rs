@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::files::{Prediction, read_predictions};
+use crate::run_folder::names::EVAL;
 use crate::stats::label_noise::confident_learning;
 
 /// Doubtful labels, by confident learning.
@@ -139,7 +140,7 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
 
 /// The prediction files of a run, by name.
 fn prediction_files(run: &Path) -> Result<Vec<PathBuf>> {
-    let folder = run.join("eval");
+    let folder = run.join(EVAL);
     let items = fs::read_dir(&folder).map_err(|error| Error::io("read", &folder, error))?;
     let mut paths: Vec<PathBuf> = items.filter_map(|item| Some(item.ok()?.path())).collect();
     paths.retain(|path| {

@@ -1,7 +1,11 @@
-//! Symmetric matrices in f64, row by row in flat slices, and products of features.
+//! Symmetric matrices in f64, row-major in flat slices, and products of features.
 //!
-//! Sums have a fixed order (eight partial sums, whatever the processor can do at once); threads share out
-//! whole rows.
+//! **Invariant:** sums have a fixed order (eight partial sums, whatever vectors the processor has), and
+//! threads share whole rows, so that results are bit for bit the same on every machine.
+//!
+//! Own code, 274 lines, because of this invariant, which no crate promises, and because it is small:
+//! nalgebra 0.34 adds 22 crates and takes 58 s of one core to build, and does not use threads for
+//! eigenvalues.
 
 use rayon::prelude::*;
 
@@ -56,8 +60,10 @@ vectorized! {
 }
 
 vectorized! {
-    /// `row -= a·x + b·y`, and then Σ rowᵢ zᵢ: one pass over memory for both.
-    fn update_and_dot(row: &mut [f64], a: f64, x: &[f64], b: f64, y: &[f64], z: &[f64]) -> f64 {
+    /// `row -= a·x + b·y` with the terms (a, x) and (b, y), and then Σ rowᵢ zᵢ: one pass over memory for
+    /// both.
+    fn update_and_dot(row: &mut [f64], terms: [(f64, &[f64]); 2], z: &[f64]) -> f64 {
+        let [(a, x), (b, y)] = terms;
         let mut sums = [0.0; LANES];
         let (row, row_rest) = row.as_chunks_mut::<LANES>();
         let (x, x_rest) = x.as_chunks::<LANES>();
@@ -268,7 +274,8 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
         let after = k + 1..n;
         let product = |(row, i): (&mut [f64], usize)| {
             let [v_after, w_after, next_after] = [&v, &w, &next].map(|vector| &vector[after.clone()]);
-            scale * update_and_dot(level, &mut row[after.clone()], v[i], w_after, w[i], v_after, next_after)
+            let terms = [(v[i], w_after), (w[i], v_after)];
+            scale * update_and_dot(level, &mut row[after.clone()], terms, next_after)
         };
         let p: Vec<f64> = below.par_chunks_mut(n).with_min_len(64).zip(k + 1..n).map(product).collect();
         w = [vec![0.0; k + 1], p].concat();

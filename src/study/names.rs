@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::run_folder::names::EVAL;
+
 /// The plan with all paths and defaults filled in.
 pub const PLAN: &str = "study.toml";
 /// The folder of the runs.
@@ -19,5 +21,5 @@ pub const PAGE: &str = "study.html";
 
 /// The file whose presence says that a run is trained and tested; it is written last.
 pub(super) fn evaluation(run: &Path) -> PathBuf {
-    run.join("eval").join("test.json")
+    run.join(EVAL).join("test.json")
 }
