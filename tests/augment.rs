@@ -496,7 +496,7 @@ fn links_that_lead_back_or_to_the_output_are_refused() {
     save(&place.path("faces/sad"), "b.png", &png(2));
     let (faces, output) = (place.path("faces"), place.path("out"));
     symlink(".", faces.join("round")).unwrap();
-    fails(&[text(&faces), text(&output)], &["round", "link back to a folder around it"]);
+    fails(&[text(&faces), text(&output)], &["round", "link back to a folder that contains it"]);
     fs::remove_file(faces.join("round")).unwrap();
     fs::create_dir(&output).unwrap();
     symlink(&output, faces.join("zprevious")).unwrap();
@@ -546,7 +546,7 @@ fn what_an_interrupted_run_leaves_is_neither_a_source_nor_data() {
     fs::remove_file(output.join(MANIFEST)).unwrap();
     fails(&[text(&output), text(&place.path("twice"))], &["it is augmented already"]);
     let said = Command::new(env!("CARGO_BIN_EXE_mien")).args(["info", text(&output)]).output().unwrap();
-    assert!(String::from_utf8_lossy(&said.stderr).contains("not augmented to the end"));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("augmentation of this folder is not finished"));
     // Killed before it had its settings: only what it writes them with is there.
     let begun = place.path("begun");
     save(&begun, ".1234-0.tmp", b"{");
@@ -626,12 +626,12 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     assert_eq!(output_said.status.code(), Some(3), "{}", String::from_utf8_lossy(&output_said.stderr));
     assert!(said.contains(&format!("{} images could not be used", unusable.len())), "{said}");
     assert!(
-        said.contains("1 file in the class folders is no image")
+        said.contains("1 file in the class folders is not an image")
             || said.contains("2 files in the class folders"),
         "{said}"
     );
     #[cfg(unix)]
-    assert!(said.contains("link back to a folder around it"), "{said}");
+    assert!(said.contains("link back to a folder that contains it"), "{said}");
     let list = lines(&output.join(QUARANTINE));
     let names: Vec<&str> =
         list.iter().map(|line| line["source"].as_str().unwrap().strip_prefix("happy/").unwrap()).collect();
@@ -693,7 +693,7 @@ fn a_full_disk_stops_it_with_one_line_and_a_resume_completes_it() {
     assert!(error.lines().count() == 1 && error.contains("mien-manifest.jsonl.part"), "{error}");
     // Until it is complete, nobody trains on it.
     let output = Command::new(env!("CARGO_BIN_EXE_mien")).args(["info", text(&full)]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("not augmented to the end"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("augmentation of this folder is not finished"));
     make(&Request { copies: 5, resume: true, ..request(&faces, &full) }).unwrap();
     assert!(tree(&whole) == tree(&full));
 }
@@ -772,7 +772,7 @@ fn wrong_arguments_are_told() {
     save(&place.path(""), "mine.toml", b"[operations.blur]\nkernels = [2]\n");
     with(&["--profile", text(&place.path("mine.toml"))], &["mine.toml", "operations.blur.kernels"]);
     fs::create_dir(place.path("nothing")).unwrap();
-    fails(&[text(&place.path("nothing")), text(&out)], &["is empty"]);
+    fails(&[text(&place.path("nothing")), text(&out)], &["has no class folders"]);
     fails(&[text(&place.path("mine.toml")), text(&out)], &["is no folder"]);
     assert!(!out.exists());
 }

@@ -307,7 +307,7 @@ fn bad_settings_are_told_in_one_line() {
     check(&["--batch-size", "999"], &["train.batch_size: found 999", "at most 56"]);
     check(&["--batch-size", "0"], &["train.batch_size: found 0"]);
     check(&["--epochs", "many"], &["--epochs", "whole number"]);
-    check(&["--input-size", "16"], &["input.size: found 16", "32"]);
+    check(&["--input-size", "16"], &["input.size (--input-size): found 16", "32"]);
     check(&["--optimizer", "lion"], &["lion", "adamw"]);
     check(&["--device", "tpu"], &["there is no device 'tpu'"]);
     check(&["--group-regex", "("], &["group_regex"]);
