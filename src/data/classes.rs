@@ -75,9 +75,9 @@ fn from_labels(place: &Path, labels: &[&str]) -> Result<Classes> {
     if !known.is_empty() {
         let noun = if unknown.len() == 1 { "class" } else { "classes" };
         let rename = match unknown.iter().find_map(|label| Some((label, nearest(label, EMOTIONS)?))) {
-            Some((label, emotion)) => format!("Rename `{label}` to `{emotion}`"),
-            None if unknown.len() == 1 => "Rename or remove it".into(),
-            None => "Rename or remove them".into(),
+            Some((label, emotion)) => format!("If `{label}` means `{emotion}`, rename it; otherwise"),
+            None if unknown.len() == 1 => "Rename or remove it, or".into(),
+            None => "Rename or remove them, or".into(),
         };
         let all = labels.join(",");
         return Err(Error::at(
@@ -85,7 +85,7 @@ fn from_labels(place: &Path, labels: &[&str]) -> Result<Classes> {
             format!("unknown {noun} {} among the emotions {}", quoted_list(&unknown), quoted_list(&known)),
         )
         .expected(format!("only {}", EMOTIONS.join(", ")))
-        .hint(format!("{rename}, or list all classes yourself: --classes {}", shell_quoted(&all))));
+        .hint(format!("{rename} list all classes: --classes {}", shell_quoted(&all))));
     }
     let mut by_key: BTreeMap<String, &str> = BTreeMap::new();
     for label in &unknown {
@@ -177,7 +177,7 @@ mod tests {
         let text = message(&["happy", "contempt", "sad"], &[]);
         assert!(text.contains("unknown class `contempt` among the emotions `happy`, `sad`"), "{text}");
         assert!(text.contains("--classes contempt,happy,sad"), "{text}");
-        assert!(message(&["hapy", "sad"], &[]).contains("Rename `hapy` to `happy`"));
+        assert!(message(&["hapy", "sad"], &[]).contains("If `hapy` means `happy`, rename it"));
         let text = message(&["my own", "sad"], &[]);
         assert!(text.contains("--classes 'my own,sad'"), "{text}");
     }
