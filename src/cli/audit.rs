@@ -21,10 +21,10 @@ Examples:
 /// Check a data set for duplicates, leakage, odd files, shortcuts and doubtful labels
 ///
 /// The audit finds exact duplicates (bytes, pixels) and near duplicates (perceptual hash, then correlation),
-/// also mirrored, within and across splits and data sets; groups that cross splits; one image with two labels;
-/// unreadable, blank, tiny, mis-sized and unexpectedly grey files; the class balance per split and source; and
-/// how well a linear model predicts source and class from colour statistics and JPEG tables alone. With --run
-/// it ranks the labels that trained models find least plausible.
+/// also mirrored, within and across splits and data sets; groups that cross splits; one image with two
+/// labels; unreadable, blank, tiny, mis-sized and unexpectedly grey files; the class balance per split and
+/// source; and how well a linear model predicts source and class from colour statistics and JPEG tables
+/// alone. With --run it ranks the labels that trained models find least plausible.
 ///
 /// The exit code is 3 if something makes metrics wrong: leakage, or one image with two labels.
 #[derive(clap::Args)]

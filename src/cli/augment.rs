@@ -29,14 +29,14 @@ Examples:
 
 /// Write augmented copies of a data set: every original and N varied copies of it
 ///
-/// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then only train is
-/// augmented), or one folder of images. OUTPUT must be new. Next to a.png, its first copy is a_aug_1.png;
+/// SOURCE is a folder of class folders, a folder with train, valid and test folders of them (then only train
+/// is augmented), or one folder of images. OUTPUT must be new. Next to a.png, its first copy is a_aug_1.png;
 /// mien-manifest.jsonl says what was done to each file, so that `mien train OUTPUT --dataset-type augmented`
 /// keeps every copy in the split of its original.
 ///
-/// The same seed gives the same bytes, for any number of threads and after an interruption (--resume). Nothing
-/// is deleted or overwritten. Images that cannot be used are listed in OUTPUT/mien-quarantine.jsonl; the exit
-/// code is then 3.
+/// The same seed gives the same bytes, for any number of threads and after an interruption (--resume).
+/// Nothing is deleted or overwritten. Images that cannot be used are listed in OUTPUT/mien-quarantine.jsonl;
+/// the exit code is then 3.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

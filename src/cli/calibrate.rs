@@ -16,8 +16,8 @@ Example:
 /// Calibrate a model's probabilities by temperature scaling
 ///
 /// The temperature that minimises the loss on the validation split divides the logits before the softmax. It
-/// changes the confidence of predictions, but no predicted class. It is stored in the run's best model and used
-/// by predict, eval and export.
+/// changes the confidence of predictions, but no predicted class. It is stored in the run's best model and
+/// used by predict, eval and export.
 ///
 /// The expected calibration error (ECE) is printed before and after: on the validation split, which the
 /// temperature was fitted on, and on the held-out test split.
@@ -47,7 +47,8 @@ impl Command for Args {
             let row = |name: &str, change: &CalibrationChange| {
                 let [[e0, e1], [l0, l1], [b0, b1]] = [change.ece, change.loss, change.brier];
                 print(&format!(
-                    "{name:>11}  ECE {e0:.4} → {e1:.4}   loss {l0:.4} → {l1:.4}   Brier {b0:.4} → {b1:.4}   ({} images)",
+                    "{name:>11}  ECE {e0:.4} → {e1:.4}   loss {l0:.4} → {l1:.4}   Brier {b0:.4} → {b1:.4}   \
+                     ({} images)",
                     change.n
                 ));
             };

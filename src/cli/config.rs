@@ -13,8 +13,8 @@ Example:
 
 /// Print a recipe with every setting, its default and its meaning
 ///
-/// The output is a TOML file for `mien train --recipe FILE`. A recipe needs only the settings that differ from
-/// the defaults; `--set KEY=VALUE` changes any of them for one run.
+/// The output is a TOML file for `mien train --recipe FILE`. A recipe needs only the settings that differ
+/// from the defaults; `--set KEY=VALUE` changes any of them for one run.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {}

@@ -82,8 +82,8 @@ impl Console {
         let (train, val) = (100.0 * record.train_accuracy, 100.0 * record.val_accuracy);
         let mark = if record.best { "  best" } else { "" };
         self.line(&format!(
-            "{epoch:>5}   {train_loss:>10.4} {train:>5.1}%  {val_loss:>10.4} {val:>5.1}%  {:>5.3}   {learning_rate:>13.3e}   \
-             {images_per_second:>8.1}  {:>11}{mark}",
+            "{epoch:>5}   {train_loss:>10.4} {train:>5.1}%  {val_loss:>10.4} {val:>5.1}%  {:>5.3}   \
+             {learning_rate:>13.3e}   {images_per_second:>8.1}  {:>11}{mark}",
             record.val_macro_f1,
             duration(record.seconds),
         ));

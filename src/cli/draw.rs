@@ -52,7 +52,8 @@ impl Command for Args {
         let set = set.map_err(name_drawing)?;
         if self.verbosity.json {
             let value = serde_json::json!({
-                "out": self.out, "train": set.train, "valid": set.valid, "test": set.test, "persons": set.persons
+                "out": self.out, "train": set.train, "valid": set.valid, "test": set.test,
+                "persons": set.persons,
             });
             print(&value.to_string());
         } else if !self.verbosity.quiet {

@@ -40,8 +40,8 @@ Examples:
 /// (slow: one forward pass per channel). `--method all` takes all of them.
 ///
 /// --judge N measures faithfulness on N images, compared with a random map: the probability of the class as the
-/// pixels that the map marks are removed (deletion: lower is better) or inserted (insertion: higher is better),
-/// and ROAD (higher is better).
+/// pixels that the map marks are removed (deletion: lower is better) or inserted (insertion: higher is
+/// better), and ROAD (higher is better).
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -191,7 +191,8 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
             let [deletion_auc, insertion_auc, road] =
                 [row.deletion_auc, row.insertion_auc, row.road].map(Option::unwrap_or_default);
             print(&format!(
-                "{method:<20}  {deletion_auc:.3} ± {d:.3}      {insertion_auc:.3} ± {i:.3}     {road:+.3} ± {r:.3}"
+                "{method:<20}  {deletion_auc:.3} ± {d:.3}      {insertion_auc:.3} ± {i:.3}     \
+                 {road:+.3} ± {r:.3}"
             ));
         }
     }

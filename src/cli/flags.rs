@@ -143,8 +143,8 @@ fn help(flag: &Flag) -> String {
     text
 }
 
-/// An error that the library says about a key, with where the key was set: by which flag, by `--set` or in which
-/// recipe; a key that was not set is named with the flag that would set it.
+/// An error that the library says about a key, with where the key was set: by which flag, by `--set` or in
+/// which recipe; a key that was not set is named with the flag that would set it.
 pub(super) fn name_setting(error: Error, origins: &Origins) -> Error {
     let Some(key) = error.place().and_then(key_at).map(|key| key.name) else {
         return error;
@@ -249,8 +249,8 @@ fn value(kind: Kind, text: &str) -> Value {
     }
 }
 
-/// A number as a float, so that `1,0,0` is a list of fractions too; anything else as it is, to be refused with
-/// its key.
+/// A number as a float, so that `1,0,0` is a list of fractions too; anything else as it is, to be refused
+/// with its key.
 fn float(text: &str) -> Value {
     text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Float)
 }

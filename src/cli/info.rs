@@ -83,10 +83,8 @@ fn describe_run(args: &Args) -> Result<()> {
     let (config, data) = read_run(&args.path)?;
     let history = std::fs::read_to_string(args.path.join(EPOCHS)).unwrap_or_default();
     if args.verbosity.json {
-        print(
-            &serde_json::json!({ "config": config, "data": data, "epochs": history.lines().count().saturating_sub(1) })
-                .to_string(),
-        );
+        let epochs = history.lines().count().saturating_sub(1);
+        print(&serde_json::json!({ "config": config, "data": data, "epochs": epochs }).to_string());
         return Ok(());
     }
     row("run", &shown(&args.path));

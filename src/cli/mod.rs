@@ -82,8 +82,8 @@ pub fn command() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Train, explain and compare facial-emotion classifiers.")
         .long_about(
-            "Train, explain and compare facial-emotion classifiers.\n\nStart with `mien demo`: it draws faces, \
-             trains a small model on them and evaluates it, in a few minutes on any machine.",
+            "Train, explain and compare facial-emotion classifiers.\n\nStart with `mien demo`: it draws \
+             faces, trains a small model on them and evaluates it, in a few minutes on any machine.",
         )
         .after_help(exit_codes::HELP)
         .max_term_width(100)

@@ -24,8 +24,8 @@ Examples:
 /// every table as CSV to tables/. `mien train` ends with it; it can be made again at any time from the run
 /// folder, and from the images if they have not moved.
 ///
-/// For several runs: learning curves, metrics with confidence intervals, paired differences, and the images on
-/// which the runs disagree.
+/// For several runs: learning curves, metrics with confidence intervals, paired differences, and the images
+/// on which the runs disagree.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

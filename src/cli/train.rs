@@ -31,8 +31,8 @@ Examples:
 
 /// Train a model on labelled faces, or resume a run
 ///
-/// DATA is a folder of class folders (mien splits them), a folder with train, valid and test folders of them, a
-/// list (.csv or .jsonl with path, label and optionally split and group), or fer2013.csv.
+/// DATA is a folder of class folders (mien splits them), a folder with train, valid and test folders of them,
+/// a list (.csv or .jsonl with path, label and optionally split and group), or fer2013.csv.
 ///
 /// Settings come from the defaults, then --recipe, then --set, then the flags; later ones win. `mien config`
 /// prints all of them.

@@ -30,7 +30,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The key as a message names it: `--epochs (train.epochs)`, `--set train.epochs`, `my.toml, train.epochs`.
+    /// The key as a message names it: `--epochs (train.epochs)`, `--set train.epochs`, `my.toml,
+    /// train.epochs`.
     pub fn place(&self, key: &str) -> String {
         match self {
             Self::Flag(name) => format!("{name} ({key})"),
@@ -387,8 +388,8 @@ mod tests {
         for (text, expected) in [
             (
                 "[train]\nepoch = 3\n",
-                "my.toml, train.epoch: there is no such key; expected a key that `mien config` lists. Did you mean \
-                 train.epochs?",
+                "my.toml, train.epoch: there is no such key; expected a key that `mien config` lists. Did you \
+                 mean train.epochs?",
             ),
             (
                 "[train]\nepochs = \"many\"\n",
@@ -396,8 +397,8 @@ mod tests {
             ),
             (
                 "[training]\n",
-                "my.toml, training: there is no section [training]; expected one of data, input, model, augment, \
-                 train, device, report. Did you mean [train]?",
+                "my.toml, training: there is no section [training]; expected one of data, input, model, \
+                 augment, train, device, report. Did you mean [train]?",
             ),
             (
                 "train = 5\n",

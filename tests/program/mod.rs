@@ -2,10 +2,11 @@
 #![allow(dead_code)] // each test file takes what it needs
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 pub fn mien(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mien"));
@@ -64,4 +65,59 @@ pub fn fails(arguments: &[&str], parts: &[&str]) {
 pub fn json(path: &Path) -> Value {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Flags of a run that takes seconds.
+pub const QUICK: [&str; 21] = [
+    "--model",
+    "vgg16_bn_cbam",
+    "--width",
+    "0.0625",
+    "--head",
+    "gap",
+    "--input-size",
+    "32",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+    "--learning-rate",
+    "0.02",
+    "--save-every",
+    "1",
+    "--device",
+    "cpu",
+    "--no-early-stopping",
+    "--no-auto-lr",
+    "--no-report",
+];
+
+/// A folder that is deleted in the end.
+pub struct Place {
+    temp: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { temp: TempDir::new().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Ten drawn faces a class, as train, valid and test folders.
+    pub fn faces(&self) -> String {
+        ok(&["draw", &self.text("faces"), "--per-class", "10", "--size", "32", "--quiet"]);
+        self.text("faces")
+    }
+}
+
+/// The arguments of such a run.
+pub fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", data, "--out", out][..], &QUICK, more].concat()
 }
