@@ -138,12 +138,22 @@ def scaled(channels, width):
     return max(int(np.floor(channels * width + 0.5)), 1)
 
 
+def mobilenet(name, width, classes):
+    """torchvision's own: its width multiplier is that of mien."""
+    from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
+
+    settings, last_channel = _mobilenet_v3_conf(name, width_mult=width)
+    return MobileNetV3(settings, last_channel, num_classes=classes)
+
+
 def build(card):
     name, width, head = card["model"]["name"], card["model"]["width"], card["model"]["head"]
     classes, size = len(card["classes"]), card["input_size"]
     if name.startswith("resnet"):
-        counts = {"resnet18": [2, 2, 2, 2], "resnet50": [3, 4, 6, 3]}[name]
+        counts = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3], "resnet50": [3, 4, 6, 3]}[name]
         model = ResNet(counts, name == "resnet50", width, classes)
+    elif name.startswith("mobilenet"):
+        model = mobilenet(name, width, classes)
     else:
         model = Vgg("_bn" in name, "cbam" in name, width, head, classes, size)
     if width == 1 and head == "fc" and "cbam" not in name:

@@ -20,6 +20,8 @@ CASES = [
     {"model": "vgg16_bn_cbam", "head": "gap", "width": 0.0625, "gain": 1.4, "size": 150},
     {"model": "resnet18", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 128},
     {"model": "resnet50", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 96},
+    {"model": "resnet34", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 96},
+    {"model": "mobilenet_v3_small", "head": "fc", "width": 0.25, "gain": 1.0, "size": 96},
 ]
 CLASSES = [2, 5]
 

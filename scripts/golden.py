@@ -25,8 +25,10 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.models.vgg import VGG, cfgs, make_layers
+from torchvision.ops import SqueezeExcitation
 from torchvision.transforms import v2
 
 assert torch.__version__.startswith("2.9.1"), torch.__version__
@@ -159,8 +161,16 @@ def scaled(channels, width):
 
 def build(name, width=1.0, head="fc", size=256):
     if name.startswith("resnet"):
-        block, layers = {"resnet18": (BasicBlock, [2, 2, 2, 2]), "resnet50": (Bottleneck, [3, 4, 6, 3])}[name]
+        block, layers = {
+            "resnet18": (BasicBlock, [2, 2, 2, 2]),
+            "resnet34": (BasicBlock, [3, 4, 6, 3]),
+            "resnet50": (Bottleneck, [3, 4, 6, 3]),
+        }[name]
         return ScaledResNet(block, layers, width, num_classes=CLASSES)
+    if name.startswith("mobilenet"):
+        # torchvision's own width multiplier, which rounds to multiples of 8.
+        settings, last_channel = _mobilenet_v3_conf(name, width_mult=width)
+        return MobileNetV3(settings, last_channel, num_classes=CLASSES, dropout=0.0)
     channels = [c if c == "M" else scaled(c, width) for c in cfgs["D"]]
     layers = make_layers(channels, batch_norm="_bn" in name)
     cbam = name.endswith("_cbam")
@@ -291,6 +301,9 @@ MODELS = [
     {"model": "vgg16_bn_cbam", "head": "gap", "width": 0.0625, "gain": 1.4, "size": 64},
     {"model": "resnet18", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 40},
     {"model": "resnet50", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 64},
+    {"model": "resnet34", "head": "fc", "width": 0.0625, "gain": 1.0, "size": 64},
+    {"model": "mobilenet_v3_small", "head": "fc", "width": 0.25, "gain": 1.0, "size": 64},
+    {"model": "mobilenet_v3_small", "head": "fc", "width": 1.0, "gain": 1.0, "size": 96},
 ]
 
 
@@ -364,6 +377,37 @@ def pools(dtype):
         y = function(x)
         (y * probe(f"{kind}.{side}", y)).sum().backward()
         out[f"{kind}.{side}"] = sketches({"output": y, "input": x.grad}, 8)
+    return out
+
+
+def kit(dtype):
+    """Each layer that models may be made of, alone, in training mode: output, gradients, running statistics; one batch norm in evaluation."""
+    layers = {
+        "conv.grouped": nn.Conv2d(6, 4, 3, padding=1, groups=2),
+        "conv.depthwise": nn.Conv2d(6, 12, 5, stride=2, padding=2, groups=6, bias=False),
+        "batch_norm": nn.BatchNorm2d(6, eps=1e-3, momentum=0.01),
+        "batch_norm.eval": nn.BatchNorm2d(6, eps=1e-3).eval(),
+        "layer_norm": nn.LayerNorm(5, eps=1e-6),
+        "squeeze": SqueezeExcitation(6, 3, scale_activation=nn.Hardsigmoid),
+        "relu": nn.ReLU(),
+        "hardswish": nn.Hardswish(),
+        "hardsigmoid": nn.Hardsigmoid(),
+        "sigmoid": nn.Sigmoid(),
+        "silu": nn.SiLU(),
+        "gelu": nn.GELU(),
+    }
+    out = {}
+    for name, layer in layers.items():
+        for key, value in tensors(layer).items():
+            value.copy_(torch.from_numpy(fill(f"{name}.{key}", value.shape)))
+        layer = layer.to(dtype)
+        # From -5 to 5: on all sides of every corner.
+        x = torch.from_numpy((5.0 * uniform("kit", 2 * 6 * 7 * 5)).astype(np.float32).reshape(2, 6, 7, 5)).to(dtype).requires_grad_()
+        y = layer(x)
+        (y * probe(name, y)).sum().backward()
+        gradients = {f"{name}.{key}": p.grad for key, p in layer.named_parameters()}
+        running = {f"{name}.{key}": v for key, v in tensors(layer).items() if "running" in key and layer.training}
+        out[name] = sketches({"output": y, "input": x.grad, **gradients, **running}, 8)
     return out
 
 
@@ -473,6 +517,9 @@ STEP_CASES = [
         "resnet18 everything", "resnet18", 64, optimizer="adamw", learning_rate=1e-4, weight_decay=0.05, smoothing=0.1, clip=1.0,
         ema=0.999, class_weights=WEIGHTS, mix=mixing("both", 64),
     ),
+    step_case("resnet34", "resnet34", 64, learning_rate=2e-5, seed=3),
+    step_case("mobilenet_v3_small", "mobilenet_v3_small", 64, width=0.25),
+    step_case("mobilenet_v3_small adam", "mobilenet_v3_small", 64, width=0.25, optimizer="adam", learning_rate=1e-4, weight_decay=0.01),
 ]  # fmt: skip
 
 
@@ -595,7 +642,7 @@ def initial():
         return [v.numel(), *(float(f"{x:.6g}") for x in (v.min(), v.max(), v.pow(2).mean().sqrt()))]
 
     out = []
-    for name in ("vgg16", "vgg16_cbam", "vgg16_bn", "vgg16_bn_cbam", "resnet18", "resnet50"):
+    for name in ("vgg16", "vgg16_cbam", "vgg16_bn", "vgg16_bn_cbam", "resnet18", "resnet50", "resnet34", "mobilenet_v3_small"):
         torch.manual_seed(0)
         model = build(name) if not name.startswith("resnet") else getattr(torchvision.models, name)(num_classes=CLASSES)
         scratch = {k: stats(v) for k, v in tensors(model).items()}
@@ -631,7 +678,7 @@ def main():
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     write("models", models())
-    write("layers", [{"attention": twice(attention), "pools": twice(pools) }, losses(), mixes()])
+    write("layers", [{"attention": twice(attention), "pools": twice(pools) }, losses(), mixes(), twice(kit)])
     write("schedules", schedules())
     stepped = [{**case, **twice(steps, case)} for case in STEP_CASES]
     for case in stepped:

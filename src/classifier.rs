@@ -100,7 +100,7 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// The likeliest class.
+    /// The name of the likeliest class.
     pub fn class(&self) -> &str {
         &self.ranked[0].0
     }

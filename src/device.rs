@@ -56,7 +56,7 @@ pub enum Precision {
     /// bf16 on a GPU that computes with it, else f16 on a GPU, else f32.
     #[default]
     Auto,
-    /// 32-bit floats.
+    /// 32-bit floats: no reduced precision anywhere.
     F32,
     /// bfloat16: f32's range, 8 bits of precision.
     Bf16,
@@ -127,7 +127,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A device that works.
+/// A device that was opened and works, with what it computes in.
 #[derive(Clone, Debug)]
 pub struct OpenDevice {
     /// The engine's handle, without gradients.

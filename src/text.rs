@@ -4,7 +4,11 @@ use std::fmt::Display;
 
 /// 1234567 as `1,234,567`.
 pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
+    group_digits(&number.to_string())
+}
+
+/// Digits in groups of three: `1234567` as `1,234,567`.
+pub(crate) fn group_digits(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -99,8 +103,8 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// Escapes a text for HTML, SVG and XML, between tags as well as within a quoted attribute. Control
-/// characters, which would be invisible, those that XML forbids, and those that turn the direction of
-/// writing, which can make a name look like another, become the replacement character.
+/// characters, which would be invisible, those that XML forbids, and those that turn the direction of writing,
+/// which can make a name look like another, become the replacement character.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -136,8 +140,17 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// The name that was most likely meant: the only one that begins with what was written, or else the nearest
-/// by edits, if any is near. Case, `-` and `_` do not count.
+/// One line of a CSV file (RFC 4180, but ended by a bare line feed): fields are quoted where they must be.
+pub(crate) fn csv_line<S: AsRef<str>>(fields: &[S]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory cannot fail, and what was UTF-8 stays UTF-8.
+    let written = writer.write_record(fields.iter().map(|field| field.as_ref().as_bytes()));
+    debug_assert!(written.is_ok(), "{written:?}");
+    writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+/// The name that was most likely meant: the only one that begins with what was written, or else the nearest by
+/// edits, if any is near. Case, `-` and `_` do not count.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
     let wanted = plain(written);
@@ -197,6 +210,16 @@ mod tests {
             escape("<a b=\"c\" d='e'>&\n\u{202e}\u{7}"),
             "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp; \u{fffd}\u{fffd}"
         );
+    }
+
+    #[test]
+    fn csv_fields_are_quoted_where_they_must_be() {
+        assert_eq!(csv_line(&["a,b", "c\"d", "e"]), "\"a,b\",\"c\"\"d\",e\n");
+        assert_eq!(
+            csv_line(&["", "two\nlines", "cr\r", " spaces ", "ä#"]),
+            ",\"two\nlines\",\"cr\r\", spaces ,ä#\n"
+        );
+        assert_eq!(csv_line(&["a"; 3000]).matches(',').count(), 2999);
     }
 
     #[test]

@@ -7,12 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use program::{Place, fails, mien, ok, output, text, train};
+use program::{Place, fails, json, mien, ok, output, text, train};
 use serde_json::Value;
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
 
 /// Losses by update, of all step events.
 fn losses(run: &Path) -> Vec<(u64, f64)> {
@@ -392,7 +388,7 @@ fn imagenet_weights_that_cannot_be_downloaded_or_are_damaged_end_in_one_line() {
     assert!(!own.exists(), "nothing is left");
     fs::create_dir_all(own.parent().unwrap()).unwrap();
     fs::write(&own, b"PK half of it").unwrap();
-    refused(try_it(), "13 bytes in place of 553507836");
+    refused(try_it(), "13 bytes instead of 553507836");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Explanations and pages as users make them: every file that they promise, from real runs on drawn faces.
+//! Explanations and reports from the command line: every file that they promise, from runs on drawn faces.
 
 mod program;
 
@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use program::{ok, output, text};
+use program::{json, ok, output, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Runs the program, which must fail; its last line on standard error must hold all of `parts`.
+/// Runs the program, which must fail; its last line on standard error must contain all of `parts`.
 fn fails(arguments: &[&str], parts: &[&str]) {
     let output = output(arguments);
     let error = text(&output.stderr);
@@ -22,7 +22,7 @@ fn fails(arguments: &[&str], parts: &[&str]) {
     });
 }
 
-/// Drawn faces and a run on them that ends with its page; made once, and only read.
+/// Drawn faces and a run on them with its report; made once, and only read.
 struct Made {
     temp: TempDir,
 }
@@ -62,7 +62,7 @@ fn train(faces: &str, run: &Path, more: &[&str]) {
     ok(&[&["train", faces, "--out", &run], &quick[..], &rest[..], more].concat());
 }
 
-/// A folder of the test's own with a copy of the run.
+/// A temporary folder with a copy of the run.
 fn copy_of_the_run() -> (TempDir, String) {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
@@ -80,10 +80,6 @@ fn copy_of_the_run() -> (TempDir, String) {
     copy(&MADE.path("run"), &run);
     let text = run.display().to_string();
     (temp, text)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// Every string of a value that names a file, by its ending.
@@ -106,12 +102,12 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_run_ends_with_its_page_and_everything_that_it_promises() {
+fn training_writes_its_report_maps_and_features() {
     let run = MADE.path("run");
     let page = fs::read_to_string(run.join("report.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
     for attribute in ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "@import", "url(http"] {
-        assert!(!page.contains(attribute), "the page asks the network: {attribute}");
+        assert!(!page.contains(attribute), "the page needs the network: {attribute}");
     }
     let plots = names(&run.join("plots"));
     let figures = [
@@ -157,7 +153,7 @@ fn a_run_ends_with_its_page_and_everything_that_it_promises() {
 }
 
 #[test]
-fn a_page_is_made_again_the_same_and_without_the_data_too() {
+fn a_report_is_reproducible_and_needs_no_data() {
     let (temp, run) = copy_of_the_run();
     let page = temp.path().join("run/report.html");
     ok(&["report", &run]);

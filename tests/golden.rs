@@ -15,14 +15,20 @@ use mien::data::store::ImageStore;
 use mien::data::{DataConfig, Dataset, Split, load};
 use mien::device::{self, DeviceConfig, OpenDevice};
 use mien::eval::session::Resources;
-use mien::explain::cam::{Explainer, Map, Method};
+use mien::explain::explainer::Explainer;
+use mien::explain::map::Map;
+use mien::explain::methods::Method;
 use mien::faces::draw::{DrawConfig, Style, write_set};
 use mien::input::batches::{Batch, BatchSource};
 use mien::input::mix::{MixConfig, Mixed, cut, cutmix, mixup};
-use mien::input::transform::{Normalization, TransformConfig};
+use mien::input::normalization::Normalization;
+use mien::input::transform::TransformConfig;
 use mien::model::cbam::Cbam;
 use mien::model::files::weights::ModelCard;
-use mien::model::layers::{Pass, adaptive_avg_pool2d, global_avg_pool, max_pool2d};
+use mien::model::layers::{
+    Activation, BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, LayerNorm, Pass, SqueezeExcitation,
+    adaptive_avg_pool2d, global_avg_pool, max_pool2d,
+};
 use mien::model::params::{Init, Kind, Params, Path, Spec, host_values, tensor};
 use mien::model::{Head, Model, ModelConfig, ModelName};
 use mien::train::checkpoint::State;
@@ -203,7 +209,8 @@ struct ModelCase {
 
 impl ModelCase {
     fn build(&self) -> Model {
-        let config = ModelConfig { name: self.model, width: self.width, head: self.head, dropout: 0.0 };
+        let ModelCase { model: name, width, head, .. } = *self;
+        let config = ModelConfig { name, width, head, dropout: 0.0 };
         Model::new(&config, CLASSES, self.size).unwrap()
     }
 }
@@ -309,6 +316,23 @@ fn torch_order(params: &Params) -> Vec<usize> {
     places
 }
 
+/// A model of the zoo that has no golden numbers would not be tested at all.
+#[test]
+fn every_model_of_the_zoo_has_golden_numbers() {
+    let passes: Vec<Passes> = fixture("models.json");
+    let steps: Vec<Steps> = fixture("steps.json");
+    let explained: Vec<Explained> = fixture("cams.json");
+    for name in ModelName::all() {
+        let plain = name.as_str().trim_end_matches("_cbam");
+        assert!(passes.iter().any(|one| one.case.model == name), "{name}: scripts/golden.py, MODELS");
+        assert!(steps.iter().any(|one| one.case.model == name), "{name}: scripts/golden.py, STEP_CASES");
+        assert!(
+            explained.iter().any(|one| one.case.model.as_str().starts_with(plain)),
+            "{name}: scripts/explain_fixtures.py"
+        );
+    }
+}
+
 #[derive(Deserialize)]
 struct Layers {
     attention: Attention,
@@ -405,6 +429,90 @@ fn pools_are_torchs() {
         count += 1;
     }
     assert_eq!(count, 9);
+}
+
+/// A layer of the kit, by its name in the fixture; its tensors stand under the same name.
+enum KitLayer {
+    Conv(Conv2d),
+    BatchNorm(BatchNorm2d),
+    LayerNorm(LayerNorm),
+    Squeeze(SqueezeExcitation),
+    Activation(Activation),
+}
+
+impl KitLayer {
+    fn new(name: &str, path: &Path) -> Self {
+        let base = Conv2dConfig { input: 6, ..Conv2dConfig::default() };
+        match name {
+            "conv.grouped" => {
+                let config = Conv2dConfig { output: 4, kernel: 3, padding: 1, groups: 2, ..base };
+                Self::Conv(Conv2d::new(path, config))
+            }
+            "conv.depthwise" => {
+                let config = Conv2dConfig { output: 12, kernel: 5, stride: 2, padding: 2, groups: 6, ..base };
+                Self::Conv(Conv2d::new(path, Conv2dConfig { bias: false, ..config }))
+            }
+            "batch_norm" | "batch_norm.eval" => {
+                let config = BatchNorm2dConfig { epsilon: 1e-3, momentum: 0.01 };
+                Self::BatchNorm(BatchNorm2d::with(path, 6, config))
+            }
+            "layer_norm" => Self::LayerNorm(LayerNorm::new(path, 5, 1e-6)),
+            "squeeze" => Self::Squeeze(SqueezeExcitation::new(path, 6, 3, Activation::Hardsigmoid)),
+            "relu" => Self::Activation(Activation::Relu),
+            "hardswish" => Self::Activation(Activation::Hardswish),
+            "hardsigmoid" => Self::Activation(Activation::Hardsigmoid),
+            "sigmoid" => Self::Activation(Activation::Sigmoid),
+            "silu" => Self::Activation(Activation::Silu),
+            "gelu" => Self::Activation(Activation::Gelu),
+            other => panic!("no layer '{other}'"),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        match self {
+            Self::Conv(layer) => layer.forward(x, pass),
+            Self::BatchNorm(layer) => layer.forward(x, pass),
+            Self::LayerNorm(layer) => layer.forward(x, pass),
+            Self::Squeeze(layer) => layer.forward(x, pass),
+            Self::Activation(layer) => layer.forward(x),
+        }
+    }
+}
+
+#[test]
+fn the_kits_layers_are_torchs() {
+    let kit: BTreeMap<String, serde_json::Value> = layers(3);
+    let device = Device::flex().autodiff();
+    let values: Vec<f32> = uniform("kit", 2 * 6 * 7 * 5).into_iter().map(|u| (5.0 * u) as f32).collect();
+    let mut count = 0;
+    for (name, expected) in kit.into_iter().filter(|(name, _)| name != "torch_f32") {
+        let expected: Sketches = serde_json::from_value(expected).unwrap();
+        for compute in [ComputeType::F32, ComputeType::EngineF32] {
+            let path = Path::root();
+            let layer = KitLayer::new(&name, &(&path / &name));
+            let params = filled(&path.into_specs(), 1.0, &Device::flex()).for_training();
+            let is_eval = name.ends_with(".eval");
+            let pass = if is_eval { Pass::eval(&params) } else { Pass::train(&params, 0, 0) };
+            let pass = pass.with_compute(compute);
+            let data = TensorData::new(values.clone(), [2, 6, 7, 5]);
+            let x = Tensor::<4>::from_data(data, &device).require_grad();
+            let y = layer.forward(x.clone(), &pass);
+            let mut gradients = (y.clone() * probe(&name, y.dims(), &device)).sum().backward();
+            let of = |name: &str, values: Vec<f32>| (name.to_owned(), sketch_of(name, &values, 8));
+            let input = host_values(x.grad_remove(&mut gradients).unwrap()).unwrap();
+            let mut found = Sketches::from([of("output", host_values(y).unwrap()), of("input", input)]);
+            for param in params.iter().filter(|param| param.is_trained()) {
+                let gradient = host_values(param.value.grad_remove(&mut gradients).unwrap()).unwrap();
+                found.extend([of(&param.name, gradient)]);
+            }
+            for (id, value) in pass.into_updates() {
+                found.extend([of(&params.entry(id).name, host_values(value).unwrap())]);
+            }
+            check_sketches(&format!("{name} {compute}"), &found, &expected, ZERO_GRADIENT, 5e-6);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 12);
 }
 
 // Losses and mixing
@@ -572,20 +680,76 @@ fn cpu(fast_conv: bool) -> OpenDevice {
     device::open(&DeviceConfig { name: "cpu".into(), fast_conv, ..DeviceConfig::default() }).unwrap()
 }
 
+/// The loop's job for steps that are given their batches.
+fn with_job<R>(
+    model: &Model,
+    size: usize,
+    config: &TrainConfig,
+    device: &OpenDevice,
+    run: impl FnOnce(&Job) -> R,
+) -> R {
+    let (dataset, store) = DATA.clone();
+    assert_eq!(dataset.classes.len(), CLASSES);
+    let normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
+    let classes = dataset.classes.clone();
+    let job = Job {
+        model,
+        card: ModelCard::new(ModelConfig::default(), classes, size, [0.0; 3], [1.0; 3]),
+        source: Arc::new(BatchSource { dataset, store, size, normalization }),
+        config,
+        transform: &TransformConfig::default(),
+        mix: &MixConfig::default(),
+        resources: &Resources { device: device.clone(), batch_size: 8, workers: 1 },
+        folder: FilePath::new(""),
+        stop: &AtomicBool::new(false),
+    };
+    run(&job)
+}
+
+#[test]
+fn every_model_resumes_after_a_step_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = cpu(true);
+    let rule: StepRule = fixture::<Vec<Steps>>("steps.json").swap_remove(0).rule;
+    for name in ModelName::all() {
+        let (size, path) = (2 * name.smallest_input, folder.path().join(name.as_str()));
+        let config = ModelConfig { width: 0.0625, ..ModelConfig::of(name) };
+        let model = Model::new(&config, CLASSES, size).unwrap();
+        let card = ModelCard::new(config, DATA.0.classes.clone(), size, [0.0; 3], [1.0; 3]);
+        let config = TrainConfig { batch_size: 4, optimizer: OptimizerKind::Adamw, ..TrainConfig::default() };
+        let step = |state: &mut State, number: usize| {
+            let group = [batch(size, &rule, number, 0, 4)];
+            let loss = with_job(&model, size, &config, &device, |job| train_step(job, state, &group, None));
+            state.progress.step += 1;
+            loss.unwrap().loss.to_bits()
+        };
+        let mut state = State::new(model.init(3, false, &device.device), config.rule(), Some(0.9));
+        step(&mut state, 0);
+        state.save(&path, &card).unwrap();
+        let mut resumed = State::load(&path, &model, config.rule(), Some(0.9), &device.device).unwrap();
+        assert_eq!(step(&mut state, 1), step(&mut resumed, 1), "{name}");
+        let tables = [[&state.params, &resumed.params], [&state.evaluated(), &resumed.evaluated()]];
+        for [through, resumed] in tables {
+            for (place, param) in through.iter().enumerate() {
+                let bits = |params: &Params| {
+                    params.values(place).unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                assert_eq!(bits(through), bits(resumed), "{name}: {}", param.name);
+            }
+        }
+    }
+}
+
 /// Ten updates of `case` by `rule` with the loop's own step; sketches of the tensors that `expected` has.
 fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: bool) -> Stepped {
     let device = cpu(fast_conv);
-    let resources = Resources { device: device.clone(), batch_size: 8, workers: 1 };
     let model = case.build();
     let mut params = filled(model.specs(), case.gain, &device.device);
     let trained: Vec<&str> = rule.frozen.split(',').collect();
     params.freeze(|name| !trained.iter().any(|prefix| name.starts_with(prefix)));
     let start: BTreeMap<String, Vec<f32>> =
         params.iter().map(|param| (param.name.clone(), host_values(param.value.clone()).unwrap())).collect();
-    let (dataset, store) = DATA.clone();
-    let batches = dataset.indices(Split::Train).len().div_ceil(8);
-    assert_eq!(dataset.classes.len(), CLASSES);
-    let normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
+    let batches = DATA.0.indices(Split::Train).len().div_ceil(8);
     let config = TrainConfig {
         batch_size: 8,
         epochs: 1,
@@ -600,24 +764,15 @@ fn ten_steps(case: &ModelCase, rule: &StepRule, expected: &Steps, fast_conv: boo
         gradient_clip: rule.clip,
         ..TrainConfig::default()
     };
-    let classes = dataset.classes.clone();
-    let job = Job {
-        model: &model,
-        card: ModelCard::new(ModelConfig::default(), classes, case.size, [0.0; 3], [1.0; 3]),
-        source: Arc::new(BatchSource { dataset, store, size: case.size, normalization }),
-        config: &config,
-        transform: &TransformConfig::default(),
-        mix: &MixConfig::default(),
-        resources: &resources,
-        folder: FilePath::new(""),
-        stop: &AtomicBool::new(false),
-    };
     let mut state = State::new(params, config.rule(), (rule.ema > 0.0).then_some(rule.ema));
     let (mut losses, mut rates, mut norms) = (Vec::new(), Vec::new(), Vec::new());
     for step in 0..10 {
         let batch = |(turn, &count): (usize, &usize)| batch(case.size, rule, step, turn, count);
         let group: Vec<Batch> = rule.accumulation.iter().enumerate().map(batch).collect();
-        let result = train_step(&job, &mut state, &group, rule.class_weights.as_deref()).unwrap();
+        let weights = rule.class_weights.as_deref();
+        let result = with_job(&model, case.size, &config, &device, |job| {
+            train_step(job, &mut state, &group, weights).unwrap()
+        });
         state.progress.step += 1;
         losses.push(result.loss);
         rates.push(result.learning_rate);
@@ -816,7 +971,7 @@ fn fits(init: Init, (count, least, largest, rms): (f64, f64, f64, f64)) -> Resul
 fn start_weights_have_torchs_distributions() {
     let mut compared = 0;
     for Initial { model: name, scratch, on_pretrained } in fixture::<Vec<Initial>>("initial.json") {
-        let model = Model::new(&ModelConfig { name, ..ModelConfig::default() }, CLASSES, 256).unwrap();
+        let model = Model::new(&ModelConfig::of(name), CLASSES, 256).unwrap();
         let specs: BTreeMap<&str, &Spec> =
             model.specs().iter().map(|spec| (spec.name.as_str(), spec)).collect();
         for (table, expected) in [("scratch", scratch), ("on pretrained", on_pretrained)] {
@@ -831,17 +986,26 @@ fn start_weights_have_torchs_distributions() {
         }
     }
     assert!(compared > 500, "{compared}");
+    let models: Vec<Initial> = fixture("initial.json");
+    for name in ModelName::all() {
+        assert!(
+            models.iter().any(|initial| initial.model == name),
+            "no start weights of {name} are compared"
+        );
+    }
 }
 
 #[test]
 fn drawn_start_weights_have_the_declared_distributions() {
     let device = Device::flex();
     for (name, head, on_pretrained) in [
-        (ModelName::Resnet18, Head::Fc, false),
-        (ModelName::Vgg16BnCbam, Head::Gap, false),
-        (ModelName::Vgg16Cbam, Head::Gap, true),
+        ("resnet18", Head::Fc, false),
+        ("vgg16_bn_cbam", Head::Gap, false),
+        ("vgg16_cbam", Head::Gap, true),
+        ("mobilenet_v3_small", Head::Fc, false),
     ] {
-        let model = Model::new(&ModelConfig { name, head, ..ModelConfig::default() }, CLASSES, 64).unwrap();
+        let config = ModelConfig { head, ..ModelConfig::of(name.parse().unwrap()) };
+        let model = Model::new(&config, CLASSES, 64).unwrap();
         let params = model.init(7, on_pretrained, &device);
         for (place, spec) in model.specs().iter().enumerate() {
             let values = f64s(&params.values(place).unwrap());
@@ -872,7 +1036,7 @@ struct Explained {
     case: ModelCase,
     classes: Vec<usize>,
     shape: [usize; 4],
-    maps: BTreeMap<Method, Vec<f64>>,
+    maps: BTreeMap<String, Vec<f64>>,
     attention: Vec<f64>,
 }
 
@@ -887,8 +1051,9 @@ fn class_activation_maps_are_their_papers() {
         let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 5);
         assert_eq!(explainer.activations(&pixels).unwrap().shape, expected.shape);
         assert_eq!(expected.maps.len(), Method::ALL.len());
-        for (method, values) in &expected.maps {
-            let maps = explainer.maps(*method, &pixels, &expected.classes).unwrap();
+        for (name, values) in &expected.maps {
+            let method: Method = name.parse().unwrap();
+            let maps = explainer.maps(method, &pixels, &expected.classes).unwrap();
             let found: Vec<f32> = maps.iter().flat_map(|map| map.values.clone()).collect();
             check(
                 &format!("{} {:?}: {method}", case.model, case.head),
@@ -911,7 +1076,7 @@ fn class_activation_maps_are_their_papers() {
         let other: Vec<usize> = expected.classes.iter().map(|class| (class + 1) % CLASSES).collect();
         for method in Method::ALL {
             let maps = |classes| explainer.maps(method, &pixels, classes).unwrap();
-            assert_eq!(maps(&expected.classes) != maps(&other), method.is_of_a_class(), "{method}");
+            assert_eq!(maps(&expected.classes) != maps(&other), method.is_class_specific(), "{method}");
         }
     }
 }
@@ -919,7 +1084,8 @@ fn class_activation_maps_are_their_papers() {
 #[test]
 fn smoothing_makes_maps_that_mirror_with_the_image() {
     let device = Device::flex();
-    let case = ModelCase { model: ModelName::Resnet18, head: Head::Fc, width: 0.0625, gain: 1.0, size: 96 };
+    let model = "resnet18".parse().unwrap();
+    let case = ModelCase { model, head: Head::Fc, width: 0.0625, gain: 1.0, size: 96 };
     let model = case.build();
     let params = filled(model.specs(), case.gain, &device);
     let pixels = pixels_of("explained", 1, case.size);
@@ -927,7 +1093,7 @@ fn smoothing_makes_maps_that_mirror_with_the_image() {
         pixels.chunks_exact(case.size).flat_map(|row| row.iter().rev().copied()).collect();
     let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 4);
     let maps = [&pixels, &mirrored]
-        .map(|pixels| explainer.smooth_maps(Method::LayerCam, pixels, &[3]).unwrap().remove(0));
+        .map(|pixels| explainer.smooth_maps("layer_cam".parse().unwrap(), pixels, &[3]).unwrap().remove(0));
     for (row, other) in maps[0].values.chunks_exact(3).zip(maps[1].values.chunks_exact(3)) {
         let back: Vec<f32> = other.iter().rev().copied().collect();
         assert!(
@@ -935,6 +1101,6 @@ fn smoothing_makes_maps_that_mirror_with_the_image() {
             "{row:?} {back:?}"
         );
     }
-    let plain = explainer.maps(Method::LayerCam, &pixels, &[3]).unwrap().remove(0);
+    let plain = explainer.maps("layer_cam".parse().unwrap(), &pixels, &[3]).unwrap().remove(0);
     assert_ne!(plain, maps[0]);
 }

@@ -1,12 +1,12 @@
-//! Audits and studies as users run them: duplicates that were planted are found, a clean list trains, a study
-//! compares on one fixed test set and goes on where it was stopped.
+//! Audits and studies from the command line: planted duplicates are found, a clean list trains, a study
+//! compares on one fixed test set and continues after an interruption.
 
 mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use program::{fails, ok, output, text};
+use program::{fails, json, ok, output, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,10 +43,6 @@ impl Place {
     }
 }
 
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
 /// The images of a folder, sorted.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -55,11 +51,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
+fn an_audit_finds_planted_duplicates_and_its_clean_list_trains() {
     let place = Place::new();
     let faces = place.draw("faces", "20", "photo", "1");
     let happy = files(&place.path("faces/train/happy"));
-    // The same image in two splits, under two labels, a file that is none, and one that shows nothing.
+    // The same image in two splits, the same with two labels, and a file that is not an image.
     fs::copy(&happy[0], place.path("faces/test/happy/other-name.png")).unwrap();
     fs::copy(&happy[1], place.path("faces/train/sad/mislabelled.png")).unwrap();
     fs::write(place.path("faces/train/sad/broken.jpg"), b"no image").unwrap();
@@ -69,7 +65,10 @@ fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
     let found = output(&["audit", &faces, "--out", &out, "--write-list", &list]);
     let said = text(&found.stdout);
     assert_eq!(found.status.code(), Some(3), "{said}{}", text(&found.stderr));
-    assert!(said.contains("ERROR") && said.contains("1 duplicate") | said.contains("two labels"), "{said}");
+    assert!(
+        said.contains("ERROR") && said.contains("1 pair of exact duplicates with different labels"),
+        "{said}"
+    );
     let report = json(&place.path("audit/audit.json"));
     let topics: Vec<&str> =
         report["findings"].as_array().unwrap().iter().map(|f| f["topic"].as_str().unwrap()).collect();
@@ -113,7 +112,7 @@ fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
     );
     let taken = train(&list, &run);
     ok(&taken.iter().map(String::as_str).collect::<Vec<_>>());
-    // The list itself has nothing that makes numbers wrong.
+    // The list itself has no errors.
     let again: Value = serde_json::from_slice(&output(&["audit", &list, "--json"]).stdout).unwrap();
     assert!(
         again["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"),
@@ -128,15 +127,17 @@ fn an_audit_finds_what_was_planted_and_its_clean_list_trains() {
 }
 
 #[test]
-fn a_study_compares_on_one_test_set_and_goes_on_where_it_was_stopped() {
+fn a_study_compares_on_one_test_set_and_continues_after_an_interruption() {
     let place = Place::new();
     place.draw("real", "20", "photo", "1");
     place.draw("drawn", "10", "cartoon", "2");
     let plan = place.path("study.toml");
     fs::write(
         &plan,
-        "real = \"real\"\nsynthetic = \"drawn\"\nseeds = [1, 2]\ndose = [14]\n[augment]\ncopies = 1\n[set]\n\"train.epochs\" = 1\n\
-         \"model.name\" = \"vgg16_bn\"\n\"model.width\" = 0.0625\n\"model.head\" = \"gap\"\n\"input.size\" = 32\n\"train.batch_size\" = 16\n\
+        "real = \"real\"\nsynthetic = \"drawn\"\nseeds = [1, 2]\ndose = [14]\n[augment]\ncopies = \
+         1\n[set]\n\"train.epochs\" = 1\n\
+         \"model.name\" = \"vgg16_bn\"\n\"model.width\" = 0.0625\n\"model.head\" = \"gap\"\n\"input.size\" = \
+         32\n\"train.batch_size\" = 16\n\
          \"train.learning_rate\" = 0.02\n",
     )
     .unwrap();

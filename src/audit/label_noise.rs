@@ -1,4 +1,4 @@
-//! Doubtful labels: images whose label a run's model, or the models of several runs, do not believe.
+//! Doubtful labels: images to whose label the models of one or more runs give little probability.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,57 +9,58 @@ use serde::{Deserialize, Serialize};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::files::{Prediction, read_predictions};
+use crate::run_folder::names::EVAL;
 use crate::stats::label_noise::confident_learning;
 
-/// Which labels are doubtful.
+/// Doubtful labels, by confident learning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabelNoise {
-    /// The runs whose predictions were taken.
+    /// The run folders whose predictions were used.
     pub runs: Vec<PathBuf>,
-    /// The K classes.
+    /// Names of the K classes.
     pub classes: Vec<String>,
-    /// Labelled images that were judged.
+    /// Labelled images with held-out predictions.
     pub images: usize,
-    /// Predictions that were left out because the model was trained on the image: it believes what it was
-    /// told.
+    /// Predictions left out because the model was trained on the image: it has learned the label, right or
+    /// wrong.
     pub trained_on: usize,
-    /// The estimated share of wrong labels.
+    /// The estimated fraction of wrong labels, in `0..=1`.
     pub noise: f64,
-    /// `[K, K]`: the estimated share of images with the label of the row whose true class is that of the
-    /// column.
+    /// `[K, K]`: the estimated fraction of all images whose label is that of the row and whose true class is
+    /// that of the column.
     pub joint: Vec<Vec<f64>>,
-    /// How many labels are doubtful: another class is believed as firmly as it is where it is the label.
+    /// Number of doubtful labels: another class is as probable as it is, on average, where it is the label.
     pub doubtful: usize,
-    /// Images, the least believed label first, at most [`LabelNoise::SHOWN`].
+    /// Images, the least plausible label first, at most [`LabelNoise::SHOWN`].
     pub issues: Vec<Issue>,
 }
 
 impl LabelNoise {
-    /// How many images are ranked.
+    /// Length limit of [`LabelNoise::issues`].
     pub const SHOWN: usize = 5000;
 }
 
-/// One doubtful label.
+/// An image with its label's plausibility.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Issue {
     /// The image, as its data set names it.
     pub name: String,
-    /// Its split.
+    /// Name of the split it is in.
     pub split: String,
-    /// Its label.
+    /// Name of the class it is labelled with.
     pub label: String,
-    /// The likeliest class.
+    /// The most probable class.
     pub suggested: String,
     /// The probability of the label.
     pub self_confidence: f64,
-    /// The probability of the label less that of the likeliest other class.
+    /// The probability of the label minus that of the most probable other class.
     pub margin: f64,
     /// Whether the label counts as doubtful.
     pub doubtful: bool,
 }
 
-/// Judges labels by the predictions in `RUN/eval` of each run. An image that several runs predict (folds that
-/// overlap, seeds) is judged by the mean of their probabilities. `None` without runs.
+/// Ranks labels by the predictions in `RUN/eval` of each run. Where several runs predict an image
+/// (overlapping folds, several seeds), their probabilities are averaged. `None` without runs.
 ///
 /// # Errors
 /// [`Error::Input`] for a run without predictions of labelled images that it was not trained on, and for runs
@@ -99,9 +100,9 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
             }
         }
         if used == 0 {
-            return Err(Error::at(run, "has no predictions of labelled images that it was not trained on")
+            return Err(Error::at(run, "has no predictions of labelled images outside its training set")
                 .expected("eval/*_predictions.csv of valid or test")
-                .hint("Evaluate it first: mien eval"));
+                .hint(format!("Evaluate it first: mien eval '{}'", run.display())));
         }
     }
     let classes = classes.ok_or_else(|| Error::at(first, "has no predictions"))?;
@@ -139,7 +140,7 @@ pub(super) fn from_runs(runs: &[PathBuf]) -> Result<Option<LabelNoise>> {
 
 /// The prediction files of a run, by name.
 fn prediction_files(run: &Path) -> Result<Vec<PathBuf>> {
-    let folder = run.join("eval");
+    let folder = run.join(EVAL);
     let items = fs::read_dir(&folder).map_err(|error| Error::io("read", &folder, error))?;
     let mut paths: Vec<PathBuf> = items.filter_map(|item| Some(item.ok()?.path())).collect();
     paths.retain(|path| {
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_believed_label_comes_first_and_train_does_not_count() {
+    fn the_least_plausible_label_comes_first_and_training_images_do_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let mut all: Vec<Prediction> =
             (0..10).map(|i| prediction(&format!("h{i}"), "test", "happy", 0.9)).collect();
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn several_runs_are_averaged_and_odd_ones_refused() {
+    fn several_runs_are_averaged_and_unusable_ones_refused() {
         let folder = tempfile::tempdir().unwrap();
         let base = |wrong: f32| {
             let mut all: Vec<Prediction> =
@@ -204,7 +205,7 @@ mod tests {
         let x = found.issues.iter().find(|issue| issue.name == "x").unwrap();
         assert!((x.self_confidence - 0.5).abs() < 1e-6, "{}", x.self_confidence);
         let only_train = run(folder.path(), "c", &[prediction("x", "train", "sad", 0.5)]);
-        assert!(from_runs(&[only_train]).unwrap_err().to_string().contains("not trained on"));
+        assert!(from_runs(&[only_train]).unwrap_err().to_string().contains("outside its training set"));
         assert!(from_runs(&[folder.path().join("none")]).is_err());
         assert_eq!(from_runs(&[]).unwrap(), None);
     }

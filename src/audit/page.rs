@@ -1,9 +1,12 @@
-//! The audit as a page to look at: one self-contained HTML file in the look of a run's report.
+//! The audit as one self-contained HTML file, in the style of a run's report.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Audit, Finding, Odd, Pair, Relation, Severity, look};
+use super::found::{Audit, Finding, Odd, PairCounts, Severity};
+use super::image::{Pair, Relation};
+use super::inspect;
+use super::label_noise::Issue;
 use crate::data::Split;
 use crate::error::Result;
 use crate::files::write_atomic;
@@ -14,19 +17,19 @@ use crate::page::html::{
 };
 use crate::page::thumbnails::Thumbnail;
 
-/// Pairs shown of each kind.
+/// Number of pairs shown of each kind.
 const PAIRS: usize = 60;
 
-/// Doubtful labels shown.
+/// Number of doubtful labels shown.
 const LABELS: usize = 120;
 
-/// Odd files and cut groups named.
+/// Number of unusual files and of groups across splits that are listed.
 const NAMED: usize = 100;
 
-/// Pixels of an image's longer side.
+/// Length of a thumbnail's longer side in pixels.
 const SIDE: usize = 96;
 
-/// Writes the page. Images are read from the data; one that is gone is left out.
+/// Writes the page. Its thumbnails are read from the data; a box stands for an image that no longer exists.
 ///
 /// # Errors
 /// [`crate::error::Error::Io`] where the file cannot be written.
@@ -35,7 +38,7 @@ pub fn write(path: &Path, audit: &Audit) -> Result<()> {
     write_atomic(path, |out| out.write_all(page.as_bytes()))
 }
 
-/// The page as text.
+/// The page as HTML.
 pub fn html(audit: &Audit) -> String {
     let mut images = Images { audit, encoder: Encoder::default() };
     let mut sections = vec![summary(audit), data(audit)];
@@ -48,7 +51,7 @@ pub fn html(audit: &Audit) -> String {
     let roots = roots.join(", ");
     let head = format!("<header><p class=\"kicker\">Audit</p><h1>{0}</h1></header>", escape(&roots));
     let foot = format!(
-        "Made by mien {}. Every pair is in pairs.csv, every odd file in odd.csv.",
+        "Made by mien {}. All pairs are listed in pairs.csv, all unusual files in odd.csv.",
         env!("CARGO_PKG_VERSION")
     );
     document(&format!("Audit of {roots}"), &head, &sections, &foot)
@@ -63,7 +66,7 @@ struct Images<'a> {
 impl Images<'_> {
     /// An `<img>`, or a box where there is no image.
     fn image(&mut self, index: usize, alt: &str) -> String {
-        let image = look::image(&self.audit.images[index].origin).ok();
+        let image = inspect::image(&self.audit.images[index].origin).ok();
         match image.and_then(|image| Thumbnail::of(&image, SIDE, &mut self.encoder)) {
             Some(thumbnail) => {
                 let (width, height, alt) = (thumbnail.width, thumbnail.height, escape(alt));
@@ -72,12 +75,12 @@ impl Images<'_> {
                     thumbnail.url()
                 )
             }
-            None => "<span class=\"missing\">not there</span>".into(),
+            None => "<span class=\"missing\">file missing</span>".into(),
         }
     }
 }
 
-/// A short text that a narrow table does not break.
+/// A short text that is not wrapped in a narrow table.
 fn short(text: &str) -> Cell {
     cell(format!("<span style=\"white-space:nowrap\">{}</span>", escape(text)), text)
 }
@@ -86,7 +89,7 @@ fn summary(audit: &Audit) -> Section {
     let tile = |what: &str, value: String, more: &str| {
         format!("<div class=\"tile\"><dt>{what}</dt><dd>{value}<small>{}</small></dd></div>", escape(more))
     };
-    let pairs = |counts: super::PairCounts| {
+    let pairs = |counts: PairCounts| {
         let all = counts.within_split + counts.across_splits + counts.across_sets;
         (
             thousands(all),
@@ -106,7 +109,7 @@ fn summary(audit: &Audit) -> Section {
         ),
         tile("Exact duplicates", exact, &exact_more),
         tile("Near duplicates", near, &near_more),
-        tile("Cut groups", thousands(audit.cut_group_count), "in more than one split"),
+        tile("Groups across splits", thousands(audit.cut_group_count), "a person, a photo, an original"),
     ];
     let line = |finding: &Finding| {
         let (class, word) = match finding.severity {
@@ -119,17 +122,17 @@ fn summary(audit: &Audit) -> Section {
     let lines: String = audit.findings.iter().map(line).collect();
     let body = format!("<dl class=\"tiles\">{}</dl><ul class=\"warnings\">{lines}</ul>", tiles.concat());
     let lead = match audit.severity() {
-        Severity::Error => "What is measured with these data as they are is wrong.",
-        Severity::Warning => "Nothing that spoils a measurement was found, but some things are worth a look.",
-        Severity::Note => "Nothing was found that would be in the way of training.",
+        Severity::Error => "Results measured on these data would be wrong: fix the errors first.",
+        Severity::Warning => "There are no errors, but check the warnings before training.",
+        Severity::Note => "No problems were found.",
     };
     Section { id: "summary", title: "Summary", lead: lead.into(), body }
 }
 
 fn data(audit: &Audit) -> Section {
-    let mut header = vec!["data", "split", "source"];
+    let mut header = vec!["data set", "split", "source"];
     header.extend(audit.classes.iter().map(String::as_str));
-    header.push("all");
+    header.push("total");
     let mut table = Table::new("balance", "Images per class", &header);
     for row in &audit.balance {
         let mut cells = vec![
@@ -141,7 +144,7 @@ fn data(audit: &Audit) -> Section {
         cells.push(whole(row.counts.iter().sum()));
         table.push(cells);
     }
-    let mut sizes = Table::new("sizes", "The commonest sizes", &["size", "images", "share"]);
+    let mut sizes = Table::new("sizes", "Most common sizes", &["size", "images", "fraction"]);
     for size in audit.sizes.iter().take(10) {
         let name = format!("{} × {}", size.width, size.height);
         sizes.push(vec![
@@ -153,13 +156,12 @@ fn data(audit: &Audit) -> Section {
     let formats: Vec<String> =
         audit.formats.iter().map(|(name, &n)| format!("{} {name}", thousands(n))).collect();
     let facts = format!(
-        "<p class=\"quiet\">{}; {} grey, {} in colour.</p>",
+        "<p class=\"quiet\">{}; {} greyscale, {} colour.</p>",
         escape(&formats.join(", ")),
         thousands(audit.grey),
         thousands(audit.colour)
     );
-    let lead =
-        "How many images there are of each class, by split and by the data set that the file names tell.";
+    let lead = "Images per class, by split and by source: the public data set that a file name points to.";
     Section {
         id: "data",
         title: "Data",
@@ -189,30 +191,36 @@ fn duplicates(audit: &Audit, images: &mut Images) -> Option<Section> {
         );
     };
     let exact = |pair: &Pair| pair.kind.is_exact();
-    show("The same image under two labels", "One of the two labels is wrong.", &|pair| {
+    show("Identical images with different labels", "At least one of the two labels is wrong.", &|pair| {
         exact(pair) && !pair.same_label
     });
-    show("The same image in two splits", "What is tested was trained on.", &|pair| {
-        exact(pair) && pair.same_label && pair.relation == Relation::AcrossSplits
-    });
-    show("Nearly the same image in two splits", "What is tested was nearly trained on.", &|pair| {
-        !exact(pair) && pair.relation == Relation::AcrossSplits
-    });
     show(
-        "Nearly the same image under two labels",
-        "Often one person, seldom one photo: look closely.",
+        "Identical images in different splits",
+        "Leakage: evaluation uses images seen in training.",
+        &|pair| exact(pair) && pair.same_label && pair.relation == Relation::AcrossSplits,
+    );
+    show(
+        "Near duplicates in different splits",
+        "Leakage: evaluation uses near copies of training images.",
+        &|pair| !exact(pair) && pair.relation == Relation::AcrossSplits,
+    );
+    show(
+        "Near duplicates with different labels",
+        "Often two photos of one person, sometimes one photo labelled twice: compare them.",
         &|pair| !exact(pair) && !pair.same_label && pair.relation != Relation::AcrossSplits,
     );
-    show("The same or nearly the same image in two data sets", "Not independent of one another.", &|pair| {
+    show("Duplicates across data sets", "The data sets are not independent.", &|pair| {
         pair.same_label && pair.relation == Relation::AcrossSets
     });
-    show("Duplicates within a split", "They count twice.", &|pair| {
-        pair.same_label && pair.relation == Relation::WithinSplit
-    });
+    show(
+        "Duplicates within a split",
+        "They count more than once, in training and in the metrics.",
+        &|pair| pair.same_label && pair.relation == Relation::WithinSplit,
+    );
     let lead = format!(
-        "{} of duplicates connect {}.",
+        "{} of duplicates, in {}.",
         count(audit.pairs.len(), "pair", "pairs"),
-        count(audit.cluster_count, "set", "sets")
+        count(audit.cluster_count, "cluster", "clusters")
     );
     Some(Section { id: "duplicates", title: "Duplicates", lead, body })
 }
@@ -247,18 +255,19 @@ fn groups(audit: &Audit) -> Option<Section> {
     if audit.cut_groups.is_empty() {
         return None;
     }
-    let mut table = Table::new("cut_groups", "Groups in several splits", &["group", "splits", "examples"]);
+    let mut table =
+        Table::new("cut_groups", "Groups in more than one split", &["group", "splits", "examples"]);
     for leak in audit.cut_groups.iter().take(NAMED) {
         let splits: Vec<&str> = leak.splits.iter().map(|split| split.name()).collect();
         table.push(vec![text(&leak.group), text(splits.join(", ")), text(leak.examples.join(", "))]);
     }
     let lead = format!(
-        "{} (one person, one photo, one original with its copies) in more than one split.",
+        "{} in more than one split. A group is a person, a photo, or an original with its copies.",
         count(audit.cut_group_count, "group is", "groups are")
     );
     Some(Section {
         id: "groups",
-        title: "Cut groups",
+        title: "Groups across splits",
         lead,
         body: table.html() + &more(audit.cut_group_count),
     })
@@ -266,7 +275,7 @@ fn groups(audit: &Audit) -> Option<Section> {
 
 fn more(all: usize) -> String {
     if all > NAMED {
-        format!("<p class=\"quiet\">The first {NAMED} of {} are named.</p>", thousands(all))
+        format!("<p class=\"quiet\">The first {NAMED} of {} are listed.</p>", thousands(all))
     } else {
         String::new()
     }
@@ -275,13 +284,13 @@ fn more(all: usize) -> String {
 fn odd_files(audit: &Audit) -> Option<Section> {
     let kinds: [(&str, &Vec<Odd>); 4] = [
         ("Unreadable files", &audit.unreadable),
-        ("Images with nothing to be seen", &audit.blank),
+        ("Blank images", &audit.blank),
         ("Tiny images", &audit.tiny),
-        ("Images of an unusual size or shape", &audit.mis_sized),
+        ("Images of unusual size or aspect ratio", &audit.mis_sized),
     ];
     let mut body = String::new();
     for (title, odd) in kinds.into_iter().filter(|(_, odd)| !odd.is_empty()) {
-        let mut table = Table::new("odd", title, &["file", "data", "what"]);
+        let mut table = Table::new("odd", title, &["file", "data set", "problem"]);
         for odd in odd.iter().take(NAMED) {
             table.push(vec![
                 text(&odd.name),
@@ -291,24 +300,24 @@ fn odd_files(audit: &Audit) -> Option<Section> {
         }
         body += &(format!("<h3>{title} ({})</h3>", thousands(odd.len())) + &table.html() + &more(odd.len()));
     }
-    let lead = "Files that cannot be used, or that show little.".into();
-    (!body.is_empty()).then_some(Section { id: "odd", title: "Odd files", lead, body })
+    let lead = "Files that cannot be used, or that deserve a look.".into();
+    (!body.is_empty()).then_some(Section { id: "odd", title: "Unusual files", lead, body })
 }
 
 fn shortcuts(audit: &Audit) -> Option<Section> {
     let probe = audit.probe.as_ref()?;
     let header = [
-        "what is told",
-        "from",
+        "target",
+        "features",
         "images",
         "accuracy",
-        "95 %",
-        "largest share",
+        "95 % interval",
+        "majority",
         "balanced accuracy",
-        "95 %",
-        "guessing",
+        "95 % interval",
+        "chance",
     ];
-    let mut table = Table::new("probe", "A linear model, cross-validated by group", &header);
+    let mut table = Table::new("probe", "Linear classifier, cross-validated by group", &header);
     for told in &probe.told {
         let from = match told.from.as_str() {
             "colour" => "colour statistics",
@@ -332,13 +341,15 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
     }
     let source = probe.source_tells_class.map_or(String::new(), |known| {
         format!(
-            "<p>Who knows the source alone, and nothing of the image, gives the right class for {} (always the largest class: {}).</p>",
+            "<p>The source alone, without the image, predicts the class with an accuracy of {} (always the \
+             most common class: {}).</p>",
             percent(known.accuracy),
             percent(known.majority)
         )
     });
-    let lead =
-        "What can be told without looking at a face, a network can learn instead of expressions.".into();
+    let lead = "What can be predicted without seeing the face, a network may learn as a shortcut instead of \
+                expressions."
+        .into();
     Some(Section { id: "shortcuts", title: "Shortcuts", lead, body: table.html() + &source })
 }
 
@@ -346,11 +357,12 @@ fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     let noise = audit.label_noise.as_ref()?;
     let by_name: HashMap<&str, usize> =
         audit.images.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
-    let shot = |issue: &super::label_noise::Issue| {
+    let shot = |issue: &Issue| {
         let image = by_name.get(issue.name.as_str()).map(|&index| images.image(index, &issue.name));
-        let image = image.unwrap_or_else(|| "<span class=\"missing\">not there</span>".into());
+        let image = image.unwrap_or_else(|| "<span class=\"missing\">file missing</span>".into());
         format!(
-            "<figure class=\"shot\">{image}<figcaption><span class=\"was\">{}</span>, rather {}? p = {}<span class=\"path\">{}</span></figcaption></figure>",
+            "<figure class=\"shot\">{image}<figcaption><span class=\"was\">{}</span> → {}? p(label) = \
+             {}<span class=\"path\">{}</span></figcaption></figure>",
             escape(&issue.label),
             escape(&issue.suggested),
             decimals(issue.self_confidence, 3),
@@ -362,7 +374,7 @@ fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
     header.extend(noise.classes.iter().map(String::as_str));
     let mut joint = Table::new(
         "joint",
-        "Estimated share of images by label (row) and true class (column), in percent",
+        "Estimated percentage of images by given label (row) and true class (column)",
         &header,
     );
     for (class, row) in noise.classes.iter().zip(&noise.joint) {
@@ -371,7 +383,8 @@ fn labels(audit: &Audit, images: &mut Images) -> Option<Section> {
         joint.push(cells);
     }
     let lead = format!(
-        "Of {} about {} seem to be labelled wrong; {} doubtful (confident learning), the least believed first.",
+        "Of {}, an estimated {} are mislabelled; {} doubtful (by confident learning). The least plausible \
+         come first.",
         count(noise.images, "image", "images"),
         percent(noise.noise),
         count(noise.doubtful, "label is", "labels are")

@@ -1,80 +1,81 @@
-//! The shortcut probe: how well a linear model tells source and class without looking at a face.
+//! The shortcut probe: how well a linear classifier predicts source and class without seeing a face.
 //!
-//! It sees colour statistics and JPEG quantisation tables. What it can tell, a network can tell too, and may
-//! learn instead of expressions. Groups are not cut, so that it cannot go by knowing a photo.
+//! Its features are colour statistics and JPEG quantisation tables. What it can predict, a network can
+//! predict too, and may learn instead of expressions. No group is in both training and test folds, so that
+//! the probe cannot recognise a photo.
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::look::{COLOUR, JPEG, Seen};
-use super::{Image, Options};
+use super::image::Image;
+use super::inspect::{COLOUR, Inspected, JPEG};
+use super::options::Options;
 use crate::error::Result;
 use crate::random::{Purpose, rng};
-use crate::stats::bootstrap::{Interval, Settings, group_indices, metric_intervals};
-use crate::stats::logistic::{LogisticSettings, cross_validated};
+use crate::stats::bootstrap::{Interval, Rows, Settings, group_indices, metric_intervals};
+use crate::stats::logistic::{Folds, LabelledRows, LogisticSettings, cross_validated};
 
-/// What the probe can tell.
+/// What the probe found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Images that were looked at.
+    /// Images in the sample that the probe was fitted to.
     pub images: usize,
-    /// What was told from what.
+    /// How well each target is predicted from each kind of features.
     pub told: Vec<Told>,
-    /// How well the source alone tells the class, where file names or roots tell more than one source.
+    /// How well the source alone predicts the class, where there is more than one source.
     pub source_tells_class: Option<SourceTellsClass>,
 }
 
-/// How well one thing is told.
+/// How well one target is predicted from one kind of features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Told {
-    /// `source` or `class`.
+    /// The target: `source` or `class`.
     pub what: String,
-    /// `colour`, `jpeg` or `both`.
+    /// The features: `colour`, `jpeg` or `both`.
     pub from: String,
-    /// Its values.
+    /// The values of the target that have enough images.
     pub values: Vec<String>,
-    /// Images.
+    /// Images with one of these values.
     pub images: usize,
-    /// Cross-validated, with its 95 % interval by group.
+    /// Cross-validated accuracy with its 95 % confidence interval by group.
     pub accuracy: Interval,
-    /// Cross-validated, with its 95 % interval by group.
+    /// Cross-validated balanced accuracy with its 95 % confidence interval by group.
     pub balanced_accuracy: Interval,
-    /// The accuracy of always giving the commonest value.
+    /// The accuracy of always predicting the most common value.
     pub majority: f64,
-    /// The balanced accuracy of guessing.
+    /// The balanced accuracy of chance: 1 / number of values.
     pub chance: f64,
 }
 
-/// How well the source alone tells the class.
+/// How well the source alone predicts the class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceTellsClass {
-    /// The accuracy of always giving the commonest class of the source.
+    /// The accuracy of always predicting the most common class of the source.
     pub accuracy: f64,
-    /// The accuracy of always giving the commonest class of all.
+    /// The accuracy of always predicting the most common class.
     pub majority: f64,
-    /// Mean over the classes that are there of the largest share that one source has in them.
+    /// The largest fraction of a class's images that one source contributes, averaged over the classes.
     pub largest_share: f64,
 }
 
 /// Folds of the cross-validation.
 const FOLDS: usize = 5;
 
-/// Fewer images than this of a value are too few to say anything of it.
+/// Values with fewer images than this are left out.
 const FEWEST: usize = 10;
 
-/// Fits the probe to at most `most` images drawn at random; augmented copies are left out. `None` where there
-/// is nothing to tell.
+/// Fits the probe to a random sample of the images without augmented copies. `None` where there is nothing to
+/// predict.
 pub(super) fn run(
     images: &[Image],
-    seen: &[Seen],
+    inspected: &[Inspected],
     classes: &[String],
     options: &Options,
-    most: usize,
     progress: &dyn Fn(usize, usize),
 ) -> Result<Option<Probe>> {
     let mut chosen: Vec<usize> = (0..images.len()).filter(|&index| !images[index].copy).collect();
     chosen.shuffle(&mut rng(options.seed, Purpose::Probe, 0, 0));
-    chosen.truncate(most);
+    chosen.truncate(options.probe_images);
     chosen.sort_unstable();
     let all: Vec<usize> = (0..images.len()).filter(|&index| !images[index].copy).collect();
     let sources = sources(images, options);
@@ -85,19 +86,16 @@ pub(super) fn run(
     let mut told = Vec::new();
     for (round, (from, columns)) in inputs.into_iter().enumerate() {
         for (half, what) in ["source", "class"].into_iter().enumerate() {
-            // Where one of the two says nothing, both say what the other says.
+            // Where one of the two predicts nothing, both together are no more than the other.
             if from == "both" && told.iter().filter(|one: &&Told| one.what == what).count() < 2 {
                 continue;
             }
-            let names = if what == "source" { &sources.names } else { classes };
-            let target = |index: usize| if what == "source" { source_of(index) } else { class_of(index) };
-            told.extend(
-                tell(&chosen, images, seen, target, names, columns.clone(), options.seed)?.map(|one| Told {
-                    what: what.into(),
-                    from: from.into(),
-                    ..one
-                }),
-            );
+            let target = match what {
+                "source" => Target { of: &source_of, names: &sources.names },
+                _ => Target { of: &class_of, names: classes },
+            };
+            let found = predict(&chosen, images, inspected, &target, columns.clone(), options.seed)?;
+            told.extend(found.map(|one| Told { what: what.into(), from: from.into(), ..one }));
             progress(2 * round + half + 1, total);
         }
     }
@@ -115,7 +113,7 @@ struct Sources {
     of: Vec<Option<usize>>,
 }
 
-/// The sources that the file names tell, or else the roots.
+/// The sources by file name, or else the roots.
 fn sources(images: &[Image], options: &Options) -> Sources {
     let mut names: Vec<String> = images.iter().filter_map(|image| image.source.clone()).collect();
     names.sort_unstable();
@@ -129,13 +127,18 @@ fn sources(images: &[Image], options: &Options) -> Sources {
     Sources { names, of: images.iter().map(|image| Some(image.root)).collect() }
 }
 
+/// What the probe predicts: a value for each image, as an index into `names`.
+struct Target<'a> {
+    of: &'a dyn Fn(usize) -> Option<usize>,
+    names: &'a [String],
+}
+
 /// The cross-validated probe for one target; `None` with fewer than two values of [`FEWEST`] images.
-fn tell(
+fn predict(
     chosen: &[usize],
     images: &[Image],
-    seen: &[Seen],
-    target: impl Fn(usize) -> Option<usize>,
-    names: &[String],
+    inspected: &[Inspected],
+    &Target { of: target, names }: &Target,
     columns: std::ops::Range<usize>,
     seed: u64,
 ) -> Result<Option<Told>> {
@@ -146,7 +149,7 @@ fn tell(
     let rows: Vec<(usize, usize)> =
         chosen.iter().filter_map(|&index| Some((index, value_of(index)?))).collect();
     let features: Vec<f32> =
-        rows.iter().flat_map(|&(index, _)| seen[index].features[columns.clone()].to_vec()).collect();
+        rows.iter().flat_map(|&(index, _)| inspected[index].features[columns.clone()].to_vec()).collect();
     let varies = features.chunks_exact(columns.len()).any(|row| row != &features[..columns.len()]);
     if kept.len() < 2 || !varies {
         return Ok(None);
@@ -159,14 +162,11 @@ fn tell(
     }
     let k = kept.len();
     let settings = LogisticSettings { tolerance: 1e-4, ..LogisticSettings::default() };
-    let found = cross_validated(&features, columns.len(), &targets, k, &groups, FOLDS, seed, &settings)?;
-    let intervals = metric_intervals(
-        &groups,
-        &targets,
-        &found.predicted,
-        k,
-        &Settings { replicates: 1000, seed, ..Settings::default() },
-    )?;
+    let data = LabelledRows { features: &features, d: columns.len(), targets: &targets, classes: k };
+    let found = cross_validated(data, &groups, Folds { count: FOLDS, seed }, &settings)?;
+    let rows_of = Rows { groups: &groups, truth: &targets, classes: k };
+    let settings = Settings { replicates: 1000, seed, ..Settings::default() };
+    let intervals = metric_intervals(rows_of, &found.predicted, &settings)?;
     Ok(Some(Told {
         what: String::new(),
         from: String::new(),

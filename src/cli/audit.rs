@@ -112,7 +112,7 @@ impl Command for Args {
             audit::files::write(out, &found)?;
             audit::page::write(&out.join(PAGE), &found)?;
         }
-        let list = self.write_list.as_ref().map(|path| audit::files::write_list(path, &found)).transpose()?;
+        let list = self.write_list.as_ref().map(|path| audit::clean_list::write(path, &found)).transpose()?;
         if self.verbosity.json {
             print(&serde_json::to_string(&found)?);
         } else {

@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::exit_codes::Exit;
 use super::shared::{Command, Compute, Verbosity, must_be_run, print};
-use crate::run::calibrate::{CalibrationChange, calibrate};
+use crate::eval::calibration::CalibrationChange;
+use crate::run::calibrate;
 
 const EXAMPLES: &str = "\
 Example:

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::exit_codes::Exit;
 use super::shared::{Command, Compute, SplitArg, Verbosity, print, shown};
 use crate::error::Error;
-use crate::eval::files::summary_table;
+use crate::eval::table::summary_table;
 use crate::model::files::weights::load_model;
 use crate::run::{Subject, evaluate_split, evaluation_data};
 use crate::run_folder::names::{BEST, EVAL};

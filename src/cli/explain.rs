@@ -12,9 +12,9 @@ use super::shared::{
 };
 use crate::data::layout;
 use crate::error::Error;
-use crate::explain::cam::Method;
-use crate::explain::faithful::Faithfulness;
-use crate::explain::folder::{Index, Settings, Target};
+use crate::explain::folder::{Settings, Target};
+use crate::explain::index::{Faithfulness, Index};
+use crate::explain::methods::Method;
 use crate::files::unused_path;
 use crate::model::files::weights::{LoadedModel, load_model};
 use crate::run::Samples;
@@ -94,7 +94,7 @@ impl Command for Args {
         let samples = self.split.map(Samples::from);
         // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each image.
         let judged_methods = if self.methods == ["grad-cam"] {
-            Method::ALL.into_iter().filter(|method| *method != Method::ScoreCam).collect()
+            Method::ALL.into_iter().filter(|method| *method != Method::SCORE_CAM).collect()
         } else {
             methods
         };
@@ -187,9 +187,9 @@ fn tell(index: &Index, out: &Path, args: &Args) -> Result<()> {
         print(&format!("\nfaithfulness of the maps: mean over {} images ± standard error", judged.images));
         print("method                deletion ↓         insertion ↑        ROAD ↑");
         for row in &judged.methods {
-            let Faithfulness {
-                method, deletion_auc, insertion_auc, road, standard_errors: [d, i, r], ..
-            } = row;
+            let Faithfulness { method, standard_errors: [d, i, r], .. } = row;
+            let [deletion_auc, insertion_auc, road] =
+                [row.deletion_auc, row.insertion_auc, row.road].map(Option::unwrap_or_default);
             print(&format!(
                 "{method:<20}  {deletion_auc:.3} ± {d:.3}      {insertion_auc:.3} ± {i:.3}     \
                  {road:+.3} ± {r:.3}"

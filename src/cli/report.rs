@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::exit_codes::Exit;
 use super::shared::{Command, Verbosity, advance, must_be_run, print, shown};
 use crate::error::Error;
-use crate::explain::folder::INDEX;
+use crate::explain::index::INDEX;
 use crate::files::unused_path;
 use crate::report::{self, Options, Projection};
 use crate::run_folder::names::EXPLAIN;

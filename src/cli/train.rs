@@ -12,7 +12,8 @@ use super::shared::{Command, Verbosity, print, shown, stop_on_ctrl_c};
 use crate::config::{Composed, Origin, Override, RunConfig};
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
-use crate::eval::files::{read_evaluation, summary_table};
+use crate::eval::files::read_evaluation;
+use crate::eval::table::summary_table;
 use crate::model::ModelName;
 use crate::model::files::download;
 use crate::report::PAGE;
@@ -126,7 +127,7 @@ pub(super) fn train(config: RunConfig, folder: &Path, check: bool, verbosity: Ve
 /// Downloads the ImageNet weights to the cache, unless they are there.
 fn fetch_weights(model: ModelName, verbosity: Verbosity, stop: &AtomicBool) -> Result<(), Error> {
     if let Err(place) = download::find_imagenet(model)? {
-        let (file, remote) = download::imagenet(model);
+        let (file, remote) = download::imagenet(model)?;
         let bar = console::byte_bar(verbosity.is_chatty(), &format!("downloading {file}"));
         let fetched = download::fetch(
             &remote,

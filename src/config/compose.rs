@@ -15,6 +15,7 @@ use super::read::Problem;
 use super::settings::RunConfig;
 use crate::data::config::SPLIT_FRACTIONS;
 use crate::error::{Error, Result};
+use crate::model::ModelName;
 use crate::text::{either, nearest, one_line};
 
 /// Where a setting was written.
@@ -192,6 +193,17 @@ fn set(table: &mut Table, change: &Override) {
     if last == "kind" && section.get("kind") != Some(&change.value) {
         section.clear();
     }
+    if change.key == "model.name" {
+        // What stands at the default of the model before becomes that of the new one.
+        let default =
+            |name: Option<&Value>| name?.as_str()?.parse::<ModelName>().ok().map(|model| model.dropout);
+        let (old, new) = (default(section.get("name")), default(Some(&change.value)));
+        if let (Some(old), Some(new)) = (old, new)
+            && section.get("dropout") == Some(&Value::Float(old))
+        {
+            section.insert("dropout".to_owned(), Value::Float(new));
+        }
+    }
     let value = match (section.get(last), &change.value) {
         // Where a number with a fraction is meant, a whole one will do.
         (Some(Value::Float(_)), Value::Integer(whole)) => Value::Float(*whole as f64),
@@ -307,7 +319,6 @@ fn unknown_key(change: &Override) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelName;
     use crate::train::schedule::{Schedule, Step};
 
     fn with(changes: &[&str]) -> Result<RunConfig> {
@@ -316,12 +327,25 @@ mod tests {
     }
 
     #[test]
+    fn a_model_brings_its_own_dropout_unless_that_is_set() {
+        let dropout = |changes: &[&str]| with(changes).unwrap().model.dropout;
+        assert_eq!(dropout(&["model.name=vgg16"]), 0.5);
+        assert_eq!(dropout(&["model.name=mobilenet_v3_small"]), 0.2);
+        assert_eq!(dropout(&["model.dropout=0.5", "model.name=mobilenet_v3_small"]), 0.5);
+        let recipe = ("my.toml", "[model]\ndropout = 0.3\n");
+        let change = Override::parse("model.name=mobilenet_v3_small").unwrap();
+        assert_eq!(RunConfig::compose_text(Some(recipe), &[change]).unwrap().model.dropout, 0.3);
+        let recipe = ("my.toml", "[model]\ndropout = 0.5\nname = \"mobilenet_v3_small\"\n");
+        assert_eq!(RunConfig::compose_text(Some(recipe), &[]).unwrap().model.dropout, 0.5);
+    }
+
+    #[test]
     fn overrides_win_over_the_recipe_and_the_recipe_over_defaults() {
         let recipe = ("my.toml", "[train]\nepochs = 3\nbatch_size = 8\n[model]\nname = \"resnet50\"\n");
         let change = Override::parse("train.epochs=5").unwrap();
         let config = RunConfig::compose_text(Some(recipe), &[change]).unwrap();
         assert_eq!((config.train.epochs, config.train.batch_size), (5, 8));
-        assert_eq!(config.model.name, ModelName::Resnet50);
+        assert_eq!(config.model.name.as_str(), "resnet50");
         assert_eq!(config.train.learning_rate, 0.001);
     }
 

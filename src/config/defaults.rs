@@ -36,9 +36,10 @@ pub(super) fn flatten(table: &Table) -> Vec<(String, Value)> {
     flat
 }
 
-/// Whether a key comes first, wherever it was written: a `kind` decides which of its neighbours may be there.
+/// Whether a key comes first, wherever it was written: a `kind` decides which of its neighbours may be there, a
+/// model what its dropout is unless that is set.
 pub(super) fn decides_others(key: &str) -> bool {
-    key.ends_with(".kind")
+    key.ends_with(".kind") || key == "model.name"
 }
 
 /// The section of a known key, and the key's name in it.

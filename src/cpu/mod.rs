@@ -2,11 +2,14 @@
 //! operations of the tensor engine with a backward pass of their own. They stand in for the engine's on its
 //! CPU device; see [`serves`].
 //!
-//! Beside them, what changes weights in place there: [`blend`], and [`into_values`] for whoever does
-//! arithmetic of his own.
+//! Also here: [`blend`], which averages weights in place, and [`into_values`] for other arithmetic on the
+//! host.
+//!
+//! Public is [`ComputeType`] alone; layers and optimizers call the rest.
 //!
 //! Shapes: B batch, I input and O output channels, H W height and width.
 
+mod buffers;
 mod compute;
 mod norm;
 mod shortcut;
@@ -19,24 +22,26 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use mien_kernels as kernels;
 use mien_kernels::{ConvShape, LinearShape, PackedWeights, PoolShape};
 use rayon::prelude::*;
 
+pub(crate) use buffers::BLOCK;
+use buffers::{Primitive, buffer, present, tensor, values};
 pub use compute::ComputeType;
-pub use norm::batch_norm;
-pub use shortcut::Shortcut;
+pub(crate) use norm::batch_norm;
+pub(crate) use shortcut::Shortcut;
 
 /// Whether these kernels compute on `device`: the engine's own CPU.
-pub fn serves(device: &Device) -> bool {
+pub(crate) fn serves(device: &Device) -> bool {
     matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 /// Convolution, bias and, where `relu` says so, ReLU in one pass: `[B, I, H, W] -> [B, O, H', W']`; weight
 /// `[O, I, k, k]`, bias `[O]`. The tensors are f32, on a device that is served. The gradient by x takes up
 /// what a shortcut from x brings past the layers between.
-pub fn conv2d(
+pub(crate) fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -59,7 +64,7 @@ pub fn conv2d(
 }
 
 /// The weights of a convolution, packed once for many passes without gradients, and its bias.
-pub struct Packed {
+pub(crate) struct Packed {
     weights: PackedWeights,
     bias: Option<Vec<f32>>,
 }
@@ -68,7 +73,7 @@ impl Packed {
     /// Packs weights `[O, I, k, k]`, and a bias `[O]`, for inputs of this shape. With `line`, a factor and a
     /// summand for each output channel, the convolution ends with y · factor + summand: a batch norm costs
     /// nothing then.
-    pub fn new(
+    pub(crate) fn new(
         shape: &ConvShape,
         weight: Tensor<4>,
         bias: Option<Tensor<1>>,
@@ -89,13 +94,13 @@ impl Packed {
     }
 
     /// Whether they serve inputs of this shape.
-    pub fn fits(&self, shape: &ConvShape) -> bool {
+    pub(crate) fn fits(&self, shape: &ConvShape) -> bool {
         self.weights.fits(shape)
     }
 }
 
 /// relu(convolution + bias + residual) without a gradient, the sum and ReLU where they are wanted.
-pub fn conv2d_packed(
+pub(crate) fn conv2d_packed(
     x: Tensor<4>,
     packed: Arc<Packed>,
     residual: Option<Tensor<4>>,
@@ -108,19 +113,19 @@ pub fn conv2d_packed(
 }
 
 /// A tensor's numbers on the host, without a copy where nobody else holds them.
-pub fn into_values(tensor: Tensor<1>) -> Vec<f32> {
+pub(crate) fn into_values(tensor: Tensor<1>) -> Vec<f32> {
     let data = tensor.without_autodiff().into_data_as::<f32>();
     data.try_into_vec::<f32>().expect("the data were asked for as f32")
 }
 
 /// old · decay + new · (1 − decay), in place where nobody else holds `old`: `[n]`. f32, on a device that is
 /// served.
-pub fn blend(old: Tensor<1>, new: Tensor<1>, decay: f64) -> Tensor<1> {
+pub(crate) fn blend(old: Tensor<1>, new: Tensor<1>, decay: f64) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as Kernels>::average(old.into_dispatch(), new.into_dispatch(), decay))
 }
 
 /// Max-pool as torch's: `[B, C, H, W] -> [B, C, H', W']`. f32, on a device that is served.
-pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+pub(crate) fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let shape = PoolShape { planes: batch * channels, height, width, kernel, stride, padding };
     Tensor::from_dispatch(<Dispatch as Kernels>::pool(x.into_dispatch(), [batch, channels], shape))
@@ -128,7 +133,7 @@ pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) ->
 
 /// Linear layer, with ReLU where `relu` says so: `[B, I] -> [B, O]`; weight `[O, I]`, bias `[O]`. f32, on a
 /// device that is served.
-pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> Tensor<2> {
+pub(crate) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> Tensor<2> {
     let ([rows, inputs], [outputs, _]) = (x.dims(), weight.dims());
     let shape = LinearShape { rows, inputs, outputs };
     let y = <Dispatch as Kernels>::project(
@@ -143,7 +148,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, relu: bool) -> T
 
 /// A convolution and what is fused with it.
 #[derive(Clone, Copy, Debug)]
-pub struct Layer {
+pub(crate) struct Layer {
     shape: ConvShape,
     relu: bool,
 }
@@ -151,7 +156,7 @@ pub struct Layer {
 /// The operations as the engine dispatches them; call the functions of this module instead. A bias or
 /// residual that is not there is empty.
 #[backend_extension(Flex, Autodiff)]
-pub trait Kernels: Backend {
+pub(crate) trait Kernels: Backend {
     /// See [`conv2d`].
     fn convolve(
         x: FloatTensor<Self>,
@@ -179,36 +184,6 @@ pub trait Kernels: Backend {
         shape: LinearShape,
         relu: bool,
     ) -> FloatTensor<Self>;
-}
-
-type Primitive = FloatTensor<Flex>;
-
-/// A tensor's numbers; `tensor` must be contiguous.
-fn values(tensor: &Primitive) -> &[f32] {
-    tensor.as_slice::<f32>().expect("the layers give contiguous f32 tensors")
-}
-
-/// The numbers of a tensor that is empty where there is none.
-fn present(tensor: &Primitive) -> Option<&[f32]> {
-    Some(values(tensor)).filter(|values| !values.is_empty())
-}
-
-/// Numbers in a piece of work of one thread.
-pub const BLOCK: usize = 1 << 15;
-
-/// Room for `len` numbers that a kernel is about to write, all of them; clearing it first would cost a tenth
-/// of a step.
-#[allow(clippy::uninit_vec)]
-fn buffer(len: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(len);
-    // SAFETY: the capacity is there, any bits are an f32, and each kernel writes its whole output before it
-    // reads any of it (their documentation says so and their tests check it on buffers of NaN).
-    unsafe { values.set_len(len) };
-    values
-}
-
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
-    Primitive::from_data(TensorData::new(values, shape))
 }
 
 impl Kernels for Flex {

@@ -14,9 +14,10 @@ use burn::tensor::Tensor;
 use mien_kernels as kernels;
 use mien_kernels::{Norm, NormGradients, NormShape, Statistics};
 
-use super::{Primitive, Shortcut, buffer, tensor, values};
+use super::buffers::{Primitive, buffer, tensor, values};
+use super::shortcut::Shortcut;
 
-/// relu(norm(x) + residual) in one pass, the sum and ReLU where they are wanted: `[B, C, H, W] -> [B, C, H,
+/// relu(norm(x) + residual) in one pass; the sum and ReLU are optional: `[B, C, H, W] -> [B, C, H,
 /// W]`; weight and bias `[C]`. f32, on a device that is served.
 ///
 /// It normalises with `given` statistics, or else with the batch's own, which it returns. A residual's
@@ -47,8 +48,8 @@ pub fn batch_norm(
     };
     let [x, residual] = [x, residual].map(Tensor::into_dispatch);
     let [weight, bias] = [weight, bias].map(Tensor::into_dispatch);
-    let y =
-        <Dispatch as Norms>::normalise(x, weight, bias, residual, layer, Arc::clone(&statistics), shortcut);
+    let beside = Beside { statistics: Arc::clone(&statistics), shortcut };
+    let y = <Dispatch as Norms>::normalise(x, weight, bias, residual, layer, beside);
     (Tensor::from_dispatch(y), statistics)
 }
 
@@ -65,6 +66,15 @@ pub struct Layer {
     fixed: bool,
 }
 
+/// What goes in and comes out beside the tensors.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Those to normalise with; empty ones are filled with the batch's.
+    statistics: Arc<OnceLock<Statistics>>,
+    /// Where the residual's gradient goes, if the engine does not carry it.
+    shortcut: Option<Shortcut>,
+}
+
 impl Layer {
     fn norm<'a>(&self, weight: &'a Primitive, bias: &'a Primitive) -> Norm<'a> {
         let &Self { shape, epsilon, relu, adds, .. } = self;
@@ -75,15 +85,14 @@ impl Layer {
 /// The operation as the engine dispatches it; call [`batch_norm`] instead.
 #[backend_extension(Flex, Autodiff)]
 pub trait Norms: Backend {
-    /// See [`batch_norm`]; empty statistics are filled with the batch's.
+    /// See [`batch_norm`].
     fn normalise(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
         layer: Layer,
-        statistics: Arc<OnceLock<Statistics>>,
-        shortcut: Option<Shortcut>,
+        beside: Beside,
     ) -> FloatTensor<Self>;
 }
 
@@ -94,8 +103,7 @@ impl Norms for Flex {
         bias: Primitive,
         residual: Primitive,
         layer: Layer,
-        statistics: Arc<OnceLock<Statistics>>,
-        _: Option<Shortcut>,
+        Beside { statistics, .. }: Beside,
     ) -> Primitive {
         let [x, weight, bias, residual] = [x, weight, bias, residual].map(|tensor| tensor.to_contiguous());
         let mut output = buffer(layer.shape.len());
@@ -118,27 +126,19 @@ impl<C: CheckpointStrategy> Norms for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
         layer: Layer,
-        statistics: Arc<OnceLock<Statistics>>,
-        shortcut: Option<Shortcut>,
+        beside: Beside,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let prepared = Normalise.prepare::<C>(nodes).compute_bound().stateful();
         let [x, weight, bias, residual] =
             [x, weight, bias, residual].map(|tensor| tensor.into_primitive().to_contiguous());
-        let output = Flex::normalise(
-            x.clone(),
-            weight.clone(),
-            bias.clone(),
-            residual,
-            layer,
-            Arc::clone(&statistics),
-            None,
-        );
+        let output =
+            Flex::normalise(x.clone(), weight.clone(), bias.clone(), residual, layer, beside.clone());
         match prepared {
             OpsKind::Tracked(prepared) => {
                 // Where nothing was added, the kernel finds ReLU's gate from x.
                 let gate = (layer.relu && layer.adds).then(|| output.clone());
-                prepared.finish(Normalised { x, weight, bias, gate, layer, statistics, shortcut }, output)
+                prepared.finish(Normalised { x, weight, bias, gate, layer, beside }, output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
@@ -157,8 +157,7 @@ struct Normalised {
     bias: Primitive,
     gate: Option<Primitive>,
     layer: Layer,
-    statistics: Arc<OnceLock<Statistics>>,
-    shortcut: Option<Shortcut>,
+    beside: Beside,
 }
 
 impl Backward<Flex, 4> for Normalise {
@@ -167,7 +166,7 @@ impl Backward<Flex, 4> for Normalise {
     fn backward(self, ops: Ops<Normalised, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node, bias_node, residual_node] = ops.parents;
         let mut gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let Normalised { x, weight, bias, gate, layer, statistics, shortcut } = ops.state;
+        let Normalised { x, weight, bias, gate, layer, beside: Beside { statistics, shortcut } } = ops.state;
         let Layer { shape, dims, fixed, .. } = layer;
         let Some(statistics) = statistics.get() else { return };
         let is_wanted = layer.adds && (residual_node.is_some() || shortcut.is_some());

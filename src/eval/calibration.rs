@@ -1,7 +1,35 @@
-//! Temperature scaling: one number that makes probabilities honest and leaves every prediction as it is (Guo,
-//! Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
+//! Temperature scaling: one number that calibrates the probabilities and changes no prediction (Guo, Pleiss,
+//! Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+
+/// What calibration did, as `eval/calibration.json` keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The temperature before; 1 for a model that was never calibrated.
+    pub before: f32,
+    /// The temperature that was found.
+    pub temperature: f32,
+    /// The change on the validation split, on which the temperature was chosen.
+    pub valid: CalibrationChange,
+    /// The change on the test split, if there is one: an unbiased estimate.
+    pub test: Option<CalibrationChange>,
+}
+
+/// What calibration changed on one split; each pair is before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationChange {
+    /// Number of images.
+    pub n: u64,
+    /// Expected calibration error, in `0..=1`.
+    pub ece: [f64; 2],
+    /// Mean negative log-likelihood, in nats.
+    pub loss: [f64; 2],
+    /// Brier score, in `0..=2`.
+    pub brier: [f64; 2],
+}
 
 /// Temperatures between which the best one is sought.
 const RANGE: [f64; 2] = [0.05, 20.0];
@@ -13,13 +41,13 @@ const STEPS: usize = 60;
 /// The loss is convex in 1 / T, so that it has one minimum, and the search finds it.
 ///
 /// # Errors
-/// There are fewer than 10 samples, a logit is not finite, or the loss falls all the way to an end of 0.05 to
-/// 20: then the model is always right (or never better than chance) on these samples, which tell nothing
-/// about its confidence.
+/// There are fewer than 10 samples; a logit is not finite; or the loss is lowest at an end of the range 0.05
+/// to 20, because the model is always right (or no better than chance) on these samples: they cannot
+/// calibrate it.
 pub fn fit_temperature(logits: &[Vec<f32>], targets: &[usize]) -> Result<f64> {
     if logits.len() < 10 || logits.len() != targets.len() {
         return Err(Error::Compute(format!(
-            "{} samples are too few to calibrate on; expected 10 or more",
+            "found {} samples to calibrate on; expected at least 10. Calibrate on more images",
             logits.len()
         )));
     }
@@ -45,8 +73,8 @@ pub fn fit_temperature(logits: &[Vec<f32>], targets: &[usize]) -> Result<f64> {
     let temperature = ((low + high) / 2.0).exp();
     if !(RANGE[0] * 1.001..=RANGE[1] / 1.001).contains(&temperature) {
         return Err(Error::Compute(format!(
-            "no temperature between {} and {} suits the validation split: the model is always right there, or no better than chance; \
-             expected some errors. Calibrate on more images",
+            "no temperature between {} and {} minimises the loss on the validation split: the model is \
+             always right there, or no better than chance. Calibrate on more images",
             RANGE[0], RANGE[1]
         )));
     }
@@ -91,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_temperature_that_the_targets_were_drawn_with_is_found() {
+    fn the_temperature_of_the_simulated_targets_is_recovered() {
         for temperature in [0.5, 1.0, 2.5] {
             let (logits, targets) = simulated(temperature, 20_000);
             let found = fit_temperature(&logits, &targets).unwrap();
@@ -103,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_nothing_is_an_error() {
+    fn samples_that_cannot_calibrate_are_an_error() {
         let right: Vec<Vec<f32>> = (0..20).map(|_| vec![3.0, 0.0]).collect();
         assert!(fit_temperature(&right, &[0; 20]).unwrap_err().to_string().contains("always right"));
         assert!(fit_temperature(&right, &[1; 20]).unwrap_err().to_string().contains("no better than chance"));
-        assert!(fit_temperature(&right[..5], &[0; 5]).unwrap_err().to_string().contains("too few"));
+        assert!(fit_temperature(&right[..5], &[0; 5]).unwrap_err().to_string().contains("at least 10"));
     }
 }

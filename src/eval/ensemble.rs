@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{argmax, check_row};
+use super::metrics::check_row;
 use crate::error::{Error, Result};
+use crate::stats::argmax;
 
-/// What the members say together.
+/// The combined predictions of the members.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ensemble {
     /// `[N, K]`: the mean of the members' probabilities.
@@ -15,13 +16,13 @@ pub struct Ensemble {
     /// `[N]`: the class with the most votes; of several, the one with the larger mean probability, then the
     /// lowest index.
     pub votes: Vec<usize>,
-    /// `[N, K]`: the share of the members that vote for each class.
+    /// `[N, K]`: the fraction of the members that vote for each class.
     pub vote_shares: Vec<Vec<f32>>,
-    /// Share of the samples on which all members vote for the same class.
+    /// Fraction of the samples on which all members agree.
     pub agreement: f64,
 }
 
-/// Combines the members' probabilities, `[M, N, K]`; each member votes for its likeliest class (ties: the
+/// Combines the members' probabilities, `[M, N, K]`; each member votes for its most probable class (ties: the
 /// lowest index).
 ///
 /// The prediction by mean probability is [`argmax`] of a row of `mean_probability`.

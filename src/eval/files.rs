@@ -1,81 +1,75 @@
-//! The files of an evaluation in a run folder, and its table for the terminal.
+//! The files of an evaluation in a run folder.
 //!
 //! JSON for programs, CSV (RFC 4180: names with commas, quotes and line breaks survive) for people and data
-//! frames. Everything that is shown of a run is made from these files, so that it can be made again later.
+//! frames. Reports are made from these files alone, so that they can be made again later.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::metrics::{Metrics, confusions};
 use crate::error::{Error, Result};
-use crate::files::{read_json, write_atomic, write_json};
-use crate::text::{cut_end, cut_front};
+use crate::files::{csv_error, read_json, write_atomic, write_csv, write_json};
 
-/// What a model says about one image.
+/// A model's prediction for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The image, as its data set names it.
     pub path: String,
-    /// Its group (see the data module): what no split may cut.
+    /// Its group, which no split may divide (see the data module).
     pub group: String,
-    /// Its split.
+    /// Name of its split.
     pub split: String,
     /// Its true class, where it is known.
     pub truth: Option<String>,
-    /// The class that the model, or the vote of several, says.
+    /// The class predicted by the model, or by a vote of several models.
     pub predicted: String,
-    /// `[K]`, in the order of the classes.
+    /// `[K]`: the probability of each class, in index order.
     pub probabilities: Vec<f32>,
 }
 
-/// What was evaluated on what, with which result.
+/// The evaluation of one model on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// The model's name.
+    /// Name of the model.
     pub model: String,
-    /// The data set.
+    /// Path of the data set.
     pub data: String,
-    /// The split.
+    /// Name of the split.
     pub split: String,
-    /// The K classes in index order.
+    /// Names of the K classes in index order.
     pub classes: Vec<String>,
-    /// Whether a group crosses the splits, so that the numbers flatter the model.
+    /// Whether a group crosses splits, so that the metrics are too optimistic.
     pub leakage: bool,
-    /// What the logits were divided by before the softmax; 1 without calibration.
+    /// The temperature that divides the logits before the softmax; 1 without calibration.
     pub temperature: f32,
-    /// The numbers.
+    /// All metrics.
     pub metrics: Metrics,
 }
 
-/// How many of the commonest confusions go into `_confusions.csv`.
+/// Number of confusions in `_confusions.csv`, the most frequent ones.
 pub const MOST_CONFUSIONS: usize = 10;
 
 /// Columns of `_predictions.csv` before those of the probabilities, `p_` and the class.
 const PREDICTION_COLUMNS: [&str; 7] =
     ["path", "group", "split", "truth", "predicted", "correct", "confidence"];
 
-/// The widest line of [`summary_table`] for seven classes; a confusion matrix that needs more is left out.
-const TABLE_WIDTH: usize = 100;
-
 /// Writes an evaluation into `folder`, which is created if need be, each file whole or not at all:
 ///
 /// - `{name}_predictions.csv`: path, group, split, truth, predicted, correct, confidence (the probability of
-///   the predicted class), `p_{class}`…; truth and correct are empty where the truth is not known;
+///   the predicted class), `p_{class}`…; truth and correct are empty where the true class is unknown;
 /// - `{name}_per_class.csv`: class, precision, recall, f1, support;
 /// - `{name}_confusion.csv`: counts; a row per true class, a column per predicted one;
-/// - `{name}_confusions.csv`: truth, predicted, count, `share_of_truth`; the [`MOST_CONFUSIONS`] commonest
-///   confusions;
-/// - `{name}.json`: the [`Evaluation`]; written last, so where it is the others are too.
+/// - `{name}_confusions.csv`: truth, predicted, count, `share_of_truth`; the [`MOST_CONFUSIONS`] most
+///   frequent confusions;
+/// - `{name}.json`: the [`Evaluation`]; written last: if it exists, so do the others.
 ///
-/// Returns the paths in this order. Files of the same names are replaced. A probability reads back with the
-/// same bits.
+/// Returns the paths in this order. Existing files are replaced. Probabilities read back bit for bit.
 ///
 /// # Errors
-/// [`Error::Input`] if the parts do not fit each other (classes, lengths, the number of samples);
+/// [`Error::Input`] if the parts are inconsistent (classes, lengths, number of samples);
 /// [`Error::Io`].
 pub fn write_evaluation(
     folder: &Path,
@@ -84,8 +78,9 @@ pub fn write_evaluation(
     predictions: &[Prediction],
 ) -> Result<Vec<PathBuf>> {
     if name.is_empty() || name.contains(['/', '\\']) {
-        return Err(Error::input("evaluation", format!("found the name \"{name}\""))
-            .expected("a part of a file name"));
+        return Err(
+            Error::input("evaluation", format!("invalid name '{name}'")).expected("a name without slashes")
+        );
     }
     let place = format!("evaluation {name}");
     check_evaluation(&place, evaluation)?;
@@ -94,7 +89,7 @@ pub fn write_evaluation(
     }
     let labelled = predictions.iter().filter(|prediction| prediction.truth.is_some()).count() as u64;
     if labelled != evaluation.metrics.n {
-        return Err(Error::input(place, format!("found {labelled} predictions with a known truth"))
+        return Err(Error::input(place, format!("found {labelled} predictions with a true class"))
             .expected(format!("{}, the samples of the metrics", evaluation.metrics.n)));
     }
 
@@ -112,13 +107,13 @@ pub fn write_evaluation(
     Ok(paths)
 }
 
-/// The features of some of an evaluation's images, averaged over the map: what two-dimensional images of a
-/// data set are made of.
+/// The features of some of an evaluation's images, averaged over the map, for two-dimensional projections of
+/// a data set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
-    /// Their rows in the predictions, from 0.
+    /// `[n]`: their rows in the predictions, from 0.
     pub rows: Vec<usize>,
-    /// `[rows][C]`
+    /// `[n][C]`: one row of features per image.
     pub values: Vec<Vec<f32>>,
 }
 
@@ -148,16 +143,16 @@ pub fn write_embeddings(folder: &Path, name: &str, embeddings: &Embeddings) -> R
 /// Reads what [`write_evaluation`] wrote as `{name}.json`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Input`] with the path if the file is not JSON, lacks a field or does not fit
-/// itself.
+/// [`Error::Io`]; [`Error::Input`] with the path if the file is not JSON, lacks a field or is
+/// inconsistent.
 pub fn read_evaluation(path: &Path) -> Result<Evaluation> {
     let evaluation = read_json(path)?;
     check_evaluation(&path.display().to_string(), &evaluation)?;
     Ok(evaluation)
 }
 
-/// Writes predictions alone, as [`write_evaluation`] does in `{name}_predictions.csv`; for images whose truth
-/// is not known.
+/// Writes only predictions, as [`write_evaluation`] does in `{name}_predictions.csv`; for images without
+/// labels.
 ///
 /// # Errors
 /// [`Error::Input`] for a class that is not in `classes` and a wrong number of probabilities; [`Error::Io`].
@@ -189,21 +184,6 @@ pub fn read_predictions(path: &Path) -> Result<(Vec<String>, Vec<Prediction>)> {
     Ok((classes, predictions))
 }
 
-/// The evaluation as text for a terminal: the numbers per class, those of the whole, the confusion matrix.
-///
-/// At most 100 columns wide with up to seven classes; a matrix that would be wider is left out. A class
-/// without samples shows an en dash.
-pub fn summary_table(evaluation: &Evaluation) -> String {
-    let mut lines = heading(evaluation);
-    lines.push(String::new());
-    lines.extend(per_class_table(&evaluation.metrics));
-    lines.push(String::new());
-    lines.extend(overall_table(&evaluation.metrics));
-    lines.push(String::new());
-    lines.extend(confusion_table(&evaluation.metrics));
-    lines.join("\n") + "\n"
-}
-
 // ---- checks ----
 
 fn check_evaluation(place: &str, evaluation: &Evaluation) -> Result<()> {
@@ -230,7 +210,7 @@ fn check_classes(place: &str, classes: &[String]) -> Result<()> {
     match classes.iter().find(|class| class.is_empty() || !seen.insert(class.as_str())) {
         None => Ok(()),
         Some(class) => Err(Error::input(place, format!("found the class {class:?}"))
-            .expected("classes with a name, none of them twice")),
+            .expected("distinct class names that are not empty")),
     }
 }
 
@@ -256,16 +236,6 @@ fn check_prediction(place: &str, classes: &[String], prediction: &Prediction) ->
 // ---- CSV ----
 
 type Record = Vec<String>;
-
-fn write_csv(path: &Path, records: impl Iterator<Item = Record>) -> Result<()> {
-    write_atomic(path, |out| {
-        let mut writer = csv::Writer::from_writer(out);
-        for record in records {
-            writer.write_record(&record).map_err(into_io)?;
-        }
-        writer.flush()
-    })
-}
 
 fn strings<const N: usize>(texts: [&str; N]) -> Record {
     texts.map(String::from).to_vec()
@@ -358,143 +328,15 @@ fn prediction_of(place: &str, classes: &[String], record: &csv::StringRecord) ->
     Ok(prediction)
 }
 
-/// Keeps the kind of an input/output error (a full disk), which `io::Error::from(csv::Error)` would hide.
-fn into_io(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-fn csv_error(path: &Path, error: csv::Error) -> Error {
-    if error.is_io_error() {
-        return Error::io("read", path, into_io(error));
-    }
-    Error::at(path, error.to_string().replace(['\n', '\r'], " "))
-}
-
-// ---- the table ----
-
-const NO_VALUE: &str = "–";
-
-fn heading(evaluation: &Evaluation) -> Vec<String> {
-    let Evaluation { model, data, split, classes, leakage, temperature, metrics } = evaluation;
-    let room = TABLE_WIDTH - "model  ".len();
-    let mut lines = vec![
-        format!("model  {}", shorten_front(model, room)),
-        format!("data   {}", shorten_front(data, room)),
-        format!("split  {}: {} samples, {} classes", shorten(split, 40), metrics.n, classes.len()),
-    ];
-    if *temperature != 1.0 {
-        lines.push(format!("logits divided by the temperature {temperature}"));
-    }
-    if *leakage {
-        lines.push("LEAKAGE: groups cross the splits; these numbers flatter the model".into());
-    }
-    lines
-}
-
-fn per_class_table(metrics: &Metrics) -> Vec<String> {
-    let width = label_width(metrics, 16);
-    let mut lines = vec![format!(
-        "{:width$}  {:>9}  {:>9}  {:>9}  {:>9}",
-        "class", "precision", "recall", "F1", "support"
-    )];
-    for class in &metrics.per_class {
-        let [precision, recall, f1] = [class.precision, class.recall, class.f1]
-            .map(|value| if class.support == 0 { NO_VALUE.to_string() } else { format!("{value:.3}") });
-        let name = shorten(&class.class, width);
-        lines.push(format!("{name:width$}  {precision:>9}  {recall:>9}  {f1:>9}  {:>9}", class.support));
-    }
-    lines
-}
-
-fn overall_table(metrics: &Metrics) -> Vec<String> {
-    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-    let [low, high] = metrics.accuracy_interval.map(|share| format!("{:.2}", 100.0 * share));
-    let baseline = percent(metrics.majority_baseline);
-    let empty = metrics.per_class.iter().filter(|class| class.support == 0).count();
-    let macro_note = match empty {
-        0 => String::new(),
-        _ => format!("  (0 for {empty} of {} classes: no samples)", metrics.per_class.len()),
-    };
-    let mut rows = vec![
-        (
-            "accuracy".to_string(),
-            format!(
-                "{}  (95 % interval {low} to {high}; largest class {baseline})",
-                percent(metrics.accuracy)
-            ),
-        ),
-        ("macro F1".into(), format!("{:.3}{macro_note}", metrics.macro_f1)),
-        ("balanced accuracy".into(), percent(metrics.balanced_accuracy)),
-    ];
-    rows.extend(
-        metrics.top_k.iter().filter(|(k, _)| *k == 2).map(|(k, share)| (format!("top-{k}"), percent(*share))),
-    );
-    rows.push(("ECE".into(), format!("{:.3}", metrics.ece)));
-    rows.push(("loss".into(), format!("{:.3}", metrics.loss)));
-    rows.iter().map(|(name, value)| format!("{name:<19}{value}")).collect()
-}
-
-fn confusion_table(metrics: &Metrics) -> Vec<String> {
-    const MOST_LABEL: usize = 16;
-    const MOST_COLUMN: usize = 9;
-    let corner = "truth";
-    let first = label_width(metrics, MOST_LABEL);
-    let digits = metrics.confusion.iter().flatten().map(|count| count.to_string().len()).max().unwrap_or(1);
-    let column = label_width(metrics, MOST_COLUMN).max(digits);
-    if first + metrics.per_class.len() * (column + 2) > TABLE_WIDTH {
-        return vec![format!(
-            "confusion matrix: too wide for the terminal ({} classes)",
-            metrics.per_class.len()
-        )];
-    }
-    let header =
-        metrics.per_class.iter().map(|class| format!("  {:>column$}", shorten(&class.class, column)));
-    let mut lines = vec!["confusion matrix: a row per true class, a column per predicted one".to_string()];
-    lines.push(format!("{corner:first$}{}", header.collect::<String>()));
-    for (class, row) in metrics.per_class.iter().zip(&metrics.confusion) {
-        let counts: String = row.iter().map(|count| format!("  {count:>column$}")).collect();
-        lines.push(format!("{:first$}{counts}", shorten(&class.class, first)));
-    }
-    lines
-}
-
-/// The longest class name, at least as wide as the heading "truth" and at most `most`.
-fn label_width(metrics: &Metrics, most: usize) -> usize {
-    metrics
-        .per_class
-        .iter()
-        .map(|class| class.class.chars().count())
-        .max()
-        .unwrap_or(0)
-        .clamp("truth".len(), most)
-}
-
-/// `text` in at most `width` characters; line breaks and the like, which would break the table, become `?`.
-fn shorten(text: &str, width: usize) -> String {
-    cut_end(&visible(text), width)
-}
-
-/// As [`shorten`], but the beginning is cut off.
-fn shorten_front(text: &str, width: usize) -> String {
-    cut_front(&visible(text), width)
-}
-
-fn visible(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
+    //! A small evaluation with its predictions.
+
     use super::*;
     use crate::eval::metrics::compute;
 
-    const AWKWARD: [&str; 3] = ["a,b", "say \"hi\"", "two\nlines"];
-
     /// Each class once right; the last sample wrong; one more without a truth.
-    fn sample(classes: &[&str]) -> (Evaluation, Vec<Prediction>) {
+    pub(crate) fn sample(classes: &[&str]) -> (Evaluation, Vec<Prediction>) {
         let classes: Vec<String> = classes.iter().map(|class| class.to_string()).collect();
         let k = classes.len();
         let row = |likely: usize| {
@@ -519,6 +361,14 @@ mod tests {
         let (model, data, split) = ("vgg16_cbam".to_string(), "faces".to_string(), "test".to_string());
         (Evaluation { model, data, split, classes, leakage: false, temperature: 1.0, metrics }, predictions)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::sample;
+    use super::*;
+
+    const AWKWARD: [&str; 3] = ["a,b", "say \"hi\"", "two\nlines"];
 
     #[test]
     fn predictions_with_awkward_names_and_bits_survive() {
@@ -589,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_do_not_fit_are_refused() {
+    fn inconsistent_parts_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (evaluation, predictions) = sample(&["happy", "neutral"]);
         let refused = |name: &str, evaluation: &Evaluation, predictions: &[Prediction], what: &str| {
@@ -597,8 +447,8 @@ mod tests {
                 write_evaluation(folder.path(), name, evaluation, predictions).unwrap_err().to_string();
             assert!(text.contains(what) && !text.contains('\n'), "{text}");
         };
-        refused("../test", &evaluation, &predictions, "a part of a file name");
-        refused("test", &evaluation, &predictions[1..], "found 2 predictions with a known truth; expected 3");
+        refused("../test", &evaluation, &predictions, "a name without slashes");
+        refused("test", &evaluation, &predictions[1..], "found 2 predictions with a true class; expected 3");
         let with = |change: fn(&mut Prediction)| {
             let mut all = predictions.clone();
             all.iter_mut().for_each(|one| one.path = "a.jpg".into());
@@ -635,7 +485,7 @@ mod tests {
             "test",
             &with(|one| one.classes = vec!["happy".into(); 2]),
             &predictions,
-            "none of them twice",
+            "distinct class names",
         );
         assert_eq!(
             fs::read_dir(folder.path()).unwrap().count(),
@@ -645,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_named_with_its_line() {
+    fn errors_name_the_file_and_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         let header = "path,group,split,truth,predicted,correct,confidence,p_happy,p_sad\n";
@@ -657,7 +507,7 @@ mod tests {
         refused("", "line 1: found the columns []");
         refused("file,label\na,b\n", "line 1: found the columns [\"file\", \"label\"]");
         refused(&header.replace("p_sad", "sad"), "line 1: found \"sad\"");
-        refused(&header.replace("p_sad", "p_happy"), "none of them twice");
+        refused(&header.replace("p_sad", "p_happy"), "distinct class names");
         let good = "a,g,test,sad,sad,true,0.6,0.4,0.6\n";
         refused(
             &format!("{header}{good}{}", good.replace("0.4", "x")),
@@ -674,96 +524,5 @@ mod tests {
         );
         fs::write(&path, "{\"model\": 1}").unwrap();
         assert!(read_evaluation(&path).unwrap_err().to_string().contains("line 1 column"));
-    }
-
-    #[test]
-    fn the_table_is_this_text() {
-        let classes =
-            ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"].map(String::from).to_vec();
-        let targets = [0, 0, 1, 3, 3, 3, 4, 4, 5, 6];
-        let likely = [0, 1, 1, 3, 3, 2, 4, 0, 5, 6];
-        let rows = likely
-            .map(|likely| [0, 1, 2, 3, 4, 5, 6].map(|class| if class == likely { 0.7f32 } else { 0.05 }));
-        let evaluation = Evaluation {
-            model: "vgg16_cbam".into(),
-            data: "faces".into(),
-            split: "test".into(),
-            metrics: compute(&rows, &targets, &classes).unwrap(),
-            classes,
-            leakage: true,
-            temperature: 1.5,
-        };
-        let expected = "\
-model  vgg16_cbam
-data   faces
-split  test: 10 samples, 7 classes
-logits divided by the temperature 1.5
-LEAKAGE: groups cross the splits; these numbers flatter the model
-
-class     precision     recall         F1    support
-angry         0.500      0.500      0.500          2
-disgust       0.500      1.000      0.667          1
-fear              –          –          –          0
-happy         1.000      0.667      0.800          3
-neutral       1.000      0.500      0.667          2
-sad           1.000      1.000      1.000          1
-surprise      1.000      1.000      1.000          1
-
-accuracy           70.00 %  (95 % interval 39.68 to 89.22; largest class 30.00 %)
-macro F1           0.662  (0 for 1 of 7 classes: no samples)
-balanced accuracy  77.78 %
-top-2              80.00 %
-ECE                0.000
-loss               1.148
-
-confusion matrix: a row per true class, a column per predicted one
-truth        angry   disgust      fear     happy   neutral       sad  surprise
-angry            1         1         0         0         0         0         0
-disgust          0         1         0         0         0         0         0
-fear             0         0         0         0         0         0         0
-happy            0         0         1         2         0         0         0
-neutral          1         0         0         0         1         0         0
-sad              0         0         0         0         0         1         0
-surprise         0         0         0         0         0         0         1
-";
-        assert_eq!(summary_table(&evaluation), expected);
-        let honest = summary_table(&Evaluation { leakage: false, temperature: 1.0, ..evaluation });
-        assert!(!honest.contains("LEAKAGE") && !honest.contains("temperature"));
-    }
-
-    struct Full;
-
-    impl io::Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_full_disk_is_still_called_so_after_the_csv_writer() {
-        let error = csv::Writer::from_writer(Full).write_record(["x".repeat(1 << 16)]).unwrap_err();
-        assert_eq!(into_io(error).kind(), io::ErrorKind::StorageFull);
-    }
-
-    #[test]
-    fn long_names_and_large_counts_stay_within_the_width() {
-        let long = "a very long name of a class, with a \n break";
-        let classes: Vec<String> = (0..7).map(|number| format!("{number} {long}")).collect();
-        let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
-        let (mut evaluation, _) = sample(&classes);
-        evaluation.model = "model/".repeat(40);
-        evaluation.data = "é".repeat(200);
-        evaluation.metrics.confusion[3][3] = 123_456_789;
-        let table = summary_table(&evaluation);
-        for line in table.lines() {
-            assert!(line.chars().count() <= TABLE_WIDTH, "{line}");
-        }
-        assert!(table.contains("123456789") && table.contains("3 a very…"), "{table}");
-        let classes: Vec<String> = (0..40).map(|number| format!("class{number}")).collect();
-        let (evaluation, _) = sample(&classes.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(summary_table(&evaluation).contains("too wide for the terminal (40 classes)"));
     }
 }

@@ -1,26 +1,28 @@
-//! The numbers of an evaluation, from plain slices.
+//! The metrics of an evaluation, from plain slices.
 //!
 //! Legend: N samples, K classes. Conventions are scikit-learn's with `labels=range(K)` and `zero_division=0`:
-//! a quotient without a denominator is 0, and every class of the model counts in the macro averages, also one
-//! that the data lack.
+//! a quotient without a denominator is 0, and every class of the model counts in the macro averages, even one
+//! without samples.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::stats::argmax;
+use crate::stats::hypothesis::{Z_95, wilson_interval};
 
-/// How well predictions match the truth. All shares are in `0..=1`.
+/// How well predictions match the true classes. All fractions are in `0..=1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Samples.
+    /// Number of samples, N.
     pub n: u64,
     /// Mean of −ln p(true class), in nats. A p below the smallest normal f32 counts as that, so that the loss
     /// stays finite.
     pub loss: f64,
-    /// Share of samples whose predicted class is the true one.
+    /// Fraction of samples classified correctly.
     pub accuracy: f64,
     /// 95 % confidence interval of the accuracy, low and high, see [`wilson_interval`].
     pub accuracy_interval: [f64; 2],
-    /// (k, share of samples whose true class is among the k likeliest) for k = 1, 2, 3 where k < K.
+    /// (k, fraction of samples whose true class is among the k most probable) for k = 1, 2, 3 where k < K.
     pub top_k: Vec<(usize, f64)>,
     /// Mean precision of the K classes.
     pub macro_precision: f64,
@@ -30,7 +32,7 @@ pub struct Metrics {
     pub macro_f1: f64,
     /// Mean F1 of the classes, weighted with their support.
     pub weighted_f1: f64,
-    /// Mean recall of the classes that have support.
+    /// Mean recall of the classes that have samples.
     pub balanced_accuracy: f64,
     /// Cohen's kappa (Cohen 1960), unweighted; 0 where it is undefined.
     pub cohen_kappa: f64,
@@ -46,52 +48,52 @@ pub struct Metrics {
     pub per_class: Vec<ClassMetrics>,
     /// `[K, K]` counts; rows are true classes, columns predicted ones.
     pub confusion: Vec<Vec<u64>>,
-    /// Share of the largest class: the accuracy of always answering with it.
+    /// Fraction of the largest class: the accuracy of always predicting it.
     pub majority_baseline: f64,
 }
 
-/// The numbers of one class.
+/// The metrics of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassMetrics {
-    /// Its name.
+    /// Name of the class.
     pub class: String,
-    /// Of the samples predicted as it, the share that is it.
+    /// Fraction of the samples predicted as the class that belong to it.
     pub precision: f64,
-    /// Of the samples that are it, the share predicted as it.
+    /// Fraction of the samples of the class that are predicted as it.
     pub recall: f64,
     /// Harmonic mean of precision and recall.
     pub f1: f64,
-    /// Samples that are it.
+    /// Number of samples of the class.
     pub support: u64,
 }
 
-/// One way of being wrong.
+/// A pair of classes that the model confuses: samples of one, predicted as the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Confusion {
-    /// The true class.
+    /// Name of the true class.
     pub truth: String,
-    /// What it was taken for.
+    /// Name of the predicted class.
     pub predicted: String,
-    /// How often.
+    /// Number of samples.
     pub count: u64,
-    /// `count` over the samples of the true class.
+    /// `count` divided by the number of samples of the true class.
     pub share_of_truth: f64,
 }
 
 /// Bins of the calibration error, as in Guo et al. 2017.
 const ECE_BINS: usize = 15;
 
-/// How far the sum of a row may be from 1: a softmax in half precision is off by a few thousandths.
+/// Tolerance on the sum of a row: a softmax in half precision is off by a few thousandths.
 const SUM_TOLERANCE: f64 = 0.01;
 
-/// The metrics of predicting the likeliest class (ties: the lowest index).
+/// The metrics of predicting the most probable class (ties: the lowest index).
 ///
 /// `probabilities` are N rows of K, `targets` N class indices, `classes` K names. From a flat `[N, K]` slice
 /// the rows are `flat.chunks_exact(K).collect::<Vec<_>>()`.
 ///
 /// # Errors
-/// [`Error::Input`] for no samples, lengths that do not match, a target outside of the classes and rows that
-/// are not probabilities (logits, say); [`Error::Compute`] for a value that is not finite.
+/// [`Error::Input`] for no samples, lengths that do not match, a target that is not a class and rows that are
+/// not probabilities (logits, for instance); [`Error::Compute`] for a value that is not finite.
 pub fn compute<P: AsRef<[f32]>>(
     probabilities: &[P],
     targets: &[usize],
@@ -101,11 +103,11 @@ pub fn compute<P: AsRef<[f32]>>(
     compute_for(&predicted, probabilities, targets, classes)
 }
 
-/// The metrics of predictions that were made some other way, by vote for instance; `predicted` are N class
+/// The metrics of predictions that were made in another way, by vote for instance; `predicted` are N class
 /// indices.
 ///
 /// The predicted class ranks first in `top_k`, and its probability is the confidence in `ece`. With the
-/// likeliest classes as `predicted` this is [`compute`].
+/// most probable classes as `predicted` this is [`compute`].
 ///
 /// # Errors
 /// As [`compute`].
@@ -142,7 +144,7 @@ pub fn compute_for<P: AsRef<[f32]>>(
         n: targets.len() as u64,
         loss: loss / n,
         accuracy: correct as f64 / n,
-        accuracy_interval: wilson_interval(correct, targets.len() as u64),
+        accuracy_interval: wilson_interval(correct, targets.len() as u64, Z_95),
         top_k: (1..=3)
             .filter(|&top| top < k)
             .map(|top| (top, found_at[..top].iter().sum::<u64>() as f64 / n))
@@ -154,7 +156,8 @@ pub fn compute_for<P: AsRef<[f32]>>(
         balanced_accuracy: per_class.iter().map(|class| class.recall).sum::<f64>() / with_support as f64,
         cohen_kappa,
         mcc,
-        // |accuracy − mean confidence| of a bin, times its share of the samples, is |Σ (correct − confidence)| / N.
+        // |accuracy − mean confidence| of a bin, times its share of the samples, is |Σ (correct −
+        // confidence)| / N.
         ece: bins.iter().map(|sum: &f64| sum.abs()).sum::<f64>() / n,
         brier: brier / n,
         majority_baseline: per_class.iter().map(|class| class.support).max().unwrap_or(0) as f64 / n,
@@ -163,8 +166,8 @@ pub fn compute_for<P: AsRef<[f32]>>(
     })
 }
 
-/// The `most` commonest confusions: off-diagonal cells that are not 0, the largest first, equals in the order
-/// of the classes.
+/// The `most` most frequent confusions: off-diagonal cells that are not 0, the largest first, ties in the
+/// order of the classes.
 pub fn confusions(metrics: &Metrics, most: usize) -> Vec<Confusion> {
     let mut all = Vec::new();
     for (t, (truth, row)) in metrics.per_class.iter().zip(&metrics.confusion).enumerate() {
@@ -184,33 +187,7 @@ pub fn confusions(metrics: &Metrics, most: usize) -> Vec<Confusion> {
     all
 }
 
-/// Wilson's 95 % score interval (Wilson 1927) of a share of `successes` in `n` trials, low and high; `[0, 1]`
-/// without trials.
-pub fn wilson_interval(successes: u64, n: u64) -> [f64; 2] {
-    const Z: f64 = 1.959_963_984_540_054; // the 97.5 % quantile of the normal distribution
-    if n == 0 {
-        return [0.0, 1.0];
-    }
-    let (share, n) = (successes as f64 / n as f64, n as f64);
-    let centre = share + Z * Z / (2.0 * n);
-    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    // At a share of 0 or 1 rounding can leave the interval's end a hair outside.
-    [((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0)]
-}
-
-/// The index of the largest value; the lowest of several; 0 for an empty row. NaN is never the largest.
-pub fn argmax(row: &[f32]) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, &value) in row.iter().enumerate() {
-        if value > best.1 {
-            best = (index, value);
-        }
-    }
-    best.0
-}
-
-/// That `row` holds `k` probabilities: finite, in `0..=1`, with the sum 1 (within a hundredth). `place`
+/// Checks that `row` has `k` probabilities: finite, in `0..=1`, with the sum 1 (within a hundredth). `place`
 /// begins the error.
 pub(crate) fn check_row(place: &str, row: &[f32], k: usize) -> Result<()> {
     if row.len() != k {
@@ -219,16 +196,17 @@ pub(crate) fn check_row(place: &str, row: &[f32], k: usize) -> Result<()> {
     }
     if let Some((class, value)) = row.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(Error::Compute(format!(
-            "{place}: the probability of class {class} is {value}; expected a finite number. Check the weights and the input"
+            "{place}: the probability of class {class} is {value}; expected a finite number. Check the \
+             weights and the input"
         )));
     }
     let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
     if row.iter().any(|&value| value < 0.0) || (sum - 1.0).abs() > SUM_TOLERANCE {
         return Err(Error::input(
             place,
-            format!("found values with the sum {sum}, the smallest {}", smallest(row)),
+            format!("found values with the sum {sum} and the minimum {}", smallest(row)),
         )
-        .expected("probabilities: none below 0, the sum 1")
+        .expected("probabilities: 0 or more, with the sum 1")
         .hint("Apply softmax to logits first"));
     }
     Ok(())
@@ -267,7 +245,7 @@ fn smallest(row: &[f32]) -> f32 {
     row.iter().copied().fold(f32::INFINITY, f32::min)
 }
 
-/// How many classes come before the true one: the predicted class first, the others by probability, equals by
+/// The rank of the true class, from 0: the predicted class comes first, the others by probability, ties by
 /// index.
 fn rank(row: &[f32], target: usize, predicted: usize) -> usize {
     if target == predicted {
@@ -476,27 +454,8 @@ mod tests {
         assert_eq!([0.0, 1e-9, 1.0 / 15.0, 0.07, 0.5, 1.0, 1.0 + 1e-7].map(bin), [0, 0, 0, 1, 7, 14, 14]);
     }
 
-    /// Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
     #[test]
-    fn wilson_intervals_are_the_published_ones() {
-        for (successes, n, low, high) in [
-            (81, 263, 0.2553, 0.3662),
-            (15, 148, 0.0624, 0.1605),
-            (0, 20, 0.0, 0.1611),
-            (1, 29, 0.0061, 0.1718),
-        ] {
-            let found = wilson_interval(successes, n);
-            assert!(
-                (found[0] - low).abs() < 5e-5 && (found[1] - high).abs() < 5e-5,
-                "{successes}/{n}: {found:?}"
-            );
-        }
-        assert_eq!(wilson_interval(0, 0), [0.0, 1.0]);
-        assert_eq!(wilson_interval(7, 7)[1], 1.0);
-    }
-
-    #[test]
-    fn confusions_come_commonest_first_and_equals_in_class_order() {
+    fn confusions_are_sorted_by_frequency_and_ties_by_class() {
         let classes = names(3);
         let (truth, predicted) = ([0, 0, 0, 1, 1, 1, 2, 2], [0, 1, 2, 0, 0, 1, 2, 0]);
         let rows = [[0.2f32, 0.4, 0.4]; 8];
@@ -516,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_refused() {
+    fn invalid_predictions_are_refused() {
         let refused = |rows: &[Vec<f32>], targets: &[usize], what: &str| {
             let text = compute(rows, targets, &names(2)).unwrap_err().to_string();
             assert!(text.contains(what) && !text.contains('\n'), "{text}");

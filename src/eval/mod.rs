@@ -1,4 +1,4 @@
-//! How good a model is: logits, metrics, files, ensembles.
+//! Evaluation: a model's logits on a data set, its metrics and their files, calibration, ensembles.
 
 pub mod calibration;
 pub mod ensemble;
@@ -6,3 +6,4 @@ pub mod evaluate;
 pub mod files;
 pub mod metrics;
 pub mod session;
+pub mod table;

@@ -30,7 +30,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
 /// A model ready to run over the samples of a data set.
 #[derive(Clone, Copy)]
 pub struct Session<'a> {
-    /// The model's description.
+    /// Layers and heads; the numbers are in `params`.
     pub model: &'a Model,
     /// Its numbers, on the device of `resources`.
     pub params: &'a Params,

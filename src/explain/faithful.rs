@@ -1,24 +1,25 @@
-//! Whether a map is right: what the model says when the places that it marks are taken away, or are all that
-//! is left.
+//! Whether a map is faithful to the model: how the probability changes when the pixels that it highlights are
+//! removed, or are all that is left.
 //!
-//! - Deletion: the pixels of the largest values give way to a blurred image, step by step. A good map makes
-//!   the probability fall early: less area is better (Petsiuk et al., BMVC 2018, arXiv:1806.07421; they
-//!   delete to grey).
-//! - Insertion: the other way round, from the blurred image to the whole. More area is better.
-//! - ROAD: pixels are replaced by what their neighbours suggest, so that no new edge tells the model anything
-//!   (Rong et al., ICML 2022, arXiv:2202.00449). The score is how much more the probability falls without the
-//!   most important pixels than without the least important ones, halved, averaged over shares of 20, 40, 60
-//!   and 80 %. More is better; 0 is chance.
+//! - Deletion: pixels are replaced by those of a blurred image, those with the largest map values first. A
+//!   faithful map makes the probability fall early: a smaller area under the curve is better (Petsiuk et al.,
+//!   BMVC 2018, arXiv:1806.07421; they delete to grey).
+//! - Insertion: the reverse, from the blurred image to the original. A larger area is better.
+//! - ROAD: pixels are imputed from their neighbours, so that the removal itself leaves no edge for the model
+//!   to see (Rong et al., ICML 2022, arXiv:2202.00449). The score is how much more the probability falls
+//!   without the most important pixels than without the least important ones, halved, averaged over
+//!   fractions of 20, 40, 60 and 80 %. Higher is better; 0 is chance.
 //!
-//! A map of random values is judged beside them: what does better than it, does so because of what it knows.
+//! A random map is the baseline: a method that does no better tells nothing about the model.
 
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::cam::{Explainer, Map, Method};
-use super::overlay::stretch;
+use super::explainer::Explainer;
+use super::index::Faithfulness;
+use super::map::{Map, stretch};
+use super::methods::Method;
 use crate::error::Result;
 use crate::eval::evaluate::{batch_logits, softmax};
 use crate::model::Model;
@@ -27,34 +28,13 @@ use crate::random::{Purpose, rng};
 
 /// Steps of deletion and insertion; with the start each curve has one point more.
 pub const STEPS: usize = 16;
-/// Shares of pixels that ROAD replaces.
+/// Fractions of the pixels that ROAD imputes.
 const SHARES: [f64; 4] = [0.2, 0.4, 0.6, 0.8];
 /// Weights of direct and diagonal neighbours in ROAD's imputation.
 const DIRECT: f64 = 1.0 / 6.0;
 const DIAGONAL: f64 = 1.0 / 12.0;
 /// Standard deviation of the noise that ROAD adds to what it imputes, in units of the normalised input.
 const NOISE: f64 = 0.01;
-
-/// What was found for one method, averaged over images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Faithfulness {
-    /// The method's name, or `random`.
-    pub method: String,
-    /// Area under the deletion curve; less is better.
-    pub deletion_auc: f64,
-    /// Area under the insertion curve; more is better.
-    pub insertion_auc: f64,
-    /// ROAD's score; more is better.
-    pub road: f64,
-    /// Standard errors of the three, over images.
-    pub standard_errors: [f64; 3],
-    /// (share of pixels deleted, probability).
-    pub deletion: Vec<(f64, f64)>,
-    /// (share of pixels inserted, probability).
-    pub insertion: Vec<(f64, f64)>,
-    /// (share of the most important pixels replaced, probability).
-    pub road_curve: Vec<(f64, f64)>,
-}
 
 /// Sums over images.
 struct Sums {
@@ -64,7 +44,7 @@ struct Sums {
     scores: Vec<[f64; 3]>,
 }
 
-/// Judges methods, and a random map beside them, image by image.
+/// Measures the faithfulness of methods, and of a random map as the baseline, image by image.
 pub struct Judge<'a> {
     explainer: &'a Explainer<'a>,
     model: (&'a Model, &'a Params),
@@ -76,7 +56,7 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// Will judge `methods` by the probabilities of the model behind `explainer`.
+    /// Measures `methods` by the probabilities of the model behind `explainer`, at a temperature.
     pub fn new(explainer: &'a Explainer<'a>, temperature: f32, methods: &[Method], seed: u64) -> Self {
         let empty = || Sums {
             deletion: vec![0.0; STEPS + 1],
@@ -96,8 +76,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the maps
-    /// explain; `key` tells images apart for what is drawn at random.
+    /// Measures all methods on one image: `image` is `[3, S, S]`, normalised; `class` is the one that the
+    /// maps explain; `key` makes the random draws differ between images.
     ///
     /// # Errors
     /// The device fails.
@@ -140,7 +120,7 @@ impl<'a> Judge<'a> {
         let names = self.methods.iter().map(|method| method.as_str()).chain(["random"]);
         let step = |sums: Vec<f64>| {
             let last = (sums.len() - 1) as f64;
-            sums.into_iter().enumerate().map(|(place, sum)| (place as f64 / last, sum / n)).collect()
+            sums.into_iter().enumerate().map(|(place, sum)| [place as f64 / last, sum / n]).collect()
         };
         let result = |(name, sums): (&str, Sums)| {
             let mean = [0, 1, 2].map(|which| sums.scores.iter().map(|s| s[which]).sum::<f64>() / n);
@@ -151,13 +131,13 @@ impl<'a> Judge<'a> {
             let shares = [0.0].into_iter().chain(SHARES);
             Faithfulness {
                 method: name.into(),
-                deletion_auc: mean[0],
-                insertion_auc: mean[1],
-                road: mean[2],
+                deletion_auc: Some(mean[0]),
+                insertion_auc: Some(mean[1]),
+                road: Some(mean[2]),
                 standard_errors: error,
                 deletion: step(sums.deletion),
                 insertion: step(sums.insertion),
-                road_curve: shares.zip(sums.road.iter().map(|sum| sum / n)).collect(),
+                road_curve: shares.zip(&sums.road).map(|(share, sum)| [share, sum / n]).collect(),
             }
         };
         names.zip(self.sums).map(result).collect()
@@ -228,8 +208,8 @@ fn ranking(values: &[f32]) -> Vec<usize> {
     order
 }
 
-/// An image `[3, S, S]` without its details: three box blurs of a 17th of its side, nearly a Gaussian of that
-/// deviation.
+/// An image `[3, S, S]`, blurred: three box blurs with a radius of a 17th of its side, nearly a Gaussian of
+/// that standard deviation.
 fn blur(image: &[f32], size: usize) -> Vec<f32> {
     let radius = (size / 17).max(1);
     let mut planes = image.to_vec();
@@ -244,7 +224,7 @@ fn blur(image: &[f32], size: usize) -> Vec<f32> {
     planes
 }
 
-/// The mean over `2 radius + 1` pixels of a row; beyond its ends the last pixel goes on.
+/// The mean over `2 radius + 1` pixels of a row; the last pixel is repeated beyond the ends.
 fn box_blur_rows(plane: &mut [f32], size: usize, radius: usize) {
     for row in plane.chunks_exact_mut(size) {
         let at = |place: isize| f64::from(row[place.clamp(0, size as isize - 1) as usize]);
@@ -279,7 +259,7 @@ fn neighbours(place: usize, size: usize) -> impl Iterator<Item = (usize, f64)> {
     })
 }
 
-/// What one removed pixel shall be: `total` times its value is the weighted sum of its neighbours.
+/// The equation of one removed pixel: `total` times its value is the weighted sum of its neighbours.
 struct Equation {
     total: f64,
     /// Removed neighbours, by their number among the removed, and their weights.
@@ -289,8 +269,8 @@ struct Equation {
 }
 
 /// Replaces the `removed` pixels of `[3, S, S]`: each becomes the weighted mean of its neighbours, all at
-/// once, by conjugate gradients on that system (it is symmetric and positive), and a little noise. With
-/// nothing left to go by they become the mean of the image.
+/// once, by conjugate gradients on that system (it is symmetric and positive), and a little noise. If
+/// every pixel is removed, all become the mean of the image.
 fn impute(image: &[f32], size: usize, removed: &[usize], random: &mut impl rand::Rng) -> Vec<f32> {
     let area = size * size;
     let normal = Normal::new(0.0, NOISE).expect("a constant above 0");
@@ -375,7 +355,7 @@ mod tests {
         let image: Vec<f32> =
             (0..3 * size * size).map(|place| if place % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let flat = blur(&image, size);
-        // Stripes of one pixel nearly vanish; at the borders, where the last one goes on, less so.
+        // Stripes of one pixel nearly vanish; at the borders, where the last one is repeated, less so.
         let inner = flat.iter().enumerate().filter(|(place, _)| (8..26).contains(&(place % size)));
         assert!(inner.map(|(_, value)| value.abs()).fold(0.0, f32::max) < 0.01);
         assert!(flat.iter().all(|value| value.abs() < 0.5));
@@ -383,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn imputed_pixels_go_on_a_slope() {
+    fn imputed_pixels_continue_a_slope() {
         // A plane is the solution wherever a removed region is enclosed: its neighbours' mean is its own
         // value.
         let size = 12;

@@ -1,157 +1,81 @@
-//! Explains many images into a folder: a map each, grids of right and wrong answers, means per class, how
-//! right the methods are, and an index of all of it, `explain.json`.
+//! Explains many images into a folder: a map each, sheets of the classified and the misclassified images,
+//! means per class, how faithful the methods are, and the index `explain.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::cam::{Explainer, Map, Method};
-use super::faithful::{Faithfulness, Judge};
+use super::explainer::Explainer;
+use super::faithful::Judge;
+use super::index::{ClassMean, INDEX, Index, Judged, MapEntry};
+use super::map::Map;
+use super::methods::Method;
 use super::npy;
 use super::overlay::{Mean, overlay};
 use super::sheet::{Entry, sheet};
 use crate::error::{Error, Result};
 use crate::eval::evaluate::softmax;
-use crate::eval::metrics::argmax;
 use crate::files::{write_atomic, write_json};
-use crate::image::Bitmap;
-use crate::image::RgbImage;
 use crate::image::encode::Encoder;
+use crate::image::{Bitmap, RgbImage};
 use crate::model::files::weights::ModelCard;
-
-/// The index within the folder.
-pub const INDEX: &str = "explain.json";
+use crate::stats::argmax;
 
 /// Which class a map explains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// What the model says.
+    /// The predicted class.
     Predicted,
-    /// What the label says; the prediction where there is none.
+    /// The labelled class; the predicted one for an image without a label.
     True,
-    /// This one.
+    /// The class of this index.
     Class(usize),
 }
 
-/// What to do.
+/// Which maps are made, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Methods; the first is the one of the means.
+    /// Methods, at least one; the first makes the overlays and the class means.
     pub methods: Vec<Method>,
     /// Which class the maps explain.
     pub target: Target,
-    /// Whether each map is averaged with that of the mirrored image.
+    /// Whether each map is averaged with that of the mirrored image, mirrored back.
     pub smooth: bool,
-    /// Seed of the random maps and the noise.
+    /// Seed of the random maps and of ROAD's noise.
     pub seed: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { methods: vec![Method::GradCam], target: Target::Predicted, smooth: false, seed: 42 }
+        Self { methods: vec![Method::GRAD_CAM], target: Target::Predicted, smooth: false, seed: 42 }
     }
 }
 
 /// An image to explain.
 pub struct Subject {
-    /// Its name in the index.
+    /// The image's name in the index.
     pub name: String,
-    /// Its label, if it has one.
+    /// Index of the labelled class, where there is a label.
     pub truth: Option<usize>,
-    /// As it is in its file.
+    /// The image as its file holds it.
     pub image: RgbImage,
-    /// As the model takes it: `[3, S, S]`, normalised.
+    /// The input of the model: `[3, S, S]`, normalised.
     pub input: Vec<f32>,
 }
 
-/// The maps of one image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MapEntry {
-    /// The image.
-    pub path: String,
-    /// Its label.
-    #[serde(rename = "true", skip_serializing_if = "Option::is_none")]
-    pub truth: Option<String>,
-    /// What the model says.
-    pub predicted: String,
-    /// The class that the maps explain.
-    pub class: String,
-    /// The probability of that class.
-    pub probability: f32,
-    /// Files, relative to the folder that holds the index's folder: the image itself,
-    pub image: String,
-    /// the first method's map over it,
-    pub overlay: String,
-    /// those of all methods by name,
-    pub overlays: BTreeMap<String, String>,
-    /// the raw numbers of all methods by name (`.npy`, f32, at the size of the features),
-    pub raw: BTreeMap<String, String>,
-    /// and, for models with attention blocks, where the last one looks,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attention: Option<String>,
-    /// and all of them side by side, from the input on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attention_blocks: Option<String>,
-}
-
-/// The mean map of a class.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClassMean {
-    /// The class.
-    pub class: String,
-    /// Images.
-    pub count: usize,
-    /// The file.
-    pub image: String,
-}
-
-/// How right the methods are.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Judged {
-    /// Images.
-    pub images: usize,
-    /// What deleted pixels give way to.
-    pub baseline: String,
-    /// Each method, then `random`.
-    pub methods: Vec<Faithfulness>,
-}
-
-/// `explain.json`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Index {
-    /// The first method.
-    pub method: String,
-    /// All.
-    pub methods: Vec<String>,
-    /// The split, where the images are of a data set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub split: Option<String>,
-    /// An image each.
-    pub maps: Vec<MapEntry>,
-    /// A class each.
-    pub class_means: Vec<ClassMean>,
-    /// `right` and `wrong`, or `all`.
-    pub grids: BTreeMap<String, String>,
-    /// How right the methods are, where that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub faithfulness: Option<Judged>,
-}
-
-/// Writes into a new folder what its calls are given.
+/// Writes explanations into a new folder.
 pub struct Writer<'a> {
     explainer: &'a Explainer<'a>,
     card: &'a ModelCard,
     settings: &'a Settings,
     folder: PathBuf,
-    /// What the files' names in the index begin with.
+    /// Prefix of the paths in the index.
     prefix: String,
     index: Index,
     encoder: Encoder,
 }
 
 impl<'a> Writer<'a> {
-    /// Will write into `folder`, which is there and empty; in the index the files are `{prefix}/…`.
+    /// Writes into `folder`, which must exist and be empty; paths in the index are `{prefix}/…`.
     pub fn new(
         explainer: &'a Explainer<'a>,
         card: &'a ModelCard,
@@ -206,8 +130,8 @@ impl<'a> Writer<'a> {
         Ok(format!("{}/{name}", self.prefix))
     }
 
-    /// Explains images one by one, each into files of its own, and puts all on one sheet, `{grid}.png`.
-    /// `done` is called after each.
+    /// Explains images one by one, each into files of its own, and puts all of them on a sheet, `{grid}.png`.
+    /// `done` is called after each image.
     ///
     /// # Errors
     /// The device fails, a file cannot be written, or `done` fails.
@@ -273,29 +197,26 @@ impl<'a> Writer<'a> {
         let is_wrong = subject.truth.is_some_and(|truth| truth != predicted);
         let sure = format!("{:.0} %", 100.0 * probabilities[predicted]);
         let mut title = match subject.truth.filter(|_| is_wrong) {
-            Some(truth) => format!("{} taken for {}, {sure}", name(truth), name(predicted)),
+            Some(truth) => format!("{} → {}, {sure}", name(truth), name(predicted)),
             None => format!("{}, {sure}", name(predicted)),
         };
-        if class != predicted && self.settings.methods.iter().any(|method| method.is_of_a_class()) {
+        if class != predicted && self.settings.methods.iter().any(|method| method.is_class_specific()) {
             title += &format!(" (maps: {})", name(class));
         }
+        let image = self.write_image(&format!("{stem}.png"), &subject.image)?;
         self.index.maps.push(MapEntry {
             path: subject.name.clone(),
             truth: subject.truth.map(name),
             predicted: name(predicted),
             class: name(class),
-            probability: probabilities[class],
-            image: String::new(),
-            overlay: overlays[&self.index.method].clone(),
+            probability: Some(probabilities[class]),
+            image: Some(image),
+            overlay: overlays.get(&self.index.method).cloned(),
             overlays,
             raw,
             attention: last,
             attention_blocks: blocks,
         });
-        let image = self.write_image(&format!("{stem}.png"), &subject.image)?;
-        if let Some(entry) = self.index.maps.last_mut() {
-            entry.image = image;
-        }
         Ok((Entry { images: cells, title, about: subject.name.clone(), is_wrong }, attention.len()))
     }
 
@@ -327,7 +248,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Judges `methods` on images.
+    /// Measures how faithful `methods` are, on images.
     ///
     /// # Errors
     /// As for [`Writer::explain`].
@@ -353,7 +274,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the index, with which the folder is whole.
+    /// Writes the index, which completes the folder.
     ///
     /// # Errors
     /// Nothing was explained, or the file cannot be written.
@@ -362,14 +283,15 @@ impl<'a> Writer<'a> {
             && self.index.class_means.is_empty()
             && self.index.faithfulness.is_none()
         {
-            return Err(Error::at(&self.folder, "there was nothing to explain").expected("one image or more"));
+            return Err(Error::at(&self.folder, "there is nothing to explain")
+                .expected("at least one readable image"));
         }
         write_json(&self.folder.join(INDEX), &self.index)?;
         Ok(self.index)
     }
 }
 
-/// Images of one size in a row.
+/// Images of one size side by side.
 fn beside(images: &[RgbImage]) -> Option<RgbImage> {
     let first = images.first()?;
     let rows = (0..first.height).flat_map(|y| {
@@ -380,9 +302,9 @@ fn beside(images: &[RgbImage]) -> Option<RgbImage> {
     Some(RgbImage::new(first.width * images.len(), first.height, rows.collect()))
 }
 
-/// Which of the wrong answers to show, at most `most`, by index into `answers` (truth, predicted,
-/// confidence): of each confused pair, the commonest first, its surest mistake; then their second ones, and
-/// so on.
+/// Which misclassified images to show, at most `most`, as indices into `answers` (truth, predicted,
+/// confidence): the most confident mistake of each confused pair, the most frequent pair first; then the
+/// second of each pair, and so on.
 pub fn choose_wrong(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
     let mut pairs: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (index, (truth, predicted, _)) in
@@ -395,7 +317,7 @@ pub fn choose_wrong(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> 
     in_turn(pairs, answers, most)
 }
 
-/// Which of the right answers to show: the surest of each class in turn.
+/// Which correctly classified images to show, at most `most`: the most confident of each class in turn.
 pub fn choose_right(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
     let mut classes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, (truth, ..)) in
@@ -406,7 +328,7 @@ pub fn choose_right(answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> 
     in_turn(classes.into_values().collect(), answers, most)
 }
 
-/// The surest of each list, then the second of each, and so on.
+/// The most confident of each list, then the second of each, and so on.
 fn in_turn(mut lists: Vec<Vec<usize>>, answers: &[(usize, usize, f32)], most: usize) -> Vec<usize> {
     for list in &mut lists {
         list.sort_by(|a, b| answers[*b].2.total_cmp(&answers[*a].2).then(a.cmp(b)));
@@ -440,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn images_stand_in_a_row() {
+    fn images_are_put_side_by_side() {
         let (a, b) = (RgbImage::from_grey(1, 2, &[1, 2]), RgbImage::from_grey(1, 2, &[3, 4]));
         assert_eq!(beside(&[a, b]).unwrap(), RgbImage::from_grey(2, 2, &[1, 3, 2, 4]));
         assert!(beside(&[]).is_none());

@@ -1,42 +1,15 @@
-//! Maps as images: enlarged to an image's size and laid over it.
+//! Maps as heat maps: enlarged to an image's size and blended with it.
 
-use super::cam::Map;
+use super::map::{Map, stretch};
 use crate::image::RgbImage;
 use crate::plot::colormap;
 
-/// How much of the image the colour covers where the map is at its largest.
+/// Opacity of the colour where the map has its largest value.
 const COVER: f32 = 0.65;
 
-/// The map at `width` × `height`, bilinear with half-pixel centres (torch's `interpolate(mode="bilinear",
-/// align_corners=False)`): `[height, width]`, row-major.
-pub fn stretch(map: &Map, width: usize, height: usize) -> Vec<f32> {
-    let columns = taps(map.width, width);
-    let mut out = Vec::with_capacity(width * height);
-    for (top, bottom, down) in taps(map.height, height) {
-        let (above, below) =
-            (&map.values[top * map.width..][..map.width], &map.values[bottom * map.width..][..map.width]);
-        out.extend(columns.iter().map(|&(left, right, across)| {
-            let upper = above[left] + (above[right] - above[left]) * across;
-            let lower = below[left] + (below[right] - below[left]) * across;
-            upper + (lower - upper) * down
-        }));
-    }
-    out
-}
-
-/// For each of `target` pixels the two of `source` that it lies between, and the share of the second.
-fn taps(source: usize, target: usize) -> Vec<(usize, usize, f32)> {
-    let tap = |place: usize| {
-        let at = ((place as f64 + 0.5) * source as f64 / target as f64 - 0.5).clamp(0.0, (source - 1) as f64);
-        let first = at.floor() as usize;
-        (first, (first + 1).min(source - 1), (at - first as f64) as f32)
-    };
-    (0..target).map(tap).collect()
-}
-
-/// Lays a map over an image: the larger a value, the more of its colour covers the image's own. The map's
-/// least value leaves the image as it is and its largest has the last colour, as far apart as they may be; a
-/// map without differences leaves all as it is.
+/// Blends a map into an image: the larger a value, the more opaque its colour. The map's range is stretched
+/// to the whole colour scale, so that its smallest value leaves the image unchanged; a constant map changes
+/// nothing.
 pub fn overlay(image: &RgbImage, map: &Map) -> RgbImage {
     let values = stretch(&map.unit_range(), image.width, image.height);
     let pixels = image.pixels.chunks_exact(3).zip(&values).flat_map(|(pixel, value)| {
@@ -46,7 +19,7 @@ pub fn overlay(image: &RgbImage, map: &Map) -> RgbImage {
     RgbImage::new(image.width, image.height, pixels.collect())
 }
 
-/// Sums images and maps of one class, and gives their means.
+/// The mean image and the mean map of a class.
 pub struct Mean {
     size: usize,
     count: usize,
@@ -55,12 +28,12 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Nothing yet; images will be of `size` × `size`.
+    /// Starts without images; all will be resized to `size` × `size`.
     pub fn new(size: usize) -> Self {
         Self { size, count: 0, pixels: vec![0.0; size * size * 3], map: None }
     }
 
-    /// Adds an image and its map, which counts with its largest value at 1.
+    /// Adds an image and its map, scaled to a largest value of 1.
     pub fn add(&mut self, image: &RgbImage, map: &Map) {
         let image = crate::image::resize::resize(image, self.size, self.size);
         self.pixels.iter_mut().zip(&image.pixels).for_each(|(sum, pixel)| *sum += f64::from(*pixel));
@@ -72,12 +45,12 @@ impl Mean {
         self.count += 1;
     }
 
-    /// How many were added.
+    /// The number of images added.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The mean image, without colour, under the mean map; none without images.
+    /// The mean image in grey with the mean map over it; none without images.
     pub fn overlay(&self) -> Option<RgbImage> {
         let map = self.map.as_ref()?;
         let grey: Vec<u8> = self
@@ -99,18 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn stretching_is_torchs_bilinear() {
-        // torch.nn.functional.interpolate(torch.tensor([[[[0., 4.], [8., 12.]]]]), size=(2, 4),
-        // mode="bilinear")
-        let wide = stretch(&map(2, 2, &[0.0, 4.0, 8.0, 12.0]), 4, 2);
-        assert_eq!(wide, [0.0, 1.0, 3.0, 4.0, 8.0, 9.0, 11.0, 12.0]);
-        assert_eq!(stretch(&map(1, 1, &[5.0]), 2, 3), [5.0; 6]);
-        // Reducing takes the two nearest as well: (1 + 2) / 2.
-        assert_eq!(stretch(&map(4, 1, &[0.0, 1.0, 2.0, 3.0]), 1, 1), [1.5]);
-    }
-
-    #[test]
-    fn an_overlay_keeps_the_image_where_the_map_is_least() {
+    fn an_overlay_leaves_the_image_where_the_map_is_smallest() {
         let image = RgbImage::new(2, 1, vec![10, 20, 30, 10, 20, 30]);
         let shown = overlay(&image, &map(2, 1, &[0.3, 0.7]));
         assert_eq!(shown.pixels[..3], [10, 20, 30]);
@@ -121,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_of_two_maps_is_between_them() {
+    fn the_mean_of_a_class_is_that_of_its_images_and_normalized_maps() {
         let mut mean = Mean::new(2);
         assert!(mean.overlay().is_none());
         let image = RgbImage::from_grey(2, 2, &[100; 4]);

@@ -1,4 +1,4 @@
-//! Many images on one sheet: rows of images and their maps, captions, and the colour bar.
+//! Many images on one sheet: rows of images with their maps, captions, and a colour bar.
 
 use std::fmt::Write;
 
@@ -23,20 +23,19 @@ const WIDEST: usize = 1500;
 /// Width and height of the colour bar.
 const BAR: [usize; 2] = [200, 12];
 
-/// Some images side by side, with a caption.
+/// An image with its maps side by side, and a caption of two lines.
 pub struct Entry {
-    /// The image and its maps.
+    /// The image, then its maps; of any size.
     pub images: Vec<RgbImage>,
     /// The first line of the caption.
     pub title: String,
-    /// The second.
+    /// The second line of the caption.
     pub about: String,
-    /// Whether the first line is about a mistake.
+    /// Whether the image is misclassified: the caption is red.
     pub is_wrong: bool,
 }
 
-/// Lays entries out in rows under a title and the names of what stands side by side in each (`image`,
-/// `Grad-CAM`…).
+/// Lays entries out in rows, below a title and the names of the images of an entry (`image`, `Grad-CAM`…).
 ///
 /// # Errors
 /// The text cannot be drawn.
@@ -52,7 +51,8 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
     };
 
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"Inter\" font-size=\"13\">\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"Inter\" font-size=\"13\">\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"
     );
     let mut text = |x: usize, y: usize, style: &str, words: &str| {
@@ -60,10 +60,10 @@ pub fn sheet(title: &str, names: &[&str], entries: &[Entry]) -> Result<RgbImage>
         let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" {style}>{}</text>", escape(words));
     };
     text(MARGIN, 38, "font-size=\"18\" font-weight=\"600\" fill=\"#1b1f27\"", title);
-    text(MARGIN, 64, "fill=\"#5d6675\"", &format!("Side by side: {}", names.join(", ")));
+    text(MARGIN, 64, "fill=\"#5d6675\"", &format!("Left to right: {}", names.join(", ")));
     let right = width - MARGIN - BAR[0];
-    text(right, 62, "fill=\"#5d6675\" font-size=\"12\"", "least");
-    text(right + BAR[0], 62, "fill=\"#5d6675\" font-size=\"12\" text-anchor=\"end\"", "most");
+    text(right, 62, "fill=\"#5d6675\" font-size=\"12\"", "lowest");
+    text(right + BAR[0], 62, "fill=\"#5d6675\" font-size=\"12\" text-anchor=\"end\"", "highest");
     for (index, entry) in entries.iter().enumerate() {
         let (left, top) = place(index);
         let color = if entry.is_wrong { "fill=\"#b3261e\"" } else { "fill=\"#1b1f27\"" };

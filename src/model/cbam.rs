@@ -5,7 +5,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 
-use super::layers::{Conv2d, Conv2dConfig, Pass};
+use super::layers::{Activation, Conv2d, Conv2dConfig, Pass};
 use super::onnx::{Exporter, Value};
 use super::params::Path;
 
@@ -25,10 +25,10 @@ impl Cbam {
     pub fn new(path: &Path, channels: usize) -> Self {
         let hidden = (channels / REDUCTION).max(1);
         let conv = |path: &Path, input, output, kernel| {
-            Conv2d::new(
-                path,
-                Conv2dConfig { input, output, kernel, stride: 1, padding: kernel / 2, bias: false },
-            )
+            let padding = kernel / 2;
+            let config =
+                Conv2dConfig { input, output, kernel, padding, bias: false, ..Conv2dConfig::default() };
+            Conv2d::new(path, config)
         };
         Self {
             squeeze: conv(&(path / "channel_attention" / "fc" / 0), channels, hidden, 1),
@@ -76,7 +76,7 @@ impl Cbam {
         let maximum = flat.max_dim(2).reshape([batch, channels, 1, 1]);
         // One pass of the MLP over both: the batch holds the averages and then the maxima.
         let both = Tensor::cat(vec![mean, maximum], 0); // [2B, C, 1, 1]
-        let both = self.excite.forward(self.squeeze.forward_relu(both, pass), pass);
+        let both = self.excite.forward(self.squeeze.forward_with(both, Activation::Relu, pass), pass);
         let (mean, maximum) = (both.clone().narrow(0, 0, batch), both.narrow(0, batch, batch));
         sigmoid(mean + maximum)
     }

@@ -150,7 +150,7 @@ impl Param {
 }
 
 /// The weights of a convolution and of the batch norm that is folded into it.
-pub type Fused = (ParamId, Option<ParamId>);
+pub(crate) type Fused = (ParamId, Option<ParamId>);
 
 /// A model's numbers: an ordered table of named tensors on one device.
 pub struct Params {
@@ -172,7 +172,7 @@ impl Params {
     }
 
     /// A convolution's weights, packed by `pack` once for all passes without gradients.
-    pub fn packed(&self, of: Fused, shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
+    pub(crate) fn packed(&self, of: Fused, shape: &ConvShape, pack: impl FnOnce() -> Packed) -> Arc<Packed> {
         let packed = || self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = packed().get(&of).filter(|weights| weights.fits(shape)).cloned();
         known.unwrap_or_else(|| {

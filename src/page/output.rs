@@ -1,4 +1,4 @@
-//! The files that a page comes with: figures as SVG and PNG, tables as CSV, the page itself.
+//! The files of a page: figures as SVG and PNG, tables as CSV, and the page itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,30 @@ use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::plot::Figure;
 
-/// The folder of the figures, beside a page.
+/// Folder of the figures, next to a page.
 pub const PLOTS: &str = "plots";
-/// The folder of the tables, beside a page.
+/// Folder of the tables, next to a page.
 pub const TABLES: &str = "tables";
 
-/// Called with what is being done and how much of how much is done, from any thread.
+/// Called with the step at hand, how much of it is done and how much there is to do; from any thread.
 pub type Progress<'a> = &'a (dyn Fn(&str, usize, usize) + Sync);
 
-/// What was written.
+/// What was written, and what the reader should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The page.
+    /// Path of the page.
     pub page: PathBuf,
-    /// Its size in bytes.
+    /// Size of the page in bytes.
     pub bytes: usize,
-    /// Figures, each as SVG and PNG.
+    /// Number of figures, each written as SVG and PNG.
     pub figures: usize,
-    /// Tables, each as CSV.
+    /// Number of tables, each written as CSV.
     pub tables: usize,
-    /// What the page warns of, a line each.
+    /// The warnings of the page, a line each.
     pub warnings: Vec<String>,
 }
 
-/// The files that a page comes with.
+/// Figures and tables of a page, collected while it is made.
 #[derive(Default)]
 pub(crate) struct Output {
     figures: Vec<Figure>,
@@ -42,14 +42,14 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Takes a figure; returns its HTML.
+    /// Adds a figure; returns its HTML.
     pub(crate) fn figure(&mut self, figure: Figure) -> String {
         let html = html::figure(&figure);
         self.file(figure);
         html
     }
 
-    /// Takes a figure that the page does not show.
+    /// Adds a figure that the page does not show.
     pub(crate) fn file(&mut self, figure: Figure) {
         if let Some(csv) = &figure.csv {
             self.tables.push((figure.name.clone(), csv.clone()));
@@ -57,19 +57,19 @@ impl Output {
         self.figures.push(figure);
     }
 
-    /// Takes a table; returns its HTML.
+    /// Adds a table; returns its HTML.
     pub(crate) fn table(&mut self, table: &Table) -> String {
         self.tables.push((table.name.clone(), table.csv()));
         let name = html::link(&table.name);
         format!("{}<p class=\"files\"><a href=\"{TABLES}/{name}.csv\" download>CSV</a></p>", table.html())
     }
 
-    /// Takes a table that the page does not show.
+    /// Adds a table that the page does not show.
     pub(crate) fn hidden_table(&mut self, table: &Table) {
         self.tables.push((table.name.clone(), table.csv()));
     }
 
-    /// Writes everything; the page last, so where it is the others are too.
+    /// Writes everything; the page last, so that where it is, the other files are, too.
     pub(crate) fn write(
         self,
         folder: &Path,
@@ -104,7 +104,7 @@ impl Output {
     }
 }
 
-/// Writes a file as a whole, unless it says the same already: a page that is made again touches nothing.
+/// Writes a file atomically, unless it has this content already: a page that is made again touches nothing.
 fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
@@ -112,7 +112,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic(path, |out| out.write_all(bytes))
 }
 
-/// Part of the work, counted from any thread.
+/// A step of the work, counted from any thread.
 pub(crate) struct Stage<'a> {
     what: &'a str,
     of: usize,

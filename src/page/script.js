@@ -1,16 +1,16 @@
 'use strict';
-// Everything here adds to a page that is whole without it.
+// The page is complete without scripts; everything here is an addition.
 (() => {
   const root = document.documentElement;
   const by = (id) => document.getElementById(id);
 
-  // Light, dark, or as the system has it; kept for the next page.
+  // Light, dark, or that of the system; kept for the next page.
   const theme = by('theme');
-  const names = { '': ['◐', 'as the system'], light: ['☀', 'light'], dark: ['☾', 'dark'] };
+  const names = { '': ['◐', 'system'], light: ['☀', 'light'], dark: ['☾', 'dark'] };
   const show = () => {
     const [sign, name] = names[root.dataset.theme || ''];
     theme.textContent = sign;
-    theme.title = `Colours: ${name}`;
+    theme.title = `Theme: ${name}`;
     theme.setAttribute('aria-label', theme.title);
   };
   theme.hidden = false;
@@ -18,11 +18,13 @@
   theme.addEventListener('click', () => {
     const next = { '': 'light', light: 'dark', dark: '' }[root.dataset.theme || ''];
     if (next) root.dataset.theme = next; else delete root.dataset.theme;
-    try { if (next) localStorage.setItem('mien-theme', next); else localStorage.removeItem('mien-theme'); } catch { /* not allowed here */ }
+    try {
+      if (next) localStorage.setItem('mien-theme', next); else localStorage.removeItem('mien-theme');
+    } catch { /* storage is not allowed here */ }
     show();
   });
 
-  // The section in view, in the navigation.
+  // Marks the section in view in the navigation.
   const links = [...document.querySelectorAll('nav a')];
   const here = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -60,7 +62,8 @@
         const key = keys[order.value];
         parent.append(...[...items].sort((a, b) => key(a) - key(b)));
       }
-      form.querySelector('output').textContent = shown === items.length ? `${shown} shown` : `${shown} of ${items.length} shown`;
+      const all = shown === items.length;
+      form.querySelector('output').textContent = all ? `${shown} shown` : `${shown} of ${items.length} shown`;
     };
     form.addEventListener('change', apply);
     form.addEventListener('submit', (event) => event.preventDefault());
@@ -95,9 +98,14 @@
         image.alt = truth;
         tip.append(image);
       }
-      const line = (text, bold) => { const part = document.createElement(bold ? 'b' : 'span'); part.textContent = text; tip.append(part); return part; };
+      const line = (text, bold) => {
+        const part = document.createElement(bold ? 'b' : 'span');
+        part.textContent = text;
+        tip.append(part);
+        return part;
+      };
       line(truth, true);
-      line((truth === predicted ? 'recognised, ' : `taken for ${predicted}, `) + confidence);
+      line((truth === predicted ? 'classified correctly, ' : `predicted as ${predicted}, `) + confidence);
       line(path).className = 'path';
     }
     tip.hidden = false;

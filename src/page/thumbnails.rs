@@ -1,5 +1,5 @@
-//! Thumbnails: made from the data while they are there, and kept in the run folder so that the page can be
-//! made again without them.
+//! Thumbnails: made from the data while they exist, and kept in the run folder so that the page can be made
+//! again without the data.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,15 +10,14 @@ use rayon::prelude::*;
 use super::output::Stage;
 use crate::data::{Origin, layout};
 use crate::error::{Error, Result};
-use crate::image::Bitmap;
-use crate::image::RgbImage;
-use crate::image::decode::decode;
+use crate::image::decode::{claimed_size, decode};
 use crate::image::encode::{Encoder, Subsampling};
 use crate::image::resize::resize;
+use crate::image::{Bitmap, RgbImage};
 use crate::run_folder::inside;
 use crate::text::base64;
 
-/// Where thumbnails are kept within a run folder.
+/// Folder of the thumbnails within a run folder.
 const KEPT: &str = "report/thumbnails";
 const QUALITY: u8 = 80;
 
@@ -31,7 +30,7 @@ pub(crate) struct Thumbnail {
 }
 
 impl Thumbnail {
-    /// As the address of an `<img>`.
+    /// As the `src` of an `<img>`.
     pub(crate) fn url(&self) -> String {
         format!("data:image/jpeg;base64,{}", base64(&self.jpeg))
     }
@@ -55,7 +54,7 @@ impl Thumbnail {
     }
 }
 
-/// An image file of the run folder, made smaller.
+/// A thumbnail of an image file of the run folder.
 pub(crate) fn shrink(path: &Path, side: usize) -> Result<Thumbnail> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
     let image = decode(&bytes).map_err(|error| Error::at(path, error.to_string()))?;
@@ -97,16 +96,16 @@ impl Thumbnails {
         Self { root: root.to_owned(), place, key: key.to_owned(), kept: run.join(KEPT) }
     }
 
-    /// Whether the data are there.
+    /// Whether the data are still there.
     pub(crate) fn are_there(&self) -> bool {
         !matches!(self.place, Place::Gone)
     }
 
-    /// Thumbnails of the images with these names, in their order; `None` where there is neither the image nor
-    /// a kept thumbnail.
+    /// Thumbnails of the images with these names, in the same order; `None` where there is neither the image
+    /// nor a kept thumbnail.
     ///
     /// # Errors
-    /// A thumbnail cannot be kept.
+    /// A thumbnail cannot be written.
     pub(crate) fn thumbnails(
         &self,
         names: &[&str],
@@ -161,25 +160,12 @@ impl Thumbnails {
 fn read_kept(path: &Path) -> Option<Thumbnail> {
     let jpeg = fs::read(path).ok()?;
     let whole = jpeg.starts_with(&[0xff, 0xd8]) && jpeg.ends_with(&[0xff, 0xd9]);
-    let (width, height) = jpeg_size(&jpeg).filter(|_| whole)?;
+    let (width, height) = claimed_size(&jpeg).filter(|_| whole)?;
     Some(Thumbnail { width, height, jpeg })
 }
 
-/// Width and height of a JPEG of our own encoder, from its frame header (SOF0).
-fn jpeg_size(jpeg: &[u8]) -> Option<(usize, usize)> {
-    let mut at = 2;
-    loop {
-        let [0xff, marker, high, low] = *jpeg.get(at..at + 4)? else { return None };
-        if marker == 0xc0 {
-            let &[h1, h0, w1, w0] = jpeg.get(at + 5..at + 9)? else { return None };
-            return Some((usize::from(w1) << 8 | usize::from(w0), usize::from(h1) << 8 | usize::from(h0)));
-        }
-        at += 2 + (usize::from(high) << 8 | usize::from(low));
-    }
-}
-
-/// Written beside its place and renamed. Not synced to the disk: there are thousands, a torn one is found
-/// when it is read, and it can be made again.
+/// Written under a temporary name and renamed. Not synced to the disk: there are thousands, a truncated one
+/// is found when it is read, and it can be made again.
 fn keep(path: &Path, jpeg: &[u8]) -> Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     fs::write(&temporary, jpeg).and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
@@ -194,7 +180,7 @@ mod tests {
     use crate::data::testing::{image, write_image};
 
     #[test]
-    fn thumbnails_stay_when_the_data_go() {
+    fn thumbnails_stay_when_the_data_are_gone() {
         let folder = tempfile::tempdir().unwrap();
         let (root, run) = (folder.path().join("data"), folder.path().join("run"));
         write_image(&root, "a/1.png", 1);
@@ -208,12 +194,12 @@ mod tests {
         assert!(!gone.are_there());
         assert_eq!(gone.thumbnails(&names, 96, &Stage::silent()).unwrap(), made);
         assert!(gone.thumbnails(&["a/2.png"], 96, &Stage::silent()).unwrap()[0].is_none());
-        // Another data set's images of the same names are others.
+        // Images of the same names in another data set are different images.
         assert!(
             Thumbnails::of(&root, "other", &run).thumbnails(&names, 96, &Stage::silent()).unwrap()[0]
                 .is_none()
         );
-        // A torn one counts as none.
+        // A truncated one counts as missing.
         for entry in fs::read_dir(run.join(KEPT)).unwrap() {
             let path = entry.unwrap().path();
             let bytes = fs::read(&path).unwrap();
@@ -240,9 +226,9 @@ mod tests {
         let wide = RgbImage::new(400, 3, vec![9; 400 * 3 * 3]);
         let small = Thumbnail::of(&wide, 96, &mut Encoder::default()).unwrap();
         assert_eq!((small.width, small.height), (96, 1));
-        assert_eq!(jpeg_size(&small.jpeg), Some((96, 1)));
+        assert_eq!(claimed_size(&small.jpeg), Some((96, 1)));
         let same = Thumbnail::of(&image(1), 96, &mut Encoder::default()).unwrap();
-        assert_eq!(jpeg_size(&same.jpeg), Some((8, 8)));
+        assert_eq!(claimed_size(&same.jpeg), Some((8, 8)));
         assert!(Thumbnail::of(&RgbImage::new(0, 0, Vec::new()), 96, &mut Encoder::default()).is_none());
     }
 }

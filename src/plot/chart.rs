@@ -1,4 +1,4 @@
-//! Parts of charts: panels with axes, curves, legends, labels at the ends of lines.
+//! Parts of charts: panels with axes, curves, legends, and labels at the ends of lines.
 
 use super::draw::{Anchor, Dash, Drawing, Item, Paint, Shape, Text};
 use super::scale::{Format, Scale, Tick};
@@ -21,24 +21,24 @@ impl Look {
     pub const NARROW: Self = Self { width: 360.0, size: 12.5, small: 11.5, narrow: true };
 }
 
-/// What a panel is to be.
+/// Description of a panel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spec<'a> {
-    /// Left, top, width and height with everything that belongs to it.
+    /// Left, top, width and height, including headings and labels.
     pub outer: (f64, f64, f64, f64),
     /// Heading on the left above; names the y axis.
     pub title: &'a str,
     pub x: Scale,
-    /// `None`: no numbers below (the panel underneath has them).
+    /// `None`: no tick labels (the panel underneath has them).
     pub x_format: Option<Format>,
     pub x_title: &'a str,
     pub y: Scale,
     pub y_format: Format,
-    /// Room for the numbers on the left; `None`: as much as they need.
+    /// Room for the tick labels on the left; `None`: as much as they need.
     pub left: Option<f64>,
     /// Room on the right, for labels of lines or a second axis.
     pub right: f64,
-    /// Room between heading and plot for notes about places on the x axis.
+    /// Whether there is room between heading and plot for notes about places on the x axis.
     pub strip: bool,
 }
 
@@ -106,7 +106,7 @@ impl Panel {
         panel
     }
 
-    /// Room that the numbers of a y axis need.
+    /// Room that the tick labels of a y axis need.
     pub fn gutter(look: Look, scale: Scale, format: Format, height: f64) -> f64 {
         let widest = (2..=Self::y_ticks(height).max(2))
             .flat_map(|most| scale.ticks(format, most))
@@ -189,7 +189,7 @@ pub(crate) fn draw_curve(d: &mut Drawing, panel: &Panel, curve: Curve) {
     });
 }
 
-/// The sign in front of a legend's word.
+/// The symbol of an entry of a legend.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Swatch {
     Line(Dash),
@@ -217,8 +217,8 @@ impl Legend {
     }
 }
 
-/// Draws a legend in rows from (`x`, `y`) that are at most `room` wide; gives its height. Many entries stand
-/// in columns.
+/// Draws a legend at (`x`, `y`), at most `room` wide; returns its height. Entries that do not fit in one row
+/// are set in columns.
 pub(crate) fn legend(d: &mut Drawing, look: Look, x: f64, y: f64, room: f64, entries: &[Legend]) -> f64 {
     const SIGN: f64 = 26.0;
     const GAP: f64 = 18.0;
@@ -302,8 +302,8 @@ pub(crate) fn marker(d: &mut Drawing, x: f64, y: f64, paint: Paint, tip: String)
     }
 }
 
-/// Writes notes about places on the x axis above the plot, the first ones first; a note without room is left
-/// out.
+/// Writes notes about places on the x axis above the plot; a note that has no room next to those before it is
+/// left out.
 pub(crate) fn strip(d: &mut Drawing, look: Look, panel: &Panel, notes: &[(f64, String, Paint)]) {
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for (x, note, paint) in notes {
@@ -320,8 +320,8 @@ pub(crate) fn strip(d: &mut Drawing, look: Look, panel: &Panel, notes: &[(f64, S
     }
 }
 
-/// Room on the right for labels at the ends of lines, or `None` if a legend is better: a narrow page, too
-/// many or too long labels.
+/// Room on the right for labels at the ends of lines; `None` if a legend is better: on a narrow page, or with
+/// too many or too long labels.
 pub(crate) fn end_labels_fit(look: Look, labels: &[String], height: f64) -> Option<f64> {
     let widest = labels.iter().map(|label| width(label, look.small, true)).fold(0.0, f64::max);
     let fits =
@@ -329,7 +329,8 @@ pub(crate) fn end_labels_fit(look: Look, labels: &[String], height: f64) -> Opti
     fits.then_some(widest + 24.0)
 }
 
-/// Writes labels to the right of the plot at the heights where lines end, moved apart where they would touch.
+/// Writes labels to the right of the plot at the heights where lines end, moved apart where they would
+/// overlap.
 pub(crate) fn end_labels(d: &mut Drawing, look: Look, panel: &Panel, labels: &[(f64, Paint, String)]) {
     let gap = look.small * 1.35;
     let mut order: Vec<&(f64, Paint, String)> = labels.iter().filter(|label| label.0.is_finite()).collect();
@@ -368,7 +369,7 @@ pub(crate) fn spread(ascending: &[f64], gap: f64, lo: f64, hi: f64) -> Vec<f64> 
     places
 }
 
-/// What is drawn where there is nothing to draw.
+/// Placeholder of a figure that has no data.
 pub(crate) fn no_data(look: Look, why: &str) -> Drawing {
     let mut d = Drawing::new(look.width, 140.0);
     d.items.push(Item::Rect {
@@ -395,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_moved_apart_in_their_order_and_inside() {
+    fn end_labels_are_moved_apart_in_order_within_the_panel() {
         assert_eq!(spread(&[10.0, 50.0], 12.0, 0.0, 100.0), [10.0, 50.0]);
         assert_eq!(spread(&[50.0, 50.0], 12.0, 0.0, 100.0), [44.0, 56.0]);
         for seed in 0..500u64 {

@@ -1,6 +1,6 @@
-//! Colours: the categorical palette, the perceptually uniform map and the choice of readable text.
+//! Colours: the categorical palette, the perceptually uniform colour map, and the choice of readable text.
 
-/// Number of categorical colours; longer lists repeat them with other dashes or shapes.
+/// Number of categorical colours; longer lists repeat them with other dash patterns or shapes.
 pub(crate) const SERIES: usize = 8;
 
 /// Categorical colours on white.
@@ -19,7 +19,7 @@ pub(crate) const LIGHT: [[u8; 3]; SERIES] = [
     [0x4a, 0x4a, 0x4a],
 ];
 
-/// The same for the dark surface.
+/// The categorical colours on the dark surface.
 #[cfg(test)]
 pub(crate) const DARK: [[u8; 3]; SERIES] = [
     [0x5b, 0x86, 0xd8],
@@ -91,7 +91,7 @@ pub fn text_on(background: [u8; 3]) -> [u8; 3] {
     if contrast(black, background) > contrast(white, background) { black } else { white }
 }
 
-/// The ramp of a heat map has this many steps from few to many.
+/// Steps of the ramp of a heat map, from few to many.
 pub(crate) const RAMP: usize = 33;
 
 /// The ramp on a light surface: blue from pale to deep, linear in OKLab (Ottosson, 2020) between #e3eef8,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_palette_has_contrast_and_stays_apart_for_colour_blind_eyes() {
+    fn the_palette_has_contrast_and_is_safe_for_colour_blindness() {
         for (palette, surface) in [(LIGHT, [255; 3]), (DARK, [0x16, 0x1a, 0x20])] {
             for (index, &color) in palette.iter().enumerate() {
                 assert!(contrast(color, surface) >= 3.0, "{index}");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_colour_map_grows_lighter_in_nearly_equal_steps() {
+    fn the_colour_map_is_perceptually_uniform() {
         assert_eq!(colormap(0.0), [68, 1, 84]);
         assert_eq!(colormap(1.0), [253, 231, 37]);
         assert_eq!(
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_style_sheet_holds_these_colours() {
+    fn the_style_sheet_has_the_colours_of_the_code() {
         let css = super::super::PAGE_CSS;
         for (palette, ramp) in [(LIGHT, RAMP_LIGHT), (DARK, RAMP_DARK)] {
             for (index, color) in palette.into_iter().enumerate() {

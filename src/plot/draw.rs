@@ -7,7 +7,7 @@ use super::color::{self, LIGHT, RAMP, RAMP_LIGHT, SERIES, hex, text_on};
 use super::text::{coordinate, width};
 use crate::text::escape;
 
-/// A colour by what it is for, so that the page can choose another one in the dark.
+/// A colour by its purpose, so that the page can use another one in the dark theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
     Surface,
@@ -21,7 +21,7 @@ pub(crate) enum Paint {
     Series(usize),
     /// Step of the heat map's ramp, 0 to [`RAMP`] − 1.
     Ramp(usize),
-    /// What is written on that step.
+    /// Text on that step.
     RampText(usize),
 }
 
@@ -62,13 +62,13 @@ impl Paint {
     }
 }
 
-/// The colour of class or run number `index` as CSS: `var(--plot-1)` to `var(--plot-8)`, then again from the
-/// first.
+/// The colour of the class or run with this index, as CSS: `var(--plot-1)` to `var(--plot-8)`, then from the
+/// first again.
 pub fn series_color(index: usize) -> String {
     format!("var(--plot-{})", index % color::SERIES + 1)
 }
 
-/// Where a text's x is.
+/// Which point of a text its x means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -76,7 +76,7 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// How a line is broken.
+/// Dash pattern of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dash {
     Solid,
@@ -124,7 +124,7 @@ pub(crate) enum Item {
     Line { runs: Vec<Vec<(f64, f64)>>, paint: Paint, width: f64, dash: Dash, opacity: f64, tip: String },
     /// A filled outline.
     Area { outline: Vec<(f64, f64)>, paint: Paint, opacity: f64 },
-    /// A rectangle; an opacity of 0 is a place for the pointer.
+    /// A rectangle; with an opacity of 0 it is a hover area.
     Rect { x: f64, y: f64, w: f64, h: f64, radius: f64, paint: Paint, opacity: f64, tip: String },
     /// A point.
     Symbol {
@@ -180,7 +180,7 @@ impl Text {
         Self { bold: true, ..self }
     }
 
-    /// Cut to `room`; the whole text is shown under the pointer.
+    /// Cut to `room`; the whole text is shown on hover.
     pub fn fit(mut self, room: f64) -> Self {
         let short = super::text::fit(&self.text, self.size, self.bold, room);
         if short != self.text {
@@ -193,7 +193,7 @@ impl Text {
         width(&self.text, self.size, self.bold)
     }
 
-    /// The corners of the box around the text, in order.
+    /// The corners of the bounding box, in order.
     #[cfg(test)]
     pub fn corners(&self) -> [(f64, f64); 4] {
         let w = self.width();
@@ -258,12 +258,12 @@ impl Drawing {
         });
     }
 
-    /// A place that shows `tip` under the pointer.
+    /// An invisible rectangle that shows `tip` on hover.
     pub fn hover(&mut self, x: f64, y: f64, w: f64, h: f64, tip: String) {
         self.items.push(Item::Rect { x, y, w, h, radius: 0.0, paint: Paint::Surface, opacity: 0.0, tip });
     }
 
-    /// The marks as SVG elements, moved down by `down`.
+    /// The marks as SVG elements.
     fn body(&self, color: &dyn Fn(Paint) -> String) -> String {
         let mut out = String::new();
         for item in &self.items {
@@ -277,8 +277,9 @@ impl Drawing {
 pub(crate) fn page_svg(drawing: &Drawing, class: &str, title: &str, caption: &str) -> String {
     let (w, h) = (coordinate(drawing.width, 0), coordinate(drawing.height.ceil(), 0));
     format!(
-        "<svg class=\"figure {class}\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{}\" \
-         stroke-linejoin=\"round\" stroke-linecap=\"round\"><desc>{}</desc>{}</svg>\n",
+        "<svg class=\"figure {class}\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" \
+         role=\"img\" aria-label=\"{}\" stroke-linejoin=\"round\" \
+         stroke-linecap=\"round\"><desc>{}</desc>{}</svg>\n",
         escape(title),
         escape(caption),
         drawing.body(&Paint::variable)
@@ -302,10 +303,13 @@ pub(crate) fn file_svg(drawing: &Drawing, title: &str, caption: &str) -> String 
     let (w, h) = (drawing.width + 2.0 * EDGE, (drawing.height + y + 2.0 * EDGE).ceil());
     let (w, h) = (coordinate(w, 0), coordinate(h, 0));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{}\" \
-         font-family=\"Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\" stroke-linejoin=\"round\" \
-         stroke-linecap=\"round\"><desc>{}</desc><rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
-         <g transform=\"translate({EDGE} {EDGE})\">{}</g><g transform=\"translate({EDGE} {})\">{}</g></svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" \
+         role=\"img\" aria-label=\"{}\" \
+         font-family=\"Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\" \
+         stroke-linejoin=\"round\" stroke-linecap=\"round\"><desc>{}</desc>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\
+         <g transform=\"translate({EDGE} {EDGE})\">{}</g>\
+         <g transform=\"translate({EDGE} {})\">{}</g></svg>\n",
         escape(title),
         escape(caption),
         head.body(&Paint::fixed),
@@ -377,7 +381,7 @@ fn write_item(out: &mut String, item: &Item, color: &dyn Fn(Paint) -> String) {
                     let _ = write!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"{}\"", n(*x), n(*y), n(*r));
                     "circle"
                 }
-                // Equal areas for the eye: a square is smaller than the circle around it, a triangle greater.
+                // Of equal visual weight: a square lies within the circle, a triangle reaches beyond it.
                 Shape::Square => {
                     corners(out, *x, *y, &[(-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)], *r)
                 }
@@ -438,10 +442,10 @@ fn path(points: &[(f64, f64)]) -> String {
     out
 }
 
-/// Whether all texts lie on the canvas and none touches another (boxes by estimate, slanted ones too).
+/// Checks that all texts lie on the canvas and that none overlaps another, by their estimated bounding boxes.
 ///
 /// # Errors
-/// Says which texts are in the way.
+/// Names the texts that do not.
 #[cfg(test)]
 pub(crate) fn no_text_overlaps(drawing: &Drawing) -> Result<(), String> {
     let texts: Vec<&Text> = drawing
@@ -497,7 +501,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overlapping_texts_are_found_and_neighbours_are_not() {
+    fn overlapping_texts_are_found() {
         let mut d = Drawing::new(200.0, 100.0);
         d.text(Text::new(10.0, 50.0, "happy", 12.0, Paint::Text));
         d.text(Text::new(10.0, 64.0, "sad", 12.0, Paint::Text));

@@ -1,8 +1,13 @@
-//! Charts without a plotting library: a small set of marks with colours by meaning, written as SVG and PNG.
+//! Charts: a small set of marks with colours by meaning, written as SVG and PNG.
 //!
-//! A [`Figure`] is laid out twice, for a wide and for a narrow page. In the page its colours are CSS
-//! variables ([`PAGE_CSS`]), so that it follows light and dark; in files they are fixed, light, on white. The
-//! same figure gives the same bytes everywhere.
+//! A [`Figure`] is laid out twice, for a wide and for a narrow page. On the page its colours are CSS
+//! variables ([`PAGE_CSS`]), so that it follows the light and the dark theme; in files they are fixed, light,
+//! on white.
+//!
+//! Written here because `plotters` draws fixed colours at one fixed size: a figure of a page must take its
+//! colours from CSS, carry hover texts and rows of data, and have a narrow layout.
+//!
+//! **Invariant:** the same figure gives the same bytes on every machine.
 
 mod chart;
 mod color;
@@ -12,7 +17,7 @@ mod scale;
 mod text;
 mod thin;
 
-pub use color::{colormap, text_on};
+pub use color::colormap;
 pub use draw::series_color;
 pub use raster::font_css;
 pub(crate) use raster::pixels;
@@ -25,12 +30,12 @@ pub(crate) use chart::{
 pub(crate) use draw::no_text_overlaps;
 pub(crate) use draw::{Anchor, Dash, Drawing, Item, Paint, Shape, Text};
 pub(crate) use scale::{Format, Scale, bounds, drawable, write_value};
-pub(crate) use text::{count, csv_line, number, percent, width};
+pub(crate) use text::{count, number, percent, width};
 pub(crate) use thin::envelope;
 
 use crate::error::Result;
 
-/// The style sheet that [`Figure::page_svg`] needs; put it once into the page's `<style>`.
+/// The style sheet that [`Figure::page_svg`] needs; it goes once into the `<style>` of the page.
 ///
 /// It sets variables on `:root`, for light, for dark (`prefers-color-scheme: dark`, unless `<html
 /// data-theme="light">`; or `<html data-theme="dark">`), and light again in print: `--plot-surface` (ground
@@ -43,20 +48,20 @@ pub const PAGE_CSS: &str = include_str!("page.css");
 /// A chart with its title and caption.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Stem of its files: `learning_curves`.
+    /// Stem of the names of its files, for example `learning_curves`.
     pub name: String,
-    /// One line.
+    /// Title: one line.
     pub title: String,
-    /// What is drawn and how to read it: one or two sentences.
+    /// What is drawn and how to read it, in one or two sentences.
     pub caption: String,
-    /// The table behind it as a whole CSV file with a header.
+    /// The data behind it as a whole CSV file with a header.
     pub csv: Option<String>,
     wide: Drawing,
     narrow: Drawing,
 }
 
 impl Figure {
-    /// Lays a figure out in both widths.
+    /// Lays out a figure in both widths.
     pub(crate) fn new(
         name: impl Into<String>,
         title: impl Into<String>,
@@ -87,10 +92,10 @@ impl Figure {
         draw::file_svg(&self.wide, &self.title, &self.caption)
     }
 
-    /// The same as a PNG, two pixels to the unit.
+    /// The figure as a PNG, two pixels per unit of the SVG.
     ///
     /// # Errors
-    /// The image does not fit into the memory.
+    /// The image does not fit into memory.
     pub fn png(&self) -> Result<Vec<u8>> {
         raster::png(&self.svg())
     }

@@ -1,4 +1,4 @@
-//! SVG to PNG with the embedded font; nothing on the machine (fonts, libraries) has an influence on the
+//! SVG to PNG by resvg, with the embedded font: no font or library of the machine has an influence on the
 //! image.
 
 use std::sync::{Arc, OnceLock};
@@ -19,19 +19,19 @@ const SEMIBOLD_WOFF2: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.
 /// Pixels per unit of the SVG.
 const SCALE: f32 = 2.0;
 
-/// Draws a whole SVG file as a PNG, two pixels to the unit. Letters that the embedded font does not have
-/// become boxes.
+/// Draws a whole SVG file as a PNG, two pixels per unit. Characters that the embedded font lacks become
+/// boxes.
 ///
 /// # Errors
-/// The SVG is not one (a defect of the caller) or the image is too large for the memory.
+/// The SVG is malformed (a defect of the caller), or the image is too large for the memory.
 pub(crate) fn png(svg: &str) -> Result<Vec<u8>> {
     let (width, height, rgb) = pixels(svg, SCALE)?;
     encode(width, height, &rgb)
         .map_err(|error| Error::Compute(format!("figure: the PNG cannot be written: {error}")))
 }
 
-/// Draws a whole SVG file with an opaque ground, `scale` pixels to the unit: width, height, `[height, width,
-/// 3]`.
+/// Draws a whole SVG file with an opaque background, `scale` pixels per unit: width, height and
+/// `[height, width, 3]`.
 ///
 /// # Errors
 /// As for [`png`].
@@ -41,22 +41,23 @@ pub(crate) fn pixels(svg: &str, scale: f32) -> Result<(u32, u32, Vec<u8>)> {
     let size = tree.size();
     let (width, height) = ((size.width() * scale).ceil() as u32, (size.height() * scale).ceil() as u32);
     let mut pixels = Pixmap::new(width, height).ok_or_else(|| {
-        Error::Compute(format!("figure: an image of {width} × {height} pixels does not fit into the memory"))
+        Error::Compute(format!("figure: an image of {width} × {height} pixels does not fit into memory"))
     })?;
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
     let rgb = pixels.data().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     Ok((width, height, rgb))
 }
 
-/// The embedded fonts as two `@font-face` rules (67 KB of base64) for a page that shall look the same
-/// everywhere: family `Inter`, weights 400 and 600.
+/// The embedded fonts as two `@font-face` rules (67 KB of base64) for a page that looks the same everywhere:
+/// family `Inter`, weights 400 and 600.
 pub fn font_css() -> &'static str {
     static CSS: OnceLock<String> = OnceLock::new();
     CSS.get_or_init(|| {
         [(400, REGULAR_WOFF2), (600, SEMIBOLD_WOFF2)]
             .map(|(weight, font)| {
                 format!(
-                    "@font-face{{font-family:Inter;font-weight:{weight};src:url(data:font/woff2;base64,{}) format('woff2')}}\n",
+                    "@font-face{{font-family:Inter;font-weight:{weight};\
+                     src:url(data:font/woff2;base64,{}) format('woff2')}}\n",
                     base64(font)
                 )
             })
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn estimated_widths_are_those_of_the_font() {
+    fn estimated_text_widths_match_the_font() {
         for (text, bold) in [
             ("The quick brown fox, 0123456789%", false),
             ("Validation accuracy", true),
@@ -99,8 +100,9 @@ mod tests {
         ] {
             let weight = if bold { 600 } else { 400 };
             let svg = format!(
-                "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='90'><text x='9' y='50' font-family='Inter' \
-                 font-weight='{weight}' font-size='40'>{text}</text></svg>"
+                "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='90'>\
+                 <text x='9' y='50' font-family='Inter' font-weight='{weight}' \
+                 font-size='40'>{text}</text></svg>"
             );
             let tree = Tree::from_str(&svg, options()).unwrap();
             let real = f64::from(tree.root().bounding_box().width());
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_svg_is_an_error() {
+    fn malformed_svg_is_an_error() {
         assert!(png("<svg").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Axes: from values to the unit interval, and ticks at 1, 2, 5 times a power of ten.
+//! Axes: from values to the unit interval, and ticks at 1, 2 or 5 times a power of ten.
 
 use super::text::{coordinate, minus, number, percent, thousands};
 
@@ -26,14 +26,13 @@ pub(crate) struct Tick {
     pub label: String,
 }
 
-/// Whether a value can be drawn. Beyond 1e15 a span would lose its digits; such a value is as good as
-/// infinite.
+/// Whether a value can be drawn. Beyond 1e15 a span would lose its digits; such a value counts as infinite.
 pub(crate) fn drawable(value: f64) -> bool {
     value.is_finite() && value.abs() < 1e15
 }
 
 impl Scale {
-    /// From `lo` to `hi` as they are; made wider where they are (nearly) the same.
+    /// From `lo` to `hi`; widened where they are (nearly) equal.
     pub fn linear(lo: f64, hi: f64) -> Self {
         let (lo, hi) = if lo <= hi { (lo, hi) } else { (hi, lo) };
         let least = 1e-9 * lo.abs().max(hi.abs()).max(1e-6);
@@ -46,8 +45,8 @@ impl Scale {
 
     /// Around all drawable values, widened to whole ticks; `None` if there are none.
     ///
-    /// With `zero` the axis begins at 0 where no value is negative; `most` is a value that the axis does not
-    /// exceed if the data do not.
+    /// With `zero`, the axis begins at 0 if no value is negative; the axis does not exceed `most` unless a
+    /// value does.
     pub fn around(
         values: impl IntoIterator<Item = f64>,
         zero: bool,
@@ -195,7 +194,7 @@ fn log_tick(value: f64) -> Tick {
     Tick { value, label }
 }
 
-/// A value in the way of its axis.
+/// A value in the format of its axis.
 pub(crate) fn write_value(value: f64, format: Format) -> String {
     match format {
         Format::Percent => percent(value),

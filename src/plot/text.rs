@@ -1,16 +1,20 @@
-//! Widths of text, shortening, wrapping, escaping, and numbers as people read them.
+//! Widths of text, shortening, wrapping, and numbers as people read them.
+
+use crate::text::group_digits;
 
 /// Advance widths of U+0020..=U+007E in thousandths of the font size: Inter Regular 4.
 #[rustfmt::skip]
 const ADVANCES: [u16; 95] = [
-    281, 288, 466, 633, 642, 982, 644, 300, 365, 365, 501, 662, 288, 460, 288, 360, 631, 407, 610, 618, 646, 593, 620, 566, 619, 620,
-    288, 302, 662, 662, 662, 511, 966, 690, 654, 730, 722, 601, 590, 746, 743, 269, 571, 672, 565, 903, 753, 765, 639, 765, 644, 642,
-    646, 744, 690, 985, 682, 679, 629, 365, 360, 365, 471, 456, 323, 562, 612, 571, 612, 583, 370, 613, 591, 242, 242, 549, 242, 876,
-    591, 600, 612, 612, 376, 528, 327, 591, 562, 818, 546, 562, 552, 426, 333, 426, 662,
+    281, 288, 466, 633, 642, 982, 644, 300, 365, 365, 501, 662, 288, 460, 288, 360, 631, 407, 610,
+    618, 646, 593, 620, 566, 619, 620, 288, 302, 662, 662, 662, 511, 966, 690, 654, 730, 722, 601,
+    590, 746, 743, 269, 571, 672, 565, 903, 753, 765, 639, 765, 644, 642, 646, 744, 690, 985, 682,
+    679, 629, 365, 360, 365, 471, 456, 323, 562, 612, 571, 612, 583, 370, 613, 591, 242, 242, 549,
+    242, 876, 591, 600, 612, 612, 376, 528, 327, 591, 562, 818, 546, 562, 552, 426, 333, 426, 662,
 ];
 
-/// About how wide `text` is, in the unit of `size`. Exact within kerning for ASCII in the embedded font, on
-/// the generous side else, so that boxes made from it hold the text in the usual fallback fonts, too.
+/// Estimated width of `text`, in the unit of `size`: exact up to kerning for ASCII in the embedded font,
+/// generous for other characters, so that the text fits in the usual fallback fonts, too. Shaping the text
+/// with a font library would give a width for one font only, and the page is also read in others.
 pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     let thousandths: u32 = text
         .chars()
@@ -27,7 +31,7 @@ pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     f64::from(thousandths) / 1000.0 * size * if bold { 1.06 } else { 1.03 }
 }
 
-/// `text`, cut in the end and given an ellipsis where it is wider than `room`.
+/// `text`, cut at the end with an ellipsis where it is wider than `room`.
 pub(crate) fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
     if width(text, size, bold) <= room {
         return text.to_string();
@@ -43,7 +47,7 @@ pub(crate) fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
     String::new()
 }
 
-/// Lines of at most `room`, broken at spaces; a word that is wider than `room` is cut.
+/// Lines at most `room` wide, broken at spaces; a word that is wider than `room` is cut.
 pub(crate) fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -83,14 +87,15 @@ pub(crate) fn number(value: f64) -> String {
     minus(&thousands(&coordinate(value, decimals)))
 }
 
-/// A share as a percentage with one decimal: `95.2%`, `100%`; "–" if it is no number or absurd.
+/// A share as a percentage with at most one decimal: `95.2%`, `100%`; "–" if it is not finite or absurdly
+/// large.
 pub(crate) fn percent(value: f64) -> String {
     if value.abs() < 1e6 { minus(&format!("{}%", coordinate(value * 100.0, 1))) } else { "–".to_string() }
 }
 
 /// A count with separators: `12,300`.
 pub(crate) fn count(value: u64) -> String {
-    thousands(&value.to_string())
+    group_digits(&value.to_string())
 }
 
 /// Thousands separators in a plain decimal number.
@@ -98,37 +103,16 @@ pub(crate) fn thousands(text: &str) -> String {
     let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (whole, fraction) =
         rest.split_once('.').map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
-    let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
+    let grouped = group_digits(whole);
     match fraction {
         Some(fraction) => format!("{sign}{grouped}.{fraction}"),
         None => format!("{sign}{grouped}"),
     }
 }
 
-/// A typographic minus in front.
+/// `text` with a typographic minus in place of a leading hyphen.
 pub(crate) fn minus(text: &str) -> String {
     text.strip_prefix('-').map_or_else(|| text.to_string(), |rest| format!("−{rest}"))
-}
-
-/// One line of a CSV file; fields are quoted where they must be (RFC 4180, but with a bare newline).
-pub(crate) fn csv_line(fields: &[String]) -> String {
-    let quoted: Vec<String> = fields
-        .iter()
-        .map(|field| {
-            if field.contains([',', '"', '\n', '\r']) {
-                format!("\"{}\"", field.replace('"', "\"\""))
-            } else {
-                field.clone()
-            }
-        })
-        .collect();
-    quoted.join(",") + "\n"
 }
 
 #[cfg(test)]
@@ -170,10 +154,5 @@ mod tests {
         let lines = wrap("one two three four five six", 12.0, false, 60.0);
         assert!(lines.len() > 1 && lines.iter().all(|line| width(line, 12.0, false) <= 60.0), "{lines:?}");
         assert_eq!(lines.join(" "), "one two three four five six");
-    }
-
-    #[test]
-    fn xml_and_csv_are_escaped() {
-        assert_eq!(csv_line(&["a,b".into(), "c\"d".into(), "e".into()]), "\"a,b\",\"c\"\"d\",e\n");
     }
 }

@@ -1,4 +1,7 @@
-//! Fewer points for the same image.
+//! Fewer points for the same image: a run of 50,000 batches would make an SVG of megabytes.
+//!
+//! Written here because simplification of lines (Douglas and Peucker, as in `geo`) knows no pixel columns:
+//! the extremes of each column must be kept exactly.
 
 /// At most four points per pixel column (first, lowest, highest, last, in their order): the polyline through
 /// them covers the same pixels. `points` are in pixels with x not decreasing.

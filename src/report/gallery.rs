@@ -3,26 +3,27 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::images::{full_name, image, short_path};
 use crate::page::html::{escape, percent};
 use crate::page::thumbnails::Thumbnail;
 
 /// A misclassified image.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Mistake {
+pub(super) struct Mistake {
     /// Row of the predictions.
-    pub(crate) row: usize,
-    pub(crate) path: String,
-    pub(crate) group: String,
-    pub(crate) truth: usize,
-    pub(crate) predicted: usize,
+    pub(super) row: usize,
+    pub(super) path: String,
+    pub(super) group: String,
+    pub(super) truth: usize,
+    pub(super) predicted: usize,
     /// Probability of the predicted class.
-    pub(crate) confidence: f64,
+    pub(super) confidence: f64,
 }
 
-/// At most `budget` of the mistakes, fairly: the surest one of each confused pair first, the commonest pairs
-/// before the others; then the next of each pair, and so on. So each pair is there as long as there are no
-/// more pairs than places.
-pub(crate) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
+/// At most `budget` of the mistakes, in turn from each confused pair: first the most confident one of each,
+/// the most frequent pairs first; then the next of each, and so on. So each pair is represented as long as
+/// there are no more pairs than `budget`.
+pub(super) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
     let mut pairs: BTreeMap<(usize, usize), Vec<&Mistake>> = BTreeMap::new();
     for mistake in mistakes {
         pairs.entry((mistake.truth, mistake.predicted)).or_default().push(mistake);
@@ -31,14 +32,15 @@ pub(crate) fn choose(mistakes: &[Mistake], budget: usize) -> Vec<&Mistake> {
     for pair in &mut pairs {
         pair.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then_with(|| a.path.cmp(&b.path)));
     }
-    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.len())); // stable: equals stay in the order of the classes
+    // Stable: pairs of the same size stay in the order of the classes.
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.len()));
     let rounds = pairs.first().map_or(0, Vec::len);
     let in_turn = (0..rounds).flat_map(|round| pairs.iter().filter_map(move |pair| pair.get(round).copied()));
     in_turn.take(budget).collect()
 }
 
-/// The cards, in the order given, with the controls to sort and filter them (which show where scripts run).
-pub(crate) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String]) -> String {
+/// The images in the order given, with controls to sort and filter them (visible only where scripts run).
+pub(super) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String]) -> String {
     let options = |used: fn(&Mistake) -> usize| {
         let mut out = String::from("<option value=\"\">any</option>");
         for (index, class) in classes.iter().enumerate() {
@@ -50,10 +52,12 @@ pub(crate) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String])
         out
     };
     let mut out = format!(
-        "<form class=\"controls\" id=\"gallery-controls\" aria-label=\"Sort and filter the images\"><label>True <select \
-         name=\"truth\">{}</select></label><label>Taken for <select name=\"predicted\">{}</select></label><label>Order <select \
-         name=\"order\"><option value=\"pairs\">one of each pair first</option><option value=\"sure\">surest first</option><option \
-         value=\"unsure\">least sure first</option></select></label><button type=\"reset\">Reset</button><output \
+        "<form class=\"controls\" id=\"gallery-controls\" aria-label=\"Sort and filter the images\">\
+         <label>True class <select name=\"truth\">{}</select></label>\
+         <label>Predicted class <select name=\"predicted\">{}</select></label>\
+         <label>Order <select name=\"order\"><option value=\"pairs\">one of each confusion first</option>\
+         <option value=\"sure\">most confident first</option><option value=\"unsure\">least confident \
+         first</option></select></label><button type=\"reset\">Reset</button><output \
          aria-live=\"polite\"></output></form><div class=\"gallery\" id=\"gallery\">",
         options(|mistake| mistake.truth),
         options(|mistake| mistake.predicted)
@@ -63,47 +67,18 @@ pub(crate) fn html(chosen: &[(&Mistake, Option<Thumbnail>)], classes: &[String])
         let (short, full) = (short_path(&mistake.path), escape(&full_name(&mistake.path, &mistake.group)));
         let _ = write!(
             out,
-            "<figure class=\"shot\" data-i=\"{place}\" data-t=\"{}\" data-p=\"{}\" data-c=\"{:.4}\">{}<figcaption><span class=\"was\">{truth}</span> \
-             <span class=\"taken\">taken for <b>{predicted}</b>, {}</span><span class=\"path\" title=\"{full}\">{short}</span></figcaption></figure>",
+            "<figure class=\"shot\" data-i=\"{place}\" data-t=\"{}\" data-p=\"{}\" data-c=\"{:.4}\">{}\
+             <figcaption><span class=\"was\">{truth}</span> <span class=\"taken\">→ <b>{predicted}</b>, \
+             {}</span><span class=\"path\" title=\"{full}\">{short}</span></figcaption></figure>",
             mistake.truth,
             mistake.predicted,
             mistake.confidence,
-            image(thumbnail.as_ref(), &format!("{truth}, taken for {predicted}")),
+            image(thumbnail.as_ref(), &format!("{truth}, predicted as {predicted}")),
             percent(mistake.confidence),
         );
     }
     out.push_str("</div>");
     out
-}
-
-/// A thumbnail, or the place of one; `alt` is HTML already.
-pub(crate) fn image(thumbnail: Option<&Thumbnail>, alt: &str) -> String {
-    match thumbnail {
-        Some(thumbnail) => format!(
-            "<img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{alt}\" loading=\"lazy\" decoding=\"async\">",
-            thumbnail.url(),
-            thumbnail.width,
-            thumbnail.height
-        ),
-        None => format!("<span class=\"missing\" role=\"img\" aria-label=\"{alt}\">no image</span>"),
-    }
-}
-
-/// The path and, where it says something else, the group.
-pub(crate) fn full_name(path: &str, group: &str) -> String {
-    if group.is_empty() { path.to_owned() } else { format!("{path} (group {group})") }
-}
-
-/// The last part of a path, cut in its middle where it is long (HTML).
-pub(crate) fn short_path(path: &str) -> String {
-    const LONGEST: usize = 24;
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let letters: Vec<char> = name.chars().collect();
-    if letters.len() <= LONGEST {
-        return escape(name);
-    }
-    let cut = |part: &[char]| part.iter().collect::<String>();
-    escape(&format!("{}…{}", cut(&letters[..LONGEST / 2 - 1]), cut(&letters[letters.len() - LONGEST / 2..])))
 }
 
 #[cfg(test)]
@@ -116,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn each_confused_pair_is_there_and_first() {
+    fn one_mistake_of_each_confused_pair_comes_first() {
         // 1,000 of one pair, and one each of 30 others.
         let mut mistakes: Vec<Mistake> =
             (0..1000).map(|row| mistake(row, 0, 1, 0.3 + row as f64 / 2000.0)).collect();
@@ -133,13 +108,13 @@ mod tests {
         let pairs: HashSet<_> =
             chosen[..31].iter().map(|mistake| (mistake.truth, mistake.predicted)).collect();
         assert_eq!(pairs.len(), 31, "one of each pair comes before a second of any");
-        assert_eq!(chosen[0].row, 999, "the surest of the commonest pair comes first");
+        assert_eq!(chosen[0].row, 999, "the most confident of the most frequent pair comes first");
         assert_eq!(choose(&mistakes, 5000).len(), 1030, "all of them where there is room");
         assert!(choose(&[], 10).is_empty());
     }
 
     #[test]
-    fn the_choice_does_not_depend_on_the_order_of_the_rows() {
+    fn the_gallery_does_not_depend_on_the_order_of_the_rows() {
         let mistakes: Vec<Mistake> = (0..60).map(|row| mistake(row, row % 3, 3 + row % 4, 0.5)).collect();
         let mut turned = mistakes.clone();
         turned.reverse();
@@ -147,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_cannot_break_the_page() {
+    fn markup_in_a_path_is_escaped() {
         let bad = Mistake {
             path: "x/\"><script>alert(1)</script>.png".into(),
             group: "'><b>".into(),
@@ -155,7 +130,5 @@ mod tests {
         };
         let page = html(&[(&bad, None)], &["<i>".into(), "b".into()]);
         assert!(!page.contains("<script") && !page.contains("<i>") && page.contains("&lt;i&gt;"), "{page}");
-        let long = "ä".repeat(300) + ".png";
-        assert!(short_path(&long).chars().count() < 30);
     }
 }

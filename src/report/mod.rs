@@ -1,364 +1,64 @@
-//! A run, or several, as one HTML file that needs nothing else: no network, no file beside it. Every figure
-//! is written as SVG and PNG too, and every table as CSV.
+//! The page of a run, or of several runs compared: one HTML file that needs nothing else, neither a network
+//! nor a file next to it. Every figure is also written as SVG and PNG, and every table as CSV.
 //!
-//! The same files give the same page, byte for byte: nothing in it tells when or by whom it was made.
+//! **Invariant:** the same files give the same page, byte for byte: nothing in it depends on the time, the
+//! machine or the order of threads.
+//!
+//! A new section is one file of `sections/` (or `compare/`) and one line of its table; a new warning is one
+//! function and one line of `warnings.rs`.
 
 mod compare;
 pub mod config;
-pub mod figures;
+mod figures;
 mod gallery;
+mod images;
 mod numbers;
+mod options;
+mod run;
+mod section;
 mod sections;
-pub(crate) mod warnings;
+mod warnings;
 
 use std::path::Path;
 
-pub use self::compare::{COMPARISON, compare};
+pub use self::compare::compare;
+pub use self::options::{Options, Projection};
+use self::run::Run;
+use self::section::{build_all, foot};
+use self::sections::SECTIONS;
+use self::warnings::Warning;
 use crate::error::Result;
-use crate::page::output::{Output, Progress, Written};
+use crate::page::html::{document, escape};
+use crate::page::output::{Output, Written};
 use crate::run_folder::read::RunFiles;
 
-/// The page of one run, in its folder.
+/// File name of the page of a run, within its folder.
 pub const PAGE: &str = "report.html";
-/// How the features are brought to two dimensions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Projection {
-    /// Neighbours stay neighbours; distances between clusters say little.
-    #[default]
-    Tsne,
-    /// The two directions of largest variance.
-    Pca,
-}
 
-/// How a page is made.
-#[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// How the features are brought to two dimensions.
-    pub projection: Projection,
-    /// Misclassified images in the gallery, at most.
-    pub gallery: usize,
-    /// Points in the projection, at most.
-    pub points: usize,
-    /// Replicates of each bootstrap.
-    pub replicates: usize,
-    /// Told what is being done.
-    pub progress: Option<Progress<'a>>,
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self {
-            projection: Projection::default(),
-            gallery: 400,
-            points: 2000,
-            replicates: 2000,
-            progress: None,
-        }
-    }
-}
-
-/// Writes `report.html` of a run into its folder, with `plots/` and `tables/` beside it. Thumbnails are kept
+/// Writes `report.html` of a run into its folder, with `plots/` and `tables/` next to it. Thumbnails are kept
 /// in `report/thumbnails/`, so that the page can be made again when the data are gone.
 ///
 /// # Errors
-/// `run` is no run folder; a file cannot be written. A damaged part of the run is told in the page instead.
+/// `run` is not a run folder; a file cannot be written. A missing or damaged part of the run is not an error:
+/// the page warns of it.
 pub fn write(run: &Path, options: &Options) -> Result<Written> {
     let files = RunFiles::open(run)?;
+    let run_of_page = Run::of(&files, options)?;
     let mut output = Output::default();
-    let page = sections::page(&files, options, &mut output)?;
-    output.write(run, PAGE, &page.html, options.progress, page.warnings)
-}
+    let sections = build_all(SECTIONS, |build| build(&run_of_page, &mut output))?;
 
-/// A document and what it warns of.
-struct Page {
-    html: String,
-    warnings: Vec<String>,
+    let size = files.setting("input.size").unwrap_or_default();
+    let head = format!(
+        "<header><p class=\"kicker\">Training run</p><h1>{}</h1>\
+         <p class=\"sub\">{}, {size}×{size} pixels · {}</p></header>",
+        escape(&files.name),
+        escape(&files.setting("model.name").unwrap_or_default()),
+        escape(&files.setting("data.root").unwrap_or_default())
+    );
+    let html = document(&files.name, &head, &sections, &foot("the run folder"));
+    let warnings = warnings::of(&run_of_page).iter().map(Warning::line).collect();
+    output.write(run, PAGE, &html, options.progress, warnings)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::run_folder::read::testing::{ROWS, Row, write_rows, write_run};
-
-    const QUICK: Options =
-        Options { projection: Projection::Pca, gallery: 400, points: 2000, replicates: 50, progress: None };
-
-    const FEW: &str = "Few groups: There are 6 groups of images (persons, photos): the intervals are rough.";
-
-    fn run() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let run = folder.path().join("run");
-        write_run(&run, &folder.path().join("data"), &ROWS);
-        (folder, run)
-    }
-
-    fn page_of(run: &Path) -> String {
-        write(run, &QUICK).unwrap();
-        fs::read_to_string(run.join(PAGE)).unwrap()
-    }
-
-    /// The values of an attribute in a page.
-    fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
-        page.split(&format!(" {attribute}=\"")).skip(1).filter_map(|rest| rest.split('"').next()).collect()
-    }
-
-    #[test]
-    fn a_run_becomes_a_page_with_every_section_and_file() {
-        let (_folder, run) = run();
-        let written = write(&run, &QUICK).unwrap();
-        let page = fs::read_to_string(&written.page).unwrap();
-        assert_eq!(page.len(), written.bytes);
-        for id in [
-            "summary",
-            "data",
-            "training",
-            "results",
-            "probabilities",
-            "mistakes",
-            "features",
-            "configuration",
-        ] {
-            assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
-        }
-        assert!(
-            page.contains("The best epoch is 2 of 3; validation loss rises after it"),
-            "the sentence is computed"
-        );
-        assert!(page.contains("3 of 12 images are misclassified, in 3 confused pairs"));
-        for name in [
-            "learning_curves",
-            "combined_curves",
-            "trends",
-            "batch_losses",
-            "batches_epoch_002",
-            "confusion",
-            "confusion_normalised",
-            "per_class",
-        ] {
-            assert!(
-                run.join(format!("plots/{name}.svg")).is_file()
-                    && run.join(format!("plots/{name}.png")).is_file(),
-                "{name}"
-            );
-        }
-        for name in ["roc", "precision_recall", "reliability", "confusions", "class_counts", "projection_pca"]
-        {
-            assert!(run.join(format!("plots/{name}.svg")).is_file(), "{name}");
-        }
-        let misclassified = fs::read_to_string(run.join("tables/misclassified.csv")).unwrap();
-        assert!(
-            misclassified.starts_with(
-                "path,group,truth,predicted,confidence,p of the truth\ntest/angry/2.png,g1,angry,happy,0.9"
-            ),
-            "{misclassified}"
-        );
-        assert!(
-            !written.warnings.iter().any(|text| text.contains("missing or damaged")),
-            "{:?}",
-            written.warnings
-        );
-    }
-
-    #[test]
-    fn each_link_is_a_file_and_nothing_comes_from_elsewhere() {
-        let (_folder, run) = run();
-        let page = page_of(&run);
-        for place in values(&page, "href").into_iter().chain(values(&page, "src")) {
-            assert!(!place.contains("http") && !place.starts_with('/'), "{place}");
-            if let Some(anchor) = place.strip_prefix('#') {
-                assert!(page.contains(&format!("id=\"{anchor}\"")), "{place}");
-            } else if !place.starts_with("data:") {
-                assert!(run.join(place).is_file(), "{place}");
-            }
-        }
-        assert!(
-            !page.replace("url(data:", "").contains("url(") && !page.contains("@import"),
-            "no style asks for a file"
-        );
-    }
-
-    #[test]
-    fn no_text_of_a_file_becomes_markup() {
-        let (_folder, run) = run();
-        let config = fs::read_to_string(run.join("config.toml")).unwrap();
-        fs::write(run.join("config.toml"), config + "note = \"</pre><script>alert(2)</script>\"\n").unwrap();
-        let page = page_of(&run);
-        assert!(!page.contains("<script>alert") && !page.contains("<sad>"));
-        assert!(page.contains("&lt;sad&gt;") && page.contains("ä顔🙂.png"));
-        // The only scripts are the two of the page and the data of the points.
-        assert_eq!(page.matches("<script").count(), 3);
-    }
-
-    #[test]
-    fn the_same_files_give_the_same_bytes_with_the_data_and_without() {
-        let (folder, run) = run();
-        let first = page_of(&run);
-        let figure = fs::read(run.join("plots/roc.png")).unwrap();
-        assert_eq!(page_of(&run), first);
-        fs::remove_dir_all(folder.path().join("data")).unwrap();
-        assert!(first.contains("src=\"data:image/jpeg"));
-        assert_eq!(page_of(&run), first, "thumbnails were kept");
-        assert_eq!(fs::read(run.join("plots/roc.png")).unwrap(), figure);
-        fs::remove_dir_all(run.join("report")).unwrap();
-        let without = page_of(&run);
-        assert!(!without.contains("src=\"data:image/jpeg") && without.contains("not there any more"));
-    }
-
-    #[test]
-    fn whatever_is_missing_there_is_a_page() {
-        let names = [
-            "data.json",
-            "events.jsonl",
-            "metrics.csv",
-            "trained.tsv",
-            "eval/test.json",
-            "eval/test_predictions.csv",
-            "eval/test_features.safetensors",
-        ];
-        for name in names {
-            let (_folder, run) = run();
-            fs::remove_file(run.join(name)).unwrap();
-            assert!(page_of(&run).contains("<h2"), "{name}");
-        }
-        let (_folder, run) = run();
-        for name in names {
-            fs::remove_file(run.join(name)).unwrap();
-        }
-        fs::remove_dir_all(run.join("eval")).unwrap();
-        let page = page_of(&run);
-        assert!(page.contains("Nothing is evaluated") && page.contains("there is no such file"));
-    }
-
-    #[test]
-    fn what_a_reader_must_know_is_told() {
-        let told = |change: &dyn Fn(&Path), expected: &str| {
-            let (_folder, run) = run();
-            change(&run);
-            let warnings = write(&run, &QUICK).unwrap().warnings.join("\n");
-            assert!(warnings.contains(expected), "{expected}: {warnings}");
-        };
-        let replace = |file: &'static str, from: &'static str, to: &'static str| {
-            move |run: &Path| {
-                let text = fs::read_to_string(run.join(file)).unwrap();
-                assert!(text.contains(from), "{file}: {from}");
-                fs::write(run.join(file), text.replace(from, to)).unwrap();
-            }
-        };
-        told(&replace("data.json", "\"leakage\":false", "\"leakage\":true"), "Leakage:");
-        told(&replace("eval/test.json", "\"leakage\": false", "\"leakage\": true"), "Leakage:");
-        told(&|_| {}, "Few groups: The test split has 6 groups");
-        told(&replace("data.json", "[8,8,8]", "[80,8,8]"), "Unequal classes: angry has 80");
-        told(&replace("data.json", "[8,8,8]", "[8,0,8]"), "no training image of happy");
-        told(
-            &replace("data.json", "\"unreadable\":[]", "\"unreadable\":[{\"name\":\"x\",\"reason\":\"y\"}]"),
-            "1 unreadable file was",
-        );
-        told(
-            &replace("data.json", "\"left_out\":[]", "\"left_out\":[\"3 files are no images\"]"),
-            "3 files are no images",
-        );
-        told(&replace("data.json", "\"regex\":36", "\"content\":36"), "Persons are not known");
-        told(&replace("events.jsonl", "finished", "early stopping"), "Stopped early");
-        told(
-            &replace("events.jsonl", "finished", "interrupted"),
-            "Interrupted: Training was interrupted after 3 of 3 epochs",
-        );
-        told(
-            &|run| {
-                replace("events.jsonl", "\"event\":\"end\"", "\"event\":\"cut")(run);
-                replace("config.toml", "epochs = 3", "epochs = 9")(run);
-            },
-            "Not finished: Training has not ended (3 of 9 epochs so far)",
-        );
-        told(&replace("eval/test.json", "\"ece\": 0.", "\"ece\": 0.9"), "not calibrated");
-        told(
-            &|run| {
-                let data = run.parent().unwrap().join("data");
-                fs::remove_file(run.join("eval/test.json")).unwrap();
-                write_rows(run, &data, "valid", &ROWS);
-            },
-            "No test split",
-        );
-        told(
-            &|run| {
-                let wrong: Vec<Row> =
-                    ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, 0, p)).collect();
-                write_rows(run, &run.parent().unwrap().join("data"), "test", &wrong);
-            },
-            "No better than guessing",
-        );
-    }
-
-    #[test]
-    fn runs_are_compared_on_the_images_they_share() {
-        let (folder, a) = run();
-        let (b, data) = (folder.path().join("b"), folder.path().join("data"));
-        let better: Vec<Row> =
-            ROWS.iter().map(|&(path, group, truth, _, p)| (path, group, truth, truth, p)).collect();
-        write_run(&b, &data, &better);
-        let out = folder.path().join("out");
-        let written = compare(&[a.clone(), b.clone()], &out, &QUICK).unwrap();
-        let page = fs::read_to_string(out.join(COMPARISON)).unwrap();
-        assert_eq!(written.warnings, [FEW]);
-        assert!(
-            page.contains("<strong>b</strong> has the highest accuracy on the test split, 100.0"),
-            "the better one is named"
-        );
-        assert!(page.contains("different answers to 3 of 12 images; 0 are recognised by none"));
-        let disagreements = fs::read_to_string(folder.path().join("out/tables/disagreements.csv")).unwrap();
-        assert_eq!(disagreements.lines().count(), 4);
-        let agreement = fs::read_to_string(folder.path().join("out/tables/agreement_1_2.csv")).unwrap();
-        assert_eq!(agreement, ",B right,B wrong\nA right,9,0\nA wrong,3,0\n");
-        for place in values(&page, "href").into_iter().filter(|place| !place.starts_with(['#', 'd'])) {
-            assert!(folder.path().join("out").join(place).is_file(), "{place}");
-        }
-        assert_eq!(compare(&[a, b], &out, &QUICK).unwrap().bytes, page.len());
-    }
-
-    #[test]
-    fn a_comparison_says_where_it_is_unfair() {
-        let (folder, a) = run();
-        let (b, data) = (folder.path().join("b"), folder.path().join("data"));
-        let out = folder.path().join("out");
-        let warnings = || compare(&[a.clone(), b.clone()], &out, &QUICK).unwrap().warnings.join("\n");
-        // Some images in common.
-        write_run(&b, &data, &ROWS[..8]);
-        assert!(
-            warnings().contains("The test sets differ: run and b share 8 of 12 and 8 images"),
-            "{}",
-            warnings()
-        );
-        // Other data altogether.
-        write_run(&b, &folder.path().join("elsewhere"), &ROWS);
-        let text = fs::read_to_string(b.join("data.json")).unwrap().replace("abcdef", "fedcba");
-        fs::write(b.join("data.json"), text).unwrap();
-        assert!(warnings().contains("their numbers cannot be compared"), "{}", warnings());
-        // The same images in another place are the same data.
-        fs::write(
-            b.join("data.json"),
-            fs::read_to_string(b.join("data.json")).unwrap().replace("fedcba", "abcdef"),
-        )
-        .unwrap();
-        assert_eq!(warnings(), FEW);
-        // b was trained on a group of the test.
-        fs::write(b.join("trained.tsv"), format!("{}\tg2\n", "1".repeat(64))).unwrap();
-        assert!(warnings().contains("b was trained on 2 test images of run"), "{}", warnings());
-        // One has no test.
-        fs::remove_file(b.join("eval/test.json")).unwrap();
-        write_rows(&b, &data, "valid", &ROWS);
-        assert!(warnings().contains("Different splits"), "{}", warnings());
-    }
-
-    #[test]
-    fn what_cannot_be_compared_is_refused() {
-        let (folder, run) = run();
-        let refused =
-            |runs: &[PathBuf]| compare(runs, &folder.path().join("out"), &QUICK).unwrap_err().to_string();
-        assert!(refused(std::slice::from_ref(&run)).contains("two or more"));
-        assert!(refused(&[run.clone(), run.join(".")]).contains("named twice"));
-        assert!(refused(&[run.clone(), folder.path().join("none")]).contains("no such folder"));
-    }
-}
+mod tests;

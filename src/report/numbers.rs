@@ -1,30 +1,31 @@
-//! What is computed from the files of an evaluation, before it is shown.
+//! What is computed from the files of a run before it is shown.
 
+use super::figures::{Bin, Calibration, ClassCurve, ClassScore, EpochPoint, Estimate};
 use super::gallery::Mistake;
 use crate::error::Result;
 use crate::eval::files::Prediction;
-use crate::report::figures::{Bin, Calibration, ClassCurve, ClassScore, Estimate};
+use crate::run_folder::events::EpochRecord;
 use crate::run_folder::read::Evaluated;
 use crate::stats::bootstrap::{self, Interval, MetricIntervals, Settings};
 use crate::stats::curves;
 
-/// Bins of the reliability diagram: those of the calibration error in the metrics.
+/// Bins of the reliability diagram: as many as the calibration error of the metrics has.
 const BINS: usize = 15;
 
-/// The rows of an evaluation whose truth is known, by class index.
-pub(crate) struct Rows<'a> {
-    pub(crate) predictions: Vec<&'a Prediction>,
+/// The predictions of an evaluation whose true class is known, with classes as indices.
+pub(super) struct Rows<'a> {
+    pub(super) predictions: Vec<&'a Prediction>,
     /// Rows of the file that they stand in.
-    pub(crate) rows: Vec<usize>,
-    pub(crate) truth: Vec<usize>,
-    pub(crate) predicted: Vec<usize>,
+    pub(super) rows: Vec<usize>,
+    pub(super) truth: Vec<usize>,
+    pub(super) predicted: Vec<usize>,
     /// Group of each row, counted from 0.
-    pub(crate) groups: Vec<usize>,
+    pub(super) groups: Vec<usize>,
 }
 
 impl<'a> Rows<'a> {
     /// `None` without predictions.
-    pub(crate) fn of(evaluated: &'a Evaluated) -> Option<Self> {
+    pub(super) fn of(evaluated: &'a Evaluated) -> Option<Self> {
         let classes = &evaluated.evaluation.classes;
         let index = |name: &str| classes.iter().position(|class| class == name);
         let mut all = Self {
@@ -49,22 +50,23 @@ impl<'a> Rows<'a> {
         (!all.rows.is_empty()).then_some(all)
     }
 
-    pub(crate) fn group_count(&self) -> usize {
+    pub(super) fn group_count(&self) -> usize {
         self.groups.iter().max().map_or(0, |last| last + 1)
     }
 
     /// Probability of the predicted class.
-    pub(crate) fn confidence(&self, at: usize) -> f64 {
+    pub(super) fn confidence(&self, at: usize) -> f64 {
         f64::from(self.predictions[at].probabilities[self.predicted[at]])
     }
 
     /// Confidence intervals by the bootstrap over groups.
-    pub(crate) fn intervals(&self, classes: usize, replicates: usize) -> Result<MetricIntervals> {
+    pub(super) fn intervals(&self, classes: usize, replicates: usize) -> Result<MetricIntervals> {
         let settings = Settings { replicates, ..Settings::default() };
-        bootstrap::metric_intervals(&self.groups, &self.truth, &self.predicted, classes, &settings)
+        let rows = bootstrap::Rows { groups: &self.groups, truth: &self.truth, classes };
+        bootstrap::metric_intervals(rows, &self.predicted, &settings)
     }
 
-    pub(crate) fn mistakes(&self) -> Vec<Mistake> {
+    pub(super) fn mistakes(&self) -> Vec<Mistake> {
         let wrong = (0..self.rows.len()).filter(|&at| self.truth[at] != self.predicted[at]);
         let one = |at: usize| Mistake {
             row: self.rows[at],
@@ -78,7 +80,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Mean confidence and accuracy.
-    pub(crate) fn confidence_and_accuracy(&self) -> (f64, f64) {
+    pub(super) fn confidence_and_accuracy(&self) -> (f64, f64) {
         let n = self.rows.len() as f64;
         let confidence: f64 = (0..self.rows.len()).map(|at| self.confidence(at)).sum();
         let right =
@@ -88,7 +90,7 @@ impl<'a> Rows<'a> {
 
     /// The reliability diagram of the probabilities raised to `power` and normalised again: with the
     /// temperature as power, those that the model had before it was calibrated.
-    pub(crate) fn reliability(&self, power: f64) -> Calibration {
+    pub(super) fn reliability(&self, power: f64) -> Calibration {
         let mut bins = [(0u64, 0.0, 0.0); BINS]; // samples, Σ confidence, Σ right
         for at in 0..self.rows.len() {
             let confidence = self.raised(at, power);
@@ -128,7 +130,7 @@ impl<'a> Rows<'a> {
     }
 
     /// ROC of each class against the rest; without the classes that have no curve.
-    pub(crate) fn roc(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
+    pub(super) fn roc(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
         let probabilities = self.probabilities();
         let mut found = Vec::new();
         for (class, name) in classes.iter().enumerate() {
@@ -142,7 +144,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Precision over recall of each class against the rest.
-    pub(crate) fn precision_recall(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
+    pub(super) fn precision_recall(&self, classes: &[String]) -> Result<Vec<ClassCurve>> {
         let probabilities = self.probabilities();
         let mut found = Vec::new();
         for (class, name) in classes.iter().enumerate() {
@@ -155,17 +157,30 @@ impl<'a> Rows<'a> {
     }
 }
 
-pub(crate) fn estimate(interval: &Interval) -> Estimate {
+/// The epochs as points of a figure.
+pub(super) fn epoch_points(epochs: &[EpochRecord]) -> Vec<EpochPoint> {
+    let point = |epoch: &EpochRecord| EpochPoint {
+        epoch: epoch.epoch as u32,
+        train_loss: epoch.train_loss,
+        valid_loss: epoch.val_loss,
+        train_accuracy: epoch.train_accuracy,
+        valid_accuracy: epoch.val_accuracy,
+        learning_rate: epoch.learning_rate,
+    };
+    epochs.iter().map(point).collect()
+}
+
+pub(super) fn estimate(interval: &Interval) -> Estimate {
     Estimate { value: interval.estimate, low: interval.low, high: interval.high }
 }
 
 /// A number without an interval.
-pub(crate) fn bare(value: f64) -> Estimate {
+pub(super) fn bare(value: f64) -> Estimate {
     Estimate { value, low: f64::NAN, high: f64::NAN }
 }
 
 /// Precision, recall and F1 of each class, with intervals where there are any.
-pub(crate) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> Vec<ClassScore> {
+pub(super) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricIntervals>) -> Vec<ClassScore> {
     let one = |(index, class): (usize, &crate::eval::metrics::ClassMetrics)| {
         let found = intervals.and_then(|intervals| intervals.per_class.get(index));
         let value = |bare_value: f64, interval: Option<&Interval>| {
@@ -185,8 +200,8 @@ pub(crate) fn class_scores(evaluated: &Evaluated, intervals: Option<&MetricInter
     evaluated.evaluation.metrics.per_class.iter().enumerate().map(one).collect()
 }
 
-/// The share of points whose nearest neighbour is of their own class; `None` for fewer than two.
-pub(crate) fn neighbours_alike(points: &[[f64; 2]], classes: &[usize]) -> Option<f64> {
+/// The fraction of points whose nearest neighbour has the same class; `None` for fewer than two points.
+pub(super) fn neighbours_alike(points: &[[f64; 2]], classes: &[usize]) -> Option<f64> {
     if points.len() < 2 {
         return None;
     }

@@ -1,257 +1,367 @@
-//! What a reader must know before believing the numbers.
+//! What a reader should know before trusting the numbers. A new warning of a run is a function and a line of
+//! [`WARNINGS`].
 
-use super::numbers::Rows;
+use super::run::Run;
 use crate::data::{DataSummary, GroupRule, Split};
-use crate::page::html::{count, list, percent, percent_interval};
-use crate::run_folder::read::{Ending, RunFiles};
-use crate::stats::bootstrap::MetricIntervals;
+use crate::page::html::{count, escape, list, percent, percent_interval, thousands};
+use crate::run_folder::read::{Ending, Evaluated};
 
 /// Fewer groups than this make a bootstrap over groups unreliable (Cameron, Gelbach and Miller,
 /// "Bootstrap-based improvements for inference with clustered errors", 2008, treat 5 to 30 clusters as few).
-pub(crate) const FEW_GROUPS: usize = 30;
-/// From this calibration error on, a reader is told that probabilities are not to be taken at their word.
+pub(super) const FEW_GROUPS: usize = 30;
+/// Expected calibration error from which on uncalibrated probabilities get a warning.
 const BAD_ECE: f64 = 0.05;
-/// The largest class over the smallest, from which on classes count as unequal.
+/// Ratio of the largest to the smallest class from which on classes count as imbalanced.
 const IMBALANCE: usize = 3;
 
 /// One warning.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Warning {
-    /// Whether the numbers below are wrong or missing because of it; else it is something to keep in mind.
-    pub(crate) grave: bool,
+pub(super) struct Warning {
+    /// Whether numbers on the page are wrong or missing because of it; otherwise it is something to keep in
+    /// mind.
+    pub(super) grave: bool,
     /// A few words.
-    pub(crate) title: String,
-    /// What it means and what to do.
-    pub(crate) text: String,
+    pub(super) title: &'static str,
+    /// What it means and what to do about it.
+    pub(super) text: String,
 }
 
-fn warning(grave: bool, title: &str, text: impl Into<String>) -> Warning {
-    Warning { grave, title: title.to_owned(), text: text.into() }
+impl Warning {
+    /// As one line of text.
+    pub(super) fn line(&self) -> String {
+        format!("{}: {}", self.title, self.text)
+    }
 }
 
-/// The warnings of a run, the grave ones first.
-pub(crate) fn of(files: &RunFiles, rows: Option<&Rows>, intervals: Option<&MetricIntervals>) -> Vec<Warning> {
-    let mut found = Vec::new();
-    leakage(files, &mut found);
-    evaluation(files, rows, intervals, &mut found);
-    ending(files, &mut found);
-    if let Some(data) = &files.data {
-        about_data(data, &mut found);
-    }
-    let known =
-        files.data.as_ref().map(|data| [&data.warnings[..], &data.left_out[..]].concat()).unwrap_or_default();
-    for text in files.messages.iter().filter(|text| {
-        // These have a warning of their own.
-        !known.contains(text) && !text.contains("LEAKAGE") && !text.contains("unreadable files are left out")
-    }) {
-        found.push(warning(false, "Told while training", text));
-    }
-    for text in &files.notices {
-        found.push(warning(true, "A file is missing or damaged", text));
-    }
+/// An entry of a table of warnings.
+pub(super) struct Check<T> {
+    title: &'static str,
+    grave: bool,
+    /// Function that gives a text for each time that the warning applies.
+    texts: T,
+}
+
+pub(super) const fn grave<T: Copy>(title: &'static str, texts: T) -> Check<T> {
+    Check { title, grave: true, texts }
+}
+
+pub(super) const fn note<T: Copy>(title: &'static str, texts: T) -> Check<T> {
+    Check { title, grave: false, texts }
+}
+
+/// The warnings of a table that apply, the grave ones first.
+pub(super) fn collect<T>(table: &[Check<T>], texts_of: impl Fn(&T) -> Vec<String>) -> Vec<Warning> {
+    let apply = |check: &Check<T>| -> Vec<Warning> {
+        let warning = |text| Warning { grave: check.grave, title: check.title, text };
+        texts_of(&check.texts).into_iter().map(warning).collect()
+    };
+    let mut found: Vec<Warning> = table.iter().flat_map(apply).collect();
     found.sort_by_key(|warning| !warning.grave); // stable
     found
 }
 
-fn leakage(files: &RunFiles, found: &mut Vec<Warning>) {
+type Texts = fn(&Run) -> Vec<String>;
+
+/// The warnings in the order in which they are shown; the grave ones come first.
+const WARNINGS: &[Check<Texts>] = &[
+    grave("Leakage", leakage),
+    grave("Not evaluated", not_evaluated),
+    grave("No test split", no_test_split),
+    note("Other data", other_data),
+    grave("No better than chance", no_better_than_chance),
+    note("Few groups", few_groups),
+    grave("Classes without images", classes_without_images),
+    note("Small classes", small_classes),
+    note("Probabilities are not calibrated", not_calibrated),
+    note("Stopped early", stopped_early),
+    grave("Interrupted", interrupted),
+    grave("Not finished", not_finished),
+    grave("Classes without training images", classes_without_training_images),
+    note("Imbalanced classes", imbalanced_classes),
+    note("Unknown identities", unknown_identities),
+    note("Unreadable files", unreadable_files),
+    note("Left out", left_out),
+    note("About the data", about_the_data),
+    note("Message during training", messages),
+    grave("Missing or damaged file", damaged_files),
+];
+
+/// The warnings of a run, the grave ones first.
+pub(super) fn of(run: &Run) -> Vec<Warning> {
+    collect(WARNINGS, |texts| texts(run))
+}
+
+/// The warnings of a page (HTML); what stands between backticks is set as code.
+pub(super) fn html(warnings: &[Warning]) -> String {
+    if warnings.is_empty() {
+        return "<p class=\"quiet\">No warnings.</p>".into();
+    }
+    let item = |warning: &Warning| {
+        let class = if warning.grave { "grave" } else { "note" };
+        format!("<li class=\"{class}\"><b>{}.</b> {}</li>", escape(warning.title), with_code(&warning.text))
+    };
+    let items: String = warnings.iter().map(item).collect();
+    format!("<ul class=\"warnings\" aria-label=\"Warnings\">{items}</ul>")
+}
+
+fn with_code(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return escape(text); // a backtick alone
+    }
+    let part = |(index, part): (usize, &&str)| {
+        if index % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) }
+    };
+    parts.iter().enumerate().map(part).collect()
+}
+
+// ---- evaluation ----
+
+fn leakage(run: &Run) -> Vec<String> {
+    let files = run.files;
     if let Some(data) = files.data.as_ref().filter(|data| data.leakage) {
         let example = data.leaks.first().map(|leak| {
             let splits: Vec<String> = leak.splits.iter().map(Split::to_string).collect();
             format!(", for example {} (in {})", leak.group, list(&splits))
         });
-        found.push(warning(
-            true,
-            "Leakage",
-            format!(
-                "{} in more than one split{}: every accuracy below is too good. Train with --drop-leaking or --resplit.",
-                count(data.leaking_groups, "group is", "groups are"),
-                example.unwrap_or_default()
-            ),
-        ));
-    } else if let Some(evaluated) =
-        files.evaluations.iter().find(|one| one.evaluation.leakage && one.evaluation.split != "train")
-    {
-        let told = files.messages.iter().find(|text| text.contains("LEAKAGE"));
-        let text = format!(
-            "The model has seen images, or groups, of the evaluation \"{}\" in training: its numbers are too good.",
-            evaluated.name
-        );
-        found.push(warning(true, "Leakage", told.map_or(text.clone(), |told| format!("{text} {told}"))));
+        return vec![format!(
+            "{} in more than one split{}: all accuracies below are too optimistic. \
+             Train with --drop-leaking or --resplit.",
+            count(data.leaking_groups, "group is", "groups are"),
+            example.unwrap_or_default()
+        )];
+    }
+    let leaking = |one: &&Evaluated| one.evaluation.leakage && one.evaluation.split != "train";
+    let Some(evaluated) = files.evaluations.iter().find(leaking) else { return Vec::new() };
+    let text = format!(
+        "The model was trained on images or groups of the evaluation \"{}\": its numbers are too optimistic.",
+        evaluated.name
+    );
+    let message = files.messages.iter().find(|text| text.contains("LEAKAGE"));
+    vec![message.map_or(text.clone(), |message| format!("{text} {message}"))]
+}
+
+fn not_evaluated(run: &Run) -> Vec<String> {
+    if run.primary.is_some() {
+        return Vec::new();
+    }
+    vec!["The run has no evaluation yet, so nothing is known about its accuracy.".into()]
+}
+
+fn no_test_split(run: &Run) -> Vec<String> {
+    let Some(primary) = run.primary else { return Vec::new() };
+    match primary.evaluation.split.as_str() {
+        "test" => Vec::new(),
+        "valid" => vec![
+            "The numbers are those of the validation split, on which the best epoch was selected: they are \
+             optimistic. Hold out images for a test split."
+                .into(),
+        ],
+        other => vec![format!(
+            "The numbers are those of the split \"{other}\", not of a held-out test \
+                               split."
+        )],
     }
 }
 
-fn evaluation(
-    files: &RunFiles,
-    rows: Option<&Rows>,
-    intervals: Option<&MetricIntervals>,
-    found: &mut Vec<Warning>,
-) {
-    let Some(primary) = files.primary() else {
-        found.push(warning(
-            true,
-            "Nothing is evaluated",
-            "The run has no evaluation yet, so that there is nothing to say about its accuracy.",
-        ));
-        return;
-    };
-    let (evaluation, metrics) = (&primary.evaluation, &primary.evaluation.metrics);
-    match evaluation.split.as_str() {
-        "test" => {}
-        "valid" => found.push(warning(
-            true,
-            "No test split",
-            "The numbers are of the validation split, by which the best epoch was chosen: they flatter the model. Keep images for a test.",
-        )),
-        other => found.push(warning(true, "No test split", format!("The numbers are of the split \"{other}\"."))),
+fn other_data(run: &Run) -> Vec<String> {
+    let (Some(primary), Some(data)) = (run.primary, &run.files.data) else { return Vec::new() };
+    let (trained, evaluated) = (data.root.display().to_string(), &primary.evaluation.data);
+    if trained == *evaluated {
+        return Vec::new();
     }
-    if let Some(data) = files.data.as_ref().filter(|data| data.root.display().to_string() != evaluation.data)
-    {
-        let text = format!(
-            "The numbers are of {}; the run was trained on {}.",
-            evaluation.data,
-            data.root.display()
-        );
-        found.push(warning(false, "Other data", text));
+    vec![format!("The model was trained on {trained} and evaluated on {evaluated}.")]
+}
+
+fn no_better_than_chance(run: &Run) -> Vec<String> {
+    let Some(primary) = run.primary else { return Vec::new() };
+    let (metrics, interval) = (&primary.evaluation.metrics, run.accuracy_interval(primary));
+    if interval[0] > metrics.majority_baseline {
+        return Vec::new();
     }
-    let interval =
-        intervals.map_or(metrics.accuracy_interval, |found| [found.accuracy.low, found.accuracy.high]);
-    if interval[0] <= metrics.majority_baseline {
-        found.push(warning(
-            true,
-            "No better than guessing",
-            format!(
-                "The accuracy of {} (95 % interval {}) cannot be told from {}, which always answering with the commonest class would reach.",
-                percent(metrics.accuracy),
-                percent_interval(interval),
-                percent(metrics.majority_baseline)
-            ),
-        ));
+    vec![format!(
+        "The accuracy of {} (95% interval {}) is not clearly above the {} that always predicting the most \
+         frequent class would reach.",
+        percent(metrics.accuracy),
+        percent_interval(interval),
+        percent(metrics.majority_baseline)
+    )]
+}
+
+fn few_groups(run: &Run) -> Vec<String> {
+    let (Some(primary), Some(rows)) = (run.primary, &run.rows) else { return Vec::new() };
+    let groups = rows.group_count();
+    if groups >= FEW_GROUPS {
+        return Vec::new();
     }
-    if let Some(groups) = rows.map(Rows::group_count).filter(|groups| *groups < FEW_GROUPS) {
-        let text = format!(
-            "The {} split has {} of images (persons, photos): the intervals are rough, and a new person may fare quite differently.",
-            evaluation.split,
-            count(groups, "group", "groups")
-        );
-        found.push(warning(false, "Few groups", text));
-    }
-    let missing: Vec<String> = metrics
+    vec![format!(
+        "The {} split has {} of images (one person or photo each): the confidence intervals are rough, and \
+         accuracy on new people may differ considerably.",
+        primary.evaluation.split,
+        count(groups, "group", "groups")
+    )]
+}
+
+/// The classes of the primary evaluation with as many images as `few` accepts.
+fn classes_with<'a>(run: &'a Run, few: impl Fn(u64) -> bool) -> Option<(&'a str, String)> {
+    let evaluation = &run.primary?.evaluation;
+    let found: Vec<&str> = evaluation
+        .metrics
         .per_class
         .iter()
-        .filter(|class| class.support == 0)
-        .map(|class| class.class.clone())
+        .filter(|class| few(class.support))
+        .map(|class| class.class.as_str())
         .collect();
-    if !missing.is_empty() {
-        let text = format!(
-            "The {} split has no image of {}: nothing is known about how well that is recognised.",
-            evaluation.split,
-            list(&missing)
-        );
-        found.push(warning(true, "Classes without images", text));
-    }
-    let few: Vec<String> = metrics
-        .per_class
-        .iter()
-        .filter(|class| (1..10).contains(&class.support))
-        .map(|class| class.class.clone())
-        .collect();
-    if !few.is_empty() {
-        found.push(warning(
-            false,
-            "Small classes",
-            format!("The {} split has fewer than 10 images of {}.", evaluation.split, list(&few)),
-        ));
-    }
-    if evaluation.temperature == 1.0 && metrics.ece >= BAD_ECE {
-        found.push(warning(
-            false,
-            "Probabilities are not calibrated",
-            format!(
-                "They are off by {} on average. `mien calibrate` makes them honest without changing any answer.",
-                percent(metrics.ece)
-            ),
-        ));
-    }
+    (!found.is_empty()).then(|| (evaluation.split.as_str(), list(&found)))
 }
 
-fn ending(files: &RunFiles, found: &mut Vec<Warning>) {
-    let planned: Option<usize> = files.setting("train.epochs").and_then(|text| text.parse().ok());
-    let done = files.epochs.len();
-    let of = planned
-        .map_or_else(|| count(done, "epoch", "epochs"), |planned| format!("{done} of {planned} epochs"));
-    match files.end {
-        Ending::Finished { .. } => {}
-        Ending::EarlyStopped { .. } => {
-            found.push(warning(
-                false,
-                "Stopped early",
-                format!("Training ended after {of}: the validation loss did not fall any more."),
-            ));
-        }
-        Ending::Interrupted { .. } => {
-            found.push(warning(
-                true,
-                "Interrupted",
-                format!("Training was interrupted after {of}. `mien train --resume` goes on with it."),
-            ));
-        }
-        Ending::Unknown => {
-            let text = format!(
-                "Training has not ended ({of} so far): it is still going on, or was killed. `mien train --resume` goes on with it."
-            );
-            found.push(warning(true, "Not finished", text));
-        }
-    }
+fn classes_without_images(run: &Run) -> Vec<String> {
+    let text =
+        |(split, classes)| format!("The {split} split has no images of {classes}: their recall is unknown.");
+    classes_with(run, |support| support == 0).map(text).into_iter().collect()
 }
 
-fn about_data(data: &DataSummary, found: &mut Vec<Warning>) {
-    let train = data.counts.of(Split::Train);
-    let (most, least) = (train.iter().copied().max().unwrap_or(0), train.iter().copied().min().unwrap_or(0));
-    let named =
-        |number: usize| train.iter().position(|n| *n == number).map_or("", |at| data.classes[at].as_str());
-    if least == 0 && most > 0 {
-        found.push(warning(
-            true,
-            "Classes without training images",
-            format!("There is no training image of {}.", named(0)),
-        ));
-    } else if most >= IMBALANCE * least.max(1) {
-        found.push(warning(
-            false,
-            "Unequal classes",
-            format!(
-                "{} has {} training images, {} only {}: accuracy favours the large classes; look at the balanced accuracy and macro F1.",
-                named(most),
-                most,
-                named(least),
-                least
-            ),
-        ));
+fn small_classes(run: &Run) -> Vec<String> {
+    let text = |(split, classes)| format!("The {split} split has fewer than 10 images of {classes}.");
+    classes_with(run, |support| (1..10).contains(&support)).map(text).into_iter().collect()
+}
+
+fn not_calibrated(run: &Run) -> Vec<String> {
+    let Some(evaluation) = run.primary.map(|primary| &primary.evaluation) else { return Vec::new() };
+    if evaluation.temperature != 1.0 || evaluation.metrics.ece < BAD_ECE {
+        return Vec::new();
     }
-    let by_content = data.group_rules.get(&GroupRule::Content).copied().unwrap_or(0);
-    let grouped: usize = data.group_rules.values().sum();
-    if by_content * 2 > grouped {
-        found.push(warning(
-            false,
-            "Persons are not known",
-            format!(
-                "{by_content} of {grouped} images have no group but their own content: images of one person may be in training and in the test. \
-                 If file names tell the person, give --group-regex."
-            ),
-        ));
-    }
-    if !data.unreadable.is_empty() {
-        let text = format!(
-            "{} left out; the section on data names them.",
-            count(data.unreadable.len(), "unreadable file was", "unreadable files were")
-        );
-        found.push(warning(false, "Unreadable files", text));
-    }
-    for text in &data.left_out {
-        found.push(warning(false, "Left out", text));
-    }
+    vec![format!(
+        "Confidence and accuracy differ by {} on average (expected calibration error). `mien calibrate` \
+         corrects the probabilities without changing any prediction.",
+        percent(evaluation.metrics.ece)
+    )]
+}
+
+// ---- end of training ----
+
+/// The epochs that were trained: `3 of 9 epochs`.
+fn epochs(run: &Run) -> String {
+    let done = run.files.epochs.len();
+    let planned: Option<usize> = run.files.setting("train.epochs").and_then(|text| text.parse().ok());
+    planned.map_or_else(|| count(done, "epoch", "epochs"), |planned| format!("{done} of {planned} epochs"))
+}
+
+fn stopped_early(run: &Run) -> Vec<String> {
+    let Ending::EarlyStopped { .. } = run.files.end else { return Vec::new() };
+    vec![format!("Training ended after {}: the validation metric no longer improved.", epochs(run))]
+}
+
+fn interrupted(run: &Run) -> Vec<String> {
+    let Ending::Interrupted { .. } = run.files.end else { return Vec::new() };
+    vec![format!("Training was interrupted after {}. `mien train --resume` continues it.", epochs(run))]
+}
+
+fn not_finished(run: &Run) -> Vec<String> {
+    let Ending::Unknown = run.files.end else { return Vec::new() };
+    vec![format!(
+        "Training has not ended ({} so far): it is still running, or was killed. `mien train --resume` \
+         continues it.",
+        epochs(run)
+    )]
+}
+
+// ---- data ----
+
+/// What `texts` says of the data, if they are known.
+fn of_data(run: &Run, texts: impl Fn(&DataSummary) -> Vec<String>) -> Vec<String> {
+    run.files.data.as_ref().map(texts).unwrap_or_default()
+}
+
+fn classes_without_training_images(run: &Run) -> Vec<String> {
+    of_data(run, |data| {
+        let train = data.counts.of(Split::Train);
+        if train.iter().all(|images| *images == 0) {
+            return Vec::new();
+        }
+        let without: Vec<&String> = data
+            .classes
+            .iter()
+            .zip(train)
+            .filter(|(_, images)| **images == 0)
+            .map(|(class, _)| class)
+            .collect();
+        match without.as_slice() {
+            [] => Vec::new(),
+            some => vec![format!("There are no training images of {}.", list(some))],
+        }
+    })
+}
+
+fn imbalanced_classes(run: &Run) -> Vec<String> {
+    of_data(run, |data| {
+        let train = data.counts.of(Split::Train);
+        let (most, least) =
+            (train.iter().copied().max().unwrap_or(0), train.iter().copied().min().unwrap_or(0));
+        if least == 0 || most < IMBALANCE * least {
+            return Vec::new();
+        }
+        let named = |number: usize| {
+            train.iter().position(|images| *images == number).map_or("", |at| data.classes[at].as_str())
+        };
+        vec![format!(
+            "{} has {} training images, {} only {}: the large classes dominate the accuracy; balanced \
+             accuracy and macro F1 say more.",
+            named(most),
+            thousands(most),
+            named(least),
+            thousands(least)
+        )]
+    })
+}
+
+fn unknown_identities(run: &Run) -> Vec<String> {
+    of_data(run, |data| {
+        let by_content = data.group_rules.get(&GroupRule::Content).copied().unwrap_or(0);
+        let grouped: usize = data.group_rules.values().sum();
+        if by_content * 2 <= grouped {
+            return Vec::new();
+        }
+        vec![format!(
+            "{} of {} images are grouped by nothing but their content, so images of one person may be in \
+             both the training and the test split. If file names identify people, pass --group-regex.",
+            thousands(by_content),
+            thousands(grouped)
+        )]
+    })
+}
+
+fn unreadable_files(run: &Run) -> Vec<String> {
+    of_data(run, |data| match data.unreadable.len() {
+        0 => Vec::new(),
+        n => vec![format!(
+            "{} left out; the Data section lists {}.",
+            count(n, "unreadable file was", "unreadable files were"),
+            if n == 1 { "it" } else { "them" }
+        )],
+    })
+}
+
+fn left_out(run: &Run) -> Vec<String> {
+    of_data(run, |data| data.left_out.clone())
+}
+
+fn about_the_data(run: &Run) -> Vec<String> {
     // Leakage has a warning of its own.
-    for text in data.warnings.iter().filter(|text| !(data.leakage && text.contains("cross splits"))) {
-        found.push(warning(false, "About the data", text));
-    }
+    let of_leakage =
+        |data: &DataSummary, text: &String| data.leakage && text.contains("cross") && text.contains("split");
+    of_data(run, |data| data.warnings.iter().filter(|text| !of_leakage(data, text)).cloned().collect())
+}
+
+fn messages(run: &Run) -> Vec<String> {
+    let known = of_data(run, |data| [&data.warnings[..], &data.left_out[..]].concat());
+    // These have warnings of their own.
+    let shown = |text: &&String| {
+        !known.contains(text) && !text.contains("LEAKAGE") && !text.contains("unreadable file")
+    };
+    run.files.messages.iter().filter(shown).cloned().collect()
+}
+
+fn damaged_files(run: &Run) -> Vec<String> {
+    run.files.notices.clone()
 }

@@ -3,13 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::evaluate::{Chosen, Samples, Subject, evaluation_data, judge, logits_of, tell_leakage};
 use super::prepare::LoadProgress;
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::eval::calibration::fit_temperature;
+use crate::eval::calibration::{Calibration, CalibrationChange, fit_temperature};
 use crate::eval::evaluate::softmax;
 use crate::eval::metrics;
 use crate::eval::session::Resources;
@@ -18,32 +16,6 @@ use crate::model::files::weights::{load_model, save_model};
 use crate::run_folder::events::Sink;
 use crate::run_folder::lock;
 use crate::run_folder::names::{BEST, CALIBRATION, EVAL};
-
-/// What calibration did on one split.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct CalibrationChange {
-    /// Images.
-    pub n: u64,
-    /// Expected calibration error, before and after.
-    pub ece: [f64; 2],
-    /// Mean negative log-likelihood, before and after.
-    pub loss: [f64; 2],
-    /// Brier score, before and after.
-    pub brier: [f64; 2],
-}
-
-/// What calibration did.
-#[derive(Clone, Debug, Serialize)]
-pub struct Calibration {
-    /// The temperature before.
-    pub before: f32,
-    /// The temperature now.
-    pub temperature: f32,
-    /// On the split that the temperature was chosen on.
-    pub valid: CalibrationChange,
-    /// On the test split, where there is one: what users may expect.
-    pub test: Option<CalibrationChange>,
-}
 
 /// Finds the temperature that suits the validation split, stores it in the run's best model and evaluates
 /// that anew.

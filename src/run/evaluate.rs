@@ -12,11 +12,12 @@ use crate::eval::files::{Embeddings, Evaluation, Prediction, write_embeddings, w
 use crate::eval::metrics;
 use crate::eval::session::{Resources, Session};
 use crate::input::batches::BatchSource;
-use crate::input::transform::Normalization;
+use crate::input::normalization::Normalization;
 use crate::model::files::weights::{LoadedModel, ModelCard};
 use crate::run_folder::events::{Event, Sink};
 use crate::run_folder::names::TRAINED;
 use crate::run_folder::trained;
+use crate::stats::argmax;
 
 /// An evaluation keeps the features of at most this many images.
 const MOST_EMBEDDINGS: usize = 2_000;
@@ -25,7 +26,7 @@ const MOST_EMBEDDINGS: usize = 2_000;
 pub struct Subject<'a> {
     /// Its name in the tables.
     pub name: String,
-    /// The model.
+    /// The model with its weights and description.
     pub loaded: &'a LoadedModel,
     /// The folder of its run, if it has one: tells what it was trained on.
     pub run: Option<&'a Path>,
@@ -34,9 +35,9 @@ pub struct Subject<'a> {
 /// Which samples to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
-    /// One split.
+    /// The samples of one split.
     Of(Split),
-    /// All of them.
+    /// The samples of all splits.
     All,
 }
 
@@ -215,7 +216,7 @@ pub(super) fn judge(
     for (Subject { name, loaded, .. }, logits) in subjects.iter().zip(logits) {
         let card = &loaded.card;
         let probabilities: Vec<Vec<f32>> = logits.iter().map(|row| softmax(row, card.temperature)).collect();
-        let predicted: Vec<usize> = probabilities.iter().map(|row| metrics::argmax(row)).collect();
+        let predicted: Vec<usize> = probabilities.iter().map(|row| argmax(row)).collect();
         let metrics = metrics::compute(&probabilities, &targets, &dataset.classes)?;
         evaluations
             .push((evaluation(name, card.temperature, metrics), predictions(&predicted, &probabilities)));
@@ -226,7 +227,7 @@ pub(super) fn judge(
         let vote = metrics::compute_for(&joint.votes, &joint.vote_shares, &targets, &dataset.classes)?;
         evaluations
             .push((evaluation("majority vote", 1.0, vote), predictions(&joint.votes, &joint.vote_shares)));
-        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| metrics::argmax(row)).collect();
+        let predicted: Vec<usize> = joint.mean_probability.iter().map(|row| argmax(row)).collect();
         let mean = metrics::compute(&joint.mean_probability, &targets, &dataset.classes)?;
         evaluations.push((
             evaluation("mean probability", 1.0, mean),

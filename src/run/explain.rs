@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 use crate::eval::evaluate::read_image;
 use crate::eval::files::{Prediction, read_predictions};
 use crate::eval::session::Resources;
-use crate::explain::cam::{Explainer, Method};
-use crate::explain::folder::{self, Index, Settings, Writer, choose_right, choose_wrong};
+use crate::explain::explainer::Explainer;
+use crate::explain::folder::{self, Settings, Writer, choose_right, choose_wrong};
+use crate::explain::index::Index;
+use crate::explain::methods::Method;
 use crate::files::replace_dir;
 use crate::input::batches::{BatchSource, Mode, Place, make};
 use crate::input::transform::Scratch;
@@ -42,7 +44,7 @@ pub struct Scope {
 pub struct Request<'a> {
     /// How much of a data set.
     pub scope: &'a Scope,
-    /// Methods and classes.
+    /// Which methods, for which class.
     pub settings: &'a Settings,
     /// Where and how to compute.
     pub resources: &'a Resources,
@@ -264,10 +266,10 @@ fn explain_dataset(
     };
     let count = answers.iter().filter(|(truth, predicted, _)| truth != predicted).count();
     let title =
-        |kind: &str, shown: usize, of: usize| format!("{kind} answers of {} ({shown} of {of})", subject.name);
-    let shown = title("Wrong", wrong.len(), count);
+        |kind: &str, shown: usize, of: usize| format!("{kind} images, {} ({shown} of {of})", subject.name);
+    let shown = title("Misclassified", wrong.len(), count);
     writer.explain("wrong", &shown, wrong.iter().map(|index| subject_of(*index)), &mut step)?;
-    let shown = title("Right", right.len(), answers.len() - count);
+    let shown = title("Correctly classified", right.len(), answers.len() - count);
     writer.explain("right", &shown, right.iter().map(|index| subject_of(*index)), &mut step)?;
     for (class, indices) in means.iter().enumerate() {
         writer.class_mean(class, indices.iter().map(|index| subject_of(*index)), &mut step)?;

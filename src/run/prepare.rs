@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::eval::session::Resources;
 use crate::files::read_json;
 use crate::input::batches::BatchSource;
-use crate::input::transform::Normalization;
+use crate::input::normalization::Normalization;
 use crate::model::Model;
 use crate::model::files::download;
 use crate::model::files::weights::{ModelCard, load_pretrained};
@@ -25,13 +25,13 @@ pub type LoadProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// Data, model and device, ready to train.
 pub struct Prepared {
-    /// The configuration, valid.
+    /// The whole configuration; it has been validated.
     pub config: RunConfig,
-    /// The data.
+    /// The samples, and where batches of them come from.
     pub source: Arc<BatchSource>,
-    /// The model.
+    /// The model's layers; its weights are taken by the training.
     pub model: Model,
-    /// Its description.
+    /// What inference needs to know of the model, for its files.
     pub card: ModelCard,
     /// Where and how to compute.
     pub resources: Resources,
@@ -127,8 +127,8 @@ fn start_weights(
 
 /// ImageNet weights in the user's cache.
 fn imagenet(config: &RunConfig) -> Result<PathBuf> {
+    let (_, remote) = download::imagenet(config.model.name)?;
     download::find_imagenet(config.model.name)?.map_err(|place| {
-        let (_, remote) = download::imagenet(config.model.name);
         Error::at(&place, "the ImageNet weights are not there")
             .expected(format!("torchvision's file of {} bytes", remote.bytes))
             .hint(format!("Put {} there, or give --weights FILE", remote.url))

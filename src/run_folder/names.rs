@@ -1,6 +1,6 @@
 //! The names of everything in a run folder.
 
-pub use crate::explain::folder::INDEX as EXPLAIN_INDEX;
+pub use crate::explain::index::INDEX as EXPLAIN_INDEX;
 
 /// The resolved configuration, which makes a folder a run.
 pub const CONFIG: &str = "config.toml";
@@ -14,7 +14,7 @@ pub const EPOCHS: &str = "metrics.csv";
 pub const TRAINED: &str = "trained.tsv";
 /// Held by the program that trains.
 pub const LOCK: &str = ".lock";
-/// The best model.
+/// The best model by the monitored metric.
 pub const BEST: &str = "best.safetensors";
 /// The folder of checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -26,7 +26,7 @@ pub const EVAL: &str = "eval";
 pub const CALIBRATION: &str = "calibration.json";
 /// The folder of class activation maps.
 pub const EXPLAIN: &str = "explain";
-/// TensorBoard's event files.
+/// The folder of TensorBoard's event files.
 pub const TENSORBOARD: &str = "tensorboard";
 /// The page about the run.
 pub const PAGE: &str = "report.html";

@@ -14,7 +14,7 @@ use crate::files::write_atomic;
 pub struct Trained {
     /// BLAKE3 of each image's content, hex.
     pub hashes: HashSet<String>,
-    /// The groups.
+    /// The groups of the images.
     pub groups: HashSet<String>,
 }
 

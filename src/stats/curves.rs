@@ -3,17 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{below, same_length};
+use super::slices::{below, same_length};
 use crate::error::{Error, Result};
 
-/// A point of an ROC curve: rows with a score at or above the threshold are called positive.
+/// A point of an ROC curve: rows with a score at or above the threshold are predicted positive.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RocPoint {
     /// The threshold; ∞ at the first point.
     pub threshold: f64,
-    /// Of the negatives, the share called positive.
+    /// Fraction of the negatives predicted positive.
     pub false_positive_rate: f64,
-    /// Of the positives, the share called positive.
+    /// Fraction of the positives predicted positive.
     pub true_positive_rate: f64,
 }
 
@@ -26,18 +26,18 @@ pub struct Roc {
     pub auc: f64,
 }
 
-/// A point of a precision-recall curve: rows with a score at or above the threshold are called positive.
+/// A point of a precision-recall curve: rows with a score at or above the threshold are predicted positive.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecallPoint {
     /// The threshold; ∞ at the last point.
     pub threshold: f64,
-    /// Of the rows called positive, the share that is.
+    /// Fraction of the rows predicted positive that are.
     pub precision: f64,
-    /// Of the positives, the share called so.
+    /// Fraction of the positives predicted positive.
     pub recall: f64,
 }
 
-/// A precision-recall curve.
+/// A precision-recall curve with its area.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecall {
     /// From recall 1 down to (recall 0, precision 1). Points whose recall is that of both neighbours are left
@@ -45,11 +45,11 @@ pub struct PrecisionRecall {
     pub points: Vec<PrecisionRecallPoint>,
     /// Σ (Rₙ − Rₙ₋₁) Pₙ over all thresholds.
     pub average_precision: f64,
-    /// The share of positives: the precision of calling all rows positive.
+    /// The fraction of positives: the precision of predicting all rows positive.
     pub prevalence: f64,
 }
 
-/// The ROC curve of N scores; `None` where positives or negatives lack, because then it is not defined.
+/// The ROC curve of N scores; `None` without positives or without negatives, where it is undefined.
 ///
 /// # Errors
 /// [`Error::Input`] for lengths that differ and a score that is NaN.
@@ -84,7 +84,7 @@ pub fn roc(scores: &[f64], positive: &[bool]) -> Result<Option<Roc>> {
     }))
 }
 
-/// The precision-recall curve of N scores; `None` without positives, because then it is not defined.
+/// The precision-recall curve of N scores; `None` without positives, where it is undefined.
 ///
 /// # Errors
 /// [`Error::Input`] for lengths that differ and a score that is NaN.
@@ -143,7 +143,7 @@ pub fn precision_recall_of_class<P: AsRef<[f32]>>(
     precision_recall(&scores, &positive)
 }
 
-/// What is called positive at one threshold.
+/// What is predicted positive at one threshold.
 #[derive(Clone, Copy)]
 struct Step {
     threshold: f64,

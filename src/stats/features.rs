@@ -1,4 +1,4 @@
-//! How two sets of features differ, and how much one varies.
+//! The distance between two sets of features, and the spread of one.
 //!
 //! Legend: n rows, d features.
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::linalg::{centred, eigenvalues, gram, half, times_transposed, transposed};
 use super::projection::pca;
-use super::{below, rows, same_length};
+use super::slices::{below, rows, same_length};
 use crate::error::{Error, Result};
 
-/// How much the rows of a class vary.
+/// The spread of the rows of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassSpread {
-    /// Rows.
+    /// Number of rows of the class.
     pub rows: u64,
     /// The mean Euclidean distance between two of them; 0 for fewer than two.
     pub mean_distance: f64,
@@ -22,8 +22,8 @@ pub struct ClassSpread {
 /// and `[nb, d]` features (Dowson & Landau 1982): with Inception features this is the FID of Heusel et al.
 /// 2017.
 ///
-/// Few rows make it too large, above all where a set has fewer rows than features; compare only values of
-/// equally many rows. [`frechet_distance_after_pca`] needs fewer rows.
+/// With few rows it is biased upwards, above all where a set has fewer rows than features: compare only
+/// values for the same number of rows. [`frechet_distance_after_pca`] needs fewer rows.
 ///
 /// # Errors
 /// [`Error::Input`] for fewer than two rows, values that are not whole rows of `d`, and one that is not
@@ -59,8 +59,8 @@ pub fn frechet_distance(a: &[f32], b: &[f32], d: usize) -> Result<f64> {
     Ok((between + traces - 2.0 * cross).max(0.0)) // rounding can bring it just below 0
 }
 
-/// [`frechet_distance`] in the first `k` principal components of both sets together, which leave d − k
-/// dimensions of little variance out.
+/// [`frechet_distance`] in the first `k` principal components of both sets together, which omits the
+/// d − k dimensions of least variance.
 ///
 /// # Errors
 /// As [`frechet_distance`].

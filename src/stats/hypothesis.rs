@@ -1,30 +1,30 @@
-//! Tests of hypotheses and intervals with closed forms.
+//! Hypothesis tests and confidence intervals with closed forms.
 
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::Interval;
-use super::distributions::{binomial_cdf, binomial_pmf, normal_quantile, t_quantile};
-use super::same_length;
+use super::distributions::{binomial_cdf, binomial_pmf, t_quantile};
+use super::slices::same_length;
 use crate::error::{Error, Result};
 
 /// McNemar's test of two classifiers on the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McNemar {
-    /// Rows that only the first gets right.
+    /// Rows that only the first classifies correctly.
     pub only_a: u64,
-    /// Rows that only the second gets right.
+    /// Rows that only the second classifies correctly.
     pub only_b: u64,
-    /// Two-sided p value of the exact binomial test: never too small, often too large.
+    /// Two-sided p value of the exact binomial test: valid, but often conservative.
     pub exact: f64,
-    /// The mid-p value (Fagerland, Lydersen & Laake 2013), which is closer to its nominal rate; the one to
-    /// report.
+    /// The mid-p value (Fagerland, Lydersen & Laake 2013), whose error rate is closer to the nominal one; the
+    /// one to report.
     pub mid_p: f64,
 }
 
-/// McNemar's test (McNemar 1947) from whether each of N rows is predicted right by a and by b.
+/// McNemar's test (McNemar 1947), from whether a and b classify each of N rows correctly.
 ///
-/// It takes the rows for independent. Where groups hold several rows, [`super::bootstrap::paired_difference`]
-/// is the right test.
+/// It assumes independent rows. Where groups have several rows, use
+/// [`super::bootstrap::paired_difference`].
 ///
 /// # Errors
 /// [`Error::Input`] for lengths that differ.
@@ -36,7 +36,7 @@ pub fn mcnemar(a_right: &[bool], b_right: &[bool]) -> Result<McNemar> {
     Ok(mcnemar_counts(count(|a, b| a && !b), count(|a, b| b && !a)))
 }
 
-/// McNemar's test from the numbers of rows that only one of the two gets right.
+/// McNemar's test from the numbers of rows that only one of the two classifies correctly.
 pub fn mcnemar_counts(only_a: u64, only_b: u64) -> McNemar {
     let (fewer, n) = (only_a.min(only_b), only_a + only_b);
     let tail = binomial_cdf(fewer, n, 0.5);
@@ -46,12 +46,12 @@ pub fn mcnemar_counts(only_a: u64, only_b: u64) -> McNemar {
     } else {
         2.0 * tail - binomial_pmf(fewer, n, 0.5)
     };
-    // Without a row that tells the two apart there is nothing to test.
+    // Without a row on which the two differ there is nothing to test.
     McNemar { only_a, only_b, exact, mid_p: if n == 0 { 1.0 } else { mid_p } }
 }
 
-/// p values adjusted for being several, by Holm's method (1979): the chance of one false finding or more
-/// stays below the level. In the order given.
+/// p values adjusted for multiple comparisons by Holm's method (1979), which controls the family-wise error
+/// rate. In the order given.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let (order, m) = (ascending(p_values), p_values.len());
     let mut adjusted = vec![0.0; m];
@@ -63,8 +63,8 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// p values adjusted by the method of Benjamini & Hochberg (1995): the expected share of false ones among the
-/// findings stays below the level. In the order given.
+/// p values adjusted for multiple comparisons by the method of Benjamini & Hochberg (1995), which controls
+/// the false discovery rate. In the order given.
 pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     let (order, m) = (ascending(p_values), p_values.len());
     let mut adjusted = vec![0.0; m];
@@ -76,24 +76,27 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Wilson's score interval (Wilson 1927) of a share of `successes` in `n` trials at any level, low and high;
-/// `[0, 1]` without trials.
-pub fn wilson_interval(successes: u64, n: u64, level: f64) -> [f64; 2] {
+/// The 97.5 % quantile of the standard normal distribution: half of a 95 % interval, in standard errors.
+pub const Z_95: f64 = 1.959_963_984_540_054;
+
+/// Wilson's score interval (Wilson 1927) for the proportion of `successes` in `n` trials, low and high;
+/// `[0, 1]` without trials. `z` is the normal quantile of the upper end: [`Z_95`] for 95 %.
+pub fn wilson_interval(successes: u64, n: u64, z: f64) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
     }
-    let z = normal_quantile((1.0 + level) / 2.0);
     let (share, n) = (successes as f64 / n as f64, n as f64);
     let centre = share + z * z / (2.0 * n);
     let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z * z / n;
+    // At a share of 0 or 1 rounding can leave the interval's end a hair outside.
     [((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0)]
 }
 
 /// The mean of a few values (one per seed) and Student's interval for it.
 ///
 /// # Errors
-/// [`Error::Input`] for fewer than two values: one says nothing of how far they spread.
+/// [`Error::Input`] for fewer than two values: one says nothing about the spread.
 pub fn t_interval(values: &[f64], level: f64) -> Result<Interval> {
     let n = values.len() as f64;
     if values.len() < 2 || !(level > 0.0 && level < 1.0) {
@@ -109,7 +112,7 @@ pub fn t_interval(values: &[f64], level: f64) -> Result<Interval> {
     Ok(Interval { estimate, low: estimate - half, high: estimate + half })
 }
 
-/// The indices of the values, the smallest value first.
+/// The indices of the values in ascending order.
 fn ascending(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -120,6 +123,7 @@ fn ascending(values: &[f64]) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::random::{Purpose, rng};
+    use crate::stats::distributions::normal_quantile;
     use crate::stats::fixture::{all_close, close, fixture, numbers};
     use rand::RngExt;
 
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn two_equal_classifiers_are_told_apart_no_more_often_than_claimed() {
+    fn equal_classifiers_differ_significantly_no_more_often_than_the_level_says() {
         let (sets, mut exact, mut mid_p, mut found) = (4000u64, 0, 0, 0);
         for set in 0..sets {
             let mut random = rng(set, Purpose::Draw, 0, 0);
@@ -178,18 +182,34 @@ mod tests {
     fn intervals_are_those_of_statsmodels_and_scipy() {
         let table = fixture();
         for row in table["wilson"].as_array().unwrap() {
-            let found =
-                wilson_interval(row[0].as_u64().unwrap(), row[1].as_u64().unwrap(), row[2].as_f64().unwrap());
+            let z = normal_quantile((1.0 + row[2].as_f64().unwrap()) / 2.0);
+            let found = wilson_interval(row[0].as_u64().unwrap(), row[1].as_u64().unwrap(), z);
             all_close("Wilson", &found, &numbers(&row[3]), 1e-12);
         }
-        assert_eq!(
-            wilson_interval(81, 263, 0.95).map(|end| (end * 1e12).round()),
-            crate::eval::metrics::wilson_interval(81, 263).map(|end| (end * 1e12).round())
-        );
+        assert!((normal_quantile(0.975) - Z_95).abs() < 1e-13);
         for row in table["t_interval"].as_array().unwrap() {
             let found = t_interval(&numbers(&row[0]), row[1].as_f64().unwrap()).unwrap();
             all_close("t", &[found.low, found.high], &numbers(&row[2]), 1e-11);
         }
         assert!(t_interval(&[1.0], 0.95).unwrap_err().to_string().contains("found 1 values"));
+    }
+
+    /// Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    #[test]
+    fn wilson_intervals_are_the_published_ones() {
+        for (successes, n, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
+            let found = wilson_interval(successes, n, Z_95);
+            assert!(
+                (found[0] - low).abs() < 5e-5 && (found[1] - high).abs() < 5e-5,
+                "{successes}/{n}: {found:?}"
+            );
+        }
+        assert_eq!(wilson_interval(0, 0, Z_95), [0.0, 1.0]);
+        assert_eq!(wilson_interval(7, 7, Z_95)[1], 1.0);
     }
 }

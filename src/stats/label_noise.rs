@@ -1,45 +1,45 @@
 //! Confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
-//! Labels"): which labels a model does not believe.
+//! Labels"): which labels are probably wrong.
 //!
 //! The probabilities must come from models that have not seen the rows (test predictions or
-//! cross-validation): a model believes what it was trained on. Legend: N rows, K classes.
+//! cross-validation): a model has learned the labels that it was trained on. Legend: N rows, K classes.
 
 use serde::{Deserialize, Serialize};
 
-use super::{below, same_length};
+use super::slices::{argmax, below, same_length};
 use crate::error::{Error, Result};
 
-/// What a model says about the label of one row.
+/// How plausible a model finds the label of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabelIssue {
-    /// The row.
+    /// Index of the row.
     pub row: usize,
-    /// Its label.
+    /// The given label.
     pub given: usize,
-    /// The likeliest class.
+    /// The most probable class.
     pub suggested: usize,
     /// The probability of the label.
     pub self_confidence: f64,
-    /// The probability of the label less that of the likeliest other class, in `-1..=1`.
+    /// The probability of the label minus that of the most probable other class, in `-1..=1`.
     pub margin: f64,
-    /// Whether another class is believed as firmly as it is where it is the label (an off-diagonal cell of
-    /// the confident joint): the paper's estimate of which labels are wrong.
+    /// Whether another class is at least as probable as it is, on average, where it is the label (an
+    /// off-diagonal cell of the confident joint): the paper's estimate of which labels are wrong.
     pub off_diagonal: bool,
 }
 
-/// What a model says about the labels of a data set.
+/// How plausible a model finds the labels of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfidentLearning {
     /// `[K]`: the mean probability of each class over the rows labelled with it; 1 for a class without rows.
     pub thresholds: Vec<f64>,
     /// `[K, K]` counts: rows with the label of the row that are confidently of the class of the column.
     pub confident_counts: Vec<Vec<u64>>,
-    /// `[K, K]`: the estimated share of rows with the label of the row whose true class is that of the
+    /// `[K, K]`: the estimated fraction of rows with the label of the row whose true class is that of the
     /// column; the sum is 1.
     pub joint: Vec<Vec<f64>>,
-    /// The estimated share of wrong labels: what lies off the diagonal of `joint`.
+    /// The estimated fraction of wrong labels: the sum off the diagonal of `joint`.
     pub noise: f64,
-    /// All rows, the one whose label is least believed first: by self-confidence, then by margin, then by
+    /// All rows, the one with the least plausible label first: by self-confidence, then by margin, then by
     /// row.
     pub issues: Vec<LabelIssue>,
 }
@@ -102,11 +102,12 @@ fn check<P: AsRef<[f32]>>(probabilities: &[P], given: &[usize]) -> Result<usize>
     Ok(k)
 }
 
-/// Rounding may leave a probability a hair below the mean of many equal ones; cleanlab allows for as much.
+/// Rounding may leave a probability slightly below the mean of many equal ones; cleanlab has the same
+/// tolerance.
 const SLACK: f64 = 1e-6;
 
-/// The likeliest of the classes that are at least as likely as they are where they are the label (eq. 1 of
-/// the paper).
+/// The most probable of the classes that are at least as probable as on average where they are the label
+/// (eq. 1 of the paper).
 fn confident_class(p: &[f32], thresholds: &[f64], labelled: &[u64]) -> Option<usize> {
     let confident = |&class: &usize| labelled[class] > 0 && f64::from(p[class]) >= thresholds[class] - SLACK;
     (0..p.len()).filter(confident).fold(None, |best, class| match best {
@@ -118,7 +119,7 @@ fn confident_class(p: &[f32], thresholds: &[f64], labelled: &[u64]) -> Option<us
 fn issue(row: usize, given: usize, p: &[f32], off_diagonal: bool) -> LabelIssue {
     let other =
         (0..p.len()).filter(|&class| class != given).map(|class| f64::from(p[class])).fold(0.0, f64::max);
-    let suggested = crate::eval::metrics::argmax(p);
+    let suggested = argmax(p);
     let self_confidence = f64::from(p[given]);
     LabelIssue { row, given, suggested, self_confidence, margin: self_confidence - other, off_diagonal }
 }

@@ -1,4 +1,4 @@
-//! Multinomial logistic regression with an L2 penalty: how well a linear model tells classes apart.
+//! Multinomial logistic regression with an L2 penalty: how well a linear model separates classes.
 //!
 //! Legend: n rows, d features, k classes.
 
@@ -9,19 +9,19 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::linalg::{add, dot};
-use super::{below, rows, same_length};
+use super::slices::{below, rows, same_length};
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 
-/// How to fit.
+/// Penalty and stopping rule of the fit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogisticSettings {
-    /// The penalty l2/2 · Σ weights² beside the sum of the losses: 1/C of scikit-learn.
+    /// The penalty l2/2 · Σ weights² is added to the sum of the losses: 1/C of scikit-learn.
     pub l2: f64,
-    /// Most steps.
+    /// Maximum number of steps.
     pub iterations: usize,
-    /// The largest slope per row at which the fit is done.
+    /// The fit has converged when no component of the gradient per row exceeds this.
     pub tolerance: f64,
 }
 
@@ -31,53 +31,86 @@ impl Default for LogisticSettings {
     }
 }
 
-/// A fitted model.
+/// A fitted linear classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logistic {
-    /// `[d]`: taken off each feature.
+    /// `[d]`: the mean of each feature, which is subtracted.
     pub mean: Vec<f64>,
-    /// `[d]`: what each feature is then divided by: its standard deviation, 1 where it is constant.
+    /// `[d]`: the standard deviation of each feature, by which it is divided; 1 where it is constant.
     pub scale: Vec<f64>,
     /// `[k, d]`, for standardised features.
     pub weights: Vec<f64>,
-    /// `[k]`, not penalised.
+    /// `[k]`: the biases, which are not penalised.
     pub bias: Vec<f64>,
 }
 
 /// Predictions for each row by a model that has seen neither the row nor its group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidated {
-    /// `[n]`: the likeliest class.
+    /// `[n]`: the most probable class.
     pub predicted: Vec<usize>,
-    /// `[n, k]`.
+    /// `[n, k]`: the probabilities of the classes.
     pub probabilities: Vec<f64>,
-    /// Share of rows predicted right.
+    /// Fraction of rows classified correctly.
     pub accuracy: f64,
     /// Mean recall of the classes that have rows.
     pub balanced_accuracy: f64,
-    /// The accuracy of always answering with the commonest class.
+    /// The accuracy of always predicting the most common class.
     pub majority: f64,
-    /// Folds: no more than there are groups.
+    /// Number of folds, at most the number of groups.
     pub folds: usize,
 }
 
-/// Fits `[n, d]` features to n class indices below `classes`. Features are standardised first.
+/// Rows of features with a class each.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelledRows<'a> {
+    /// `[n, d]`, row-major, finite.
+    pub features: &'a [f32],
+    /// Features of a row, d.
+    pub d: usize,
+    /// `[n]`: the class of each row, below `classes`.
+    pub targets: &'a [usize],
+    /// Number of classes, k.
+    pub classes: usize,
+}
+
+impl<'a> LabelledRows<'a> {
+    fn row(&self, index: usize) -> &'a [f32] {
+        &self.features[index * self.d..(index + 1) * self.d]
+    }
+
+    /// Checks lengths and values; returns n.
+    fn check(&self) -> Result<usize> {
+        let place = "logistic regression";
+        let n = rows(place, self.features, self.d)?;
+        same_length(place, "targets", self.targets.len(), n)?;
+        below(place, "target", self.targets, self.classes)?;
+        if n == 0 {
+            return Err(Error::input(place, "found no rows").expected("at least one"));
+        }
+        Ok(n)
+    }
+}
+
+/// How many folds a cross-validation has, and the seed by which groups are dealt to them.
+#[derive(Clone, Copy, Debug)]
+pub struct Folds {
+    /// Number of folds; at most the number of groups is used.
+    pub count: usize,
+    /// Seed of the order in which groups are dealt.
+    pub seed: u64,
+}
+
+/// Fits a linear classifier to rows; features are standardised first.
 ///
 /// By L-BFGS (Liu & Nocedal 1989) with ten corrections.
 ///
 /// # Errors
 /// [`Error::Input`] for no rows, lengths that do not fit, an index that is not a class, a value that is not
 /// finite.
-pub fn fit(
-    features: &[f32],
-    d: usize,
-    targets: &[usize],
-    classes: usize,
-    settings: &LogisticSettings,
-) -> Result<Logistic> {
-    let n = check(features, d, targets, classes)?;
-    let all: Vec<usize> = (0..n).collect();
-    Ok(fit_rows(features, d, &all, targets, classes, settings))
+pub fn fit(data: LabelledRows, settings: &LogisticSettings) -> Result<Logistic> {
+    let all: Vec<usize> = (0..data.check()?).collect();
+    Ok(fit_rows(data, &all, settings))
 }
 
 impl Logistic {
@@ -96,34 +129,27 @@ impl Logistic {
     }
 }
 
-/// Cross-validation in `folds` parts that no group is cut by; the rows of each class are spread evenly over
-/// the folds as far as groups let them.
+/// Cross-validation with whole groups in each fold; the rows of each class are spread evenly over the folds
+/// as far as the groups allow.
 ///
 /// # Errors
 /// As [`fit`], and for fewer than two groups or folds.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "plain slices in: each argument is one of them or how to use it"
-)]
 pub fn cross_validated(
-    features: &[f32],
-    d: usize,
-    targets: &[usize],
-    classes: usize,
+    data: LabelledRows,
     groups: &[usize],
-    folds: usize,
-    seed: u64,
+    folds: Folds,
     settings: &LogisticSettings,
 ) -> Result<CrossValidated> {
-    let n = check(features, d, targets, classes)?;
+    let LabelledRows { targets, classes, .. } = data;
+    let n = data.check()?;
     same_length("cross-validation", "groups of rows", groups.len(), n)?;
-    let (fold_of, folds) = divide(targets, classes, groups, folds, seed)?;
+    let (fold_of, folds) = divide(targets, classes, groups, folds)?;
     let (mut probabilities, mut predicted) = (vec![0.0; n * classes], vec![0; n]);
     for fold in 0..folds {
         let (held_out, seen): (Vec<usize>, Vec<usize>) = (0..n).partition(|&row| fold_of[row] == fold);
-        let model = fit_rows(features, d, &seen, targets, classes, settings);
+        let model = fit_rows(data, &seen, settings);
         for row in held_out {
-            let found = model.probabilities(&features[row * d..(row + 1) * d]);
+            let found = model.probabilities(data.row(row));
             let best =
                 (0..classes).fold(0, |best, class| if found[class] > found[best] { class } else { best });
             predicted[row] = best;
@@ -147,25 +173,13 @@ pub fn cross_validated(
     })
 }
 
-fn check(features: &[f32], d: usize, targets: &[usize], classes: usize) -> Result<usize> {
-    let place = "logistic regression";
-    let n = rows(place, features, d)?;
-    same_length(place, "targets", targets.len(), n)?;
-    below(place, "target", targets, classes)?;
-    if n == 0 {
-        return Err(Error::input(place, "found no rows").expected("at least one"));
-    }
-    Ok(n)
-}
-
-/// The fold of each row, and how many folds there are. Groups are taken in random order; each goes where its
-/// classes have the fewest rows so far, rare classes weighing more.
+/// The fold of each row, and how many folds there are. Groups are taken in random order; each goes to the
+/// fold that has the fewest rows of its classes so far, rare classes weighing more.
 fn divide(
     targets: &[usize],
     classes: usize,
     groups: &[usize],
-    folds: usize,
-    seed: u64,
+    Folds { count: folds, seed }: Folds,
 ) -> Result<(Vec<usize>, usize)> {
     let mut rows_of = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     groups.iter().enumerate().for_each(|(row, &group)| rows_of.entry(group).or_default().push(row));
@@ -181,7 +195,8 @@ fn divide(
     members.shuffle(&mut rng(seed, Purpose::Folds, 0, 0));
     let mut support = vec![0.0; classes];
     targets.iter().for_each(|&target| support[target] += 1.0);
-    let (mut fold_of, mut filled) = (vec![0; targets.len()], vec![vec![0.0; classes]; folds]); // shares of the class
+    // The fold of each row, and of each fold the fraction of each class.
+    let (mut fold_of, mut filled) = (vec![0; targets.len()], vec![vec![0.0; classes]; folds]);
     for rows in members {
         let load = |fold: usize| {
             let own: f64 = rows.iter().map(|&row| filled[fold][targets[row]] / support[targets[row]]).sum();
@@ -197,15 +212,9 @@ fn divide(
     Ok((fold_of, folds))
 }
 
-fn fit_rows(
-    features: &[f32],
-    d: usize,
-    chosen: &[usize],
-    targets: &[usize],
-    classes: usize,
-    settings: &LogisticSettings,
-) -> Logistic {
-    let row = |index: usize| &features[index * d..(index + 1) * d];
+fn fit_rows(data: LabelledRows, chosen: &[usize], settings: &LogisticSettings) -> Logistic {
+    let LabelledRows { d, targets, classes, .. } = data;
+    let row = |index: usize| data.row(index);
     let n = chosen.len() as f64;
     let (mut mean, mut scale) = (vec![0.0; d], vec![0.0; d]);
     for &index in chosen {
@@ -221,9 +230,9 @@ fn fit_rows(
             if variance.sqrt() > 1e-7 * mean.abs() && *variance > 0.0 { variance.sqrt() } else { 1.0 };
     };
     scale.iter_mut().zip(&mean).for_each(spread);
-    let data: Vec<f64> = chosen.iter().flat_map(|&index| standardised(row(index), &mean, &scale)).collect();
+    let scaled: Vec<f64> = chosen.iter().flat_map(|&index| standardised(row(index), &mean, &scale)).collect();
     let targets: Vec<usize> = chosen.iter().map(|&index| targets[index]).collect();
-    let objective = |at: &[f64]| loss_and_slope(at, &data, d, &targets, classes, settings.l2);
+    let objective = |at: &[f64]| loss_and_slope(at, &scaled, d, &targets, classes, settings.l2);
     let mut weights = minimise(vec![0.0; classes * (d + 1)], settings, objective);
     let bias = weights.split_off(classes * d);
     Logistic { mean, scale, weights, bias }
@@ -295,7 +304,8 @@ fn minimise(
     function: impl Fn(&[f64]) -> (f64, Vec<f64>),
 ) -> Vec<f64> {
     let (mut value, mut slope) = function(&at);
-    let mut memory: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new(); // steps, changes of slope, 1 / their product
+    // Steps, changes of slope, 1 / their product.
+    let mut memory: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
     for _ in 0..settings.iterations {
         if slope.iter().all(|slope| slope.abs() <= settings.tolerance) {
             break;
@@ -315,7 +325,7 @@ fn minimise(
                 break None;
             }
         };
-        let Some((next, next_value, next_slope)) = found else { break }; // nothing but rounding is left
+        let Some((next, next_value, next_slope)) = found else { break }; // only rounding is left
         let step: Vec<f64> = next.iter().zip(&at).map(|(next, at)| next - at).collect();
         let change: Vec<f64> = next_slope.iter().zip(&slope).map(|(next, slope)| next - slope).collect();
         let product = dot(&step, &change);
@@ -363,7 +373,8 @@ mod tests {
         let (features, targets) = (singles(&case["features"]), indices(&case["targets"]));
         for (l2, expected) in [(1.0, &case["l2_1"]), (0.1, &case["l2_0.1"])] {
             let settings = LogisticSettings { l2, iterations: 1000, tolerance: 1e-9 };
-            let found = fit(&features, d, &targets, k, &settings).unwrap();
+            let data = LabelledRows { features: &features, d, targets: &targets, classes: k };
+            let found = fit(data, &settings).unwrap();
             all_close("weights", &found.weights, &numbers(&expected["weights"]), 2e-5);
             // Only differences between biases mean anything.
             let centre = |values: &[f64]| {
@@ -380,9 +391,9 @@ mod tests {
         }
     }
 
-    /// A feature that names the group and not the class: a split by row would call it a good one.
+    /// A feature that identifies the group and not the class: a split by row would reward it.
     #[test]
-    fn groups_are_not_cut_and_what_only_tells_groups_helps_nothing() {
+    fn groups_stay_whole_and_identifying_them_does_not_help() {
         let mut random = rng(0, Purpose::Draw, 0, 0);
         let (mut features, mut targets, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         for group in 0..40 {
@@ -394,13 +405,15 @@ mod tests {
             }
         }
         let settings = LogisticSettings { l2: 0.01, ..LogisticSettings::default() };
-        let by_group = cross_validated(&features, 40, &targets, 2, &groups, 5, 1, &settings).unwrap();
+        let data = LabelledRows { features: &features, d: 40, targets: &targets, classes: 2 };
+        let validated =
+            |groups: &[usize]| cross_validated(data, groups, Folds { count: 5, seed: 1 }, &settings).unwrap();
+        let by_group = validated(&groups);
         let rows: Vec<usize> = (0..groups.len()).collect();
-        let by_row = cross_validated(&features, 40, &targets, 2, &rows, 5, 1, &settings).unwrap();
+        let by_row = validated(&rows);
         assert!(by_row.accuracy > 0.95, "{}", by_row.accuracy);
         assert!(by_group.accuracy < by_group.majority + 0.1, "{} {}", by_group.accuracy, by_group.majority);
-        let again = cross_validated(&features, 40, &targets, 2, &groups, 5, 1, &settings).unwrap();
-        assert_eq!(by_group, again);
+        assert_eq!(by_group, validated(&groups));
         for row in by_row.probabilities.chunks_exact(2) {
             close("sum", row.iter().sum(), 1.0, 1e-12);
         }
@@ -410,7 +423,7 @@ mod tests {
     fn folds_spread_the_classes_evenly() {
         let targets: Vec<usize> = (0..300).map(|row| if row % 10 == 0 { 1 } else { 0 }).collect();
         let groups: Vec<usize> = (0..300).map(|row| row / 2).collect();
-        let (fold_of, folds) = divide(&targets, 2, &groups, 5, 3).unwrap();
+        let (fold_of, folds) = divide(&targets, 2, &groups, Folds { count: 5, seed: 3 }).unwrap();
         assert_eq!(folds, 5);
         assert!(
             groups
@@ -431,16 +444,20 @@ mod tests {
     }
 
     #[test]
-    fn odd_data_are_fitted_or_refused() {
-        let found = fit(&[5.0, 5.0, 5.0], 1, &[0, 1, 1], 3, &LogisticSettings::default()).unwrap();
+    fn degenerate_data_are_fitted_or_refused() {
+        fn one<'a>(features: &'a [f32], targets: &'a [usize], classes: usize) -> LabelledRows<'a> {
+            LabelledRows { features, d: 1, targets, classes }
+        }
+        let found = fit(one(&[5.0, 5.0, 5.0], &[0, 1, 1], 3), &LogisticSettings::default()).unwrap();
         let p = found.probabilities(&[5.0]);
         close("the share of the class", p[1], 2.0 / 3.0, 1e-3);
         let settings = LogisticSettings::default();
         let refused =
             |text: String, what: &str| assert!(text.contains(what) && !text.contains('\n'), "{text}");
-        refused(fit(&[1.0], 1, &[3], 2, &settings).unwrap_err().to_string(), "the target of row 0 is 3");
-        refused(fit(&[], 1, &[], 2, &settings).unwrap_err().to_string(), "no rows");
-        let one_group = cross_validated(&[1.0, 2.0], 1, &[0, 1], 2, &[4, 4], 5, 0, &settings);
+        refused(fit(one(&[1.0], &[3], 2), &settings).unwrap_err().to_string(), "the target of row 0 is 3");
+        refused(fit(one(&[], &[], 2), &settings).unwrap_err().to_string(), "no rows");
+        let one_group =
+            cross_validated(one(&[1.0, 2.0], &[0, 1], 2), &[4, 4], Folds { count: 5, seed: 0 }, &settings);
         refused(one_group.unwrap_err().to_string(), "found 1 groups");
     }
 }

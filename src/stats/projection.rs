@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::linalg::{add, centred, dot, gram, jacobi, times_transposed, transposed};
-use super::rows;
+use super::slices::rows;
 use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
 use crate::simd::Level;
 
-/// Principal components.
+/// The first principal components of a set of features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pca {
     /// `[d]`: the mean of the rows.
@@ -28,19 +28,20 @@ pub struct Pca {
     pub scores: Vec<f64>,
 }
 
-/// How t-SNE goes about it. The defaults are scikit-learn's.
+/// The settings of t-SNE. The defaults are scikit-learn's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TsneSettings {
-    /// About how many neighbours a row has; no more than (n − 1) / 3 are taken.
+    /// Effective number of neighbours of a row; at most (n − 1) / 3.
     pub perplexity: f64,
     /// Steps of gradient descent.
     pub iterations: usize,
-    /// By how much attraction is exaggerated in the first quarter of the steps, at most 250.
+    /// Factor on the attraction in the first quarter of the steps, at most 250 steps.
     pub early_exaggeration: f64,
-    /// The step width; by default n / exaggeration / 4, but at least 50 (Belkina et al. 2019).
+    /// The learning rate; by default n / exaggeration / 4, but at least 50 (Belkina et al. 2019).
     pub learning_rate: Option<f64>,
-    /// Principal components taken first: distances in hundreds of noisy dimensions say little.
+    /// Number of principal components to which the features are reduced first: distances in hundreds of noisy
+    /// dimensions say little.
     pub dimensions: usize,
 }
 
@@ -56,13 +57,13 @@ impl Default for TsneSettings {
     }
 }
 
-/// The most rows that [`tsne`] takes: its memory grows with their square.
+/// The maximum number of rows for [`tsne`], whose memory grows with their square.
 pub const MOST_TSNE_ROWS: usize = 5000;
 
 /// The first `k` principal components of `[n, d]` features; fewer where n or d is less.
 ///
 /// By subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4) on the smaller of the two Gram
-/// matrices, repeated until the variances stand still.
+/// matrices, repeated until the variances converge.
 ///
 /// # Errors
 /// [`Error::Input`] for fewer than two rows, values that are not whole rows of `d`, and one that is not
@@ -90,9 +91,9 @@ pub fn pca(features: &[f32], d: usize, k: usize) -> Result<Pca> {
 }
 
 /// t-SNE in two dimensions (van der Maaten & Hinton 2008), exact, from a start at the first two principal
-/// components, so that it needs no seed: the same features give the same image.
+/// components, so that it needs no seed: the same features give the same projection.
 ///
-/// Neighbourhoods are kept; distances between clusters and their sizes mean little.
+/// Neighbourhoods are preserved; the distances between clusters and their sizes mean little.
 ///
 /// # Errors
 /// As [`pca`], and for more than [`MOST_TSNE_ROWS`] rows.
@@ -120,7 +121,8 @@ pub fn tsne(features: &[f32], d: usize, settings: &TsneSettings) -> Result<Vec<[
 fn leading(a: &[f64], m: usize, k: usize) -> (Vec<f64>, Vec<f64>) {
     let width = (k + 10).min(m); // some more than asked for: the last ones converge slowly
     let mut random = rng(0, Purpose::Start, m as u64, k as u64);
-    let mut basis: Vec<f64> = (0..width * m).map(|_| StandardNormal.sample(&mut random)).collect(); // [width, m]
+    // [width, m]
+    let mut basis: Vec<f64> = (0..width * m).map(|_| StandardNormal.sample(&mut random)).collect();
     let mut values: Vec<f64> = Vec::new();
     for _ in 0..200 {
         orthonormalise(&mut basis, m);
@@ -171,8 +173,8 @@ fn orient(row: &mut [f64]) {
     row.iter_mut().for_each(|value| *value *= scale);
 }
 
-/// The joint probabilities pᵢⱼ, `[n, n]`, of rows `[n, k]`: for each row a Gaussian of such a width that its
-/// entropy is the logarithm of the perplexity.
+/// The joint probabilities pᵢⱼ, `[n, n]`, of rows `[n, k]`: for each row a Gaussian whose entropy is the
+/// logarithm of the perplexity.
 fn affinities(rows: &[f64], k: usize, perplexity: f64) -> Vec<f32> {
     let n = rows.len() / k;
     let mut p = vec![0.0f32; n * n];
@@ -210,7 +212,8 @@ fn conditional(distances: &[f64], i: usize, perplexity: f64) -> Vec<f64> {
             weighted += *p * (d - nearest);
         }
         p.iter_mut().for_each(|p| *p /= sum);
-        let excess = sum.ln() + beta * weighted / sum - perplexity.ln(); // entropy in nats, less what it shall be
+        // The entropy in nats minus its target.
+        let excess = sum.ln() + beta * weighted / sum - perplexity.ln();
         if excess.abs() < 1e-6 {
             break;
         }
@@ -263,7 +266,8 @@ fn gradient(p: &[f32], n: usize, at: &[Vec<f64>; 2], exaggeration: f64) -> [Vec<
         .with_min_len(64)
         .map(|i| forces(level, &p[i * n..(i + 1) * n], &x, &y, i))
         .collect();
-    let z = forces.iter().map(|force| force[0] - 1.0).sum::<f64>().max(f64::MIN_POSITIVE); // less each row's own weight, 1
+    // Without each row's own weight, which is 1.
+    let z = forces.iter().map(|force| force[0] - 1.0).sum::<f64>().max(f64::MIN_POSITIVE);
     let slope = |attraction: usize| {
         forces
             .iter()
@@ -273,7 +277,7 @@ fn gradient(p: &[f32], n: usize, at: &[Vec<f64>; 2], exaggeration: f64) -> [Vec<
     [slope(1), slope(3)]
 }
 
-/// Rows that are worked on at once.
+/// Rows per unit of work of a thread.
 const LANES: usize = 16;
 
 vectorized! {
@@ -342,7 +346,7 @@ mod tests {
         assert!(pca(&[1.0, f32::NAN], 1, 1).unwrap_err().to_string().contains("row 1 has NaN in column 0"));
     }
 
-    /// KL(P‖Q), what t-SNE makes small.
+    /// KL(P‖Q), which t-SNE minimises.
     fn divergence(p: &[f32], at: &[[f64; 2]]) -> f64 {
         let n = at.len();
         let w = |i: usize, j: usize| {

@@ -2,11 +2,12 @@
 
 use crate::plot::{
     Anchor, Curve, Dash, Drawing, Figure, Format, Item, Look, Paint, Panel, Scale, Shape, Spec, Text,
-    csv_line, draw_curve, drawable, no_data, width,
+    draw_curve, drawable, no_data, width,
 };
 use crate::stats::bootstrap::Interval;
+use crate::text::csv_line;
 
-/// A row: a value, its interval, and what it is the mean of.
+/// A row: a value, its interval, and the seeds that it is the mean of.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) name: String,
@@ -27,9 +28,9 @@ pub(super) struct Block {
 /// What the axis shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Axis {
-    /// Shares of 1, written in percent.
+    /// Fractions, written in percent.
     Share,
-    /// Differences of shares, in points, with a line at 0.
+    /// Differences of fractions, in percentage points, with a line at 0.
     Points,
 }
 
@@ -37,7 +38,7 @@ impl Axis {
     fn write(self, value: f64) -> String {
         match self {
             Self::Share => format!("{:.1}", value * 100.0),
-            Self::Points => super::results::points(value),
+            Self::Points => super::words::points(value),
         }
     }
 }
@@ -114,7 +115,8 @@ fn draw(look: Look, axis: Axis, blocks: &[Block]) -> Drawing {
             );
         }
         for (index, row) in block.rows.iter().enumerate() {
-            mark(&mut d, look, row, top + (index as f64 + 0.5) * ROW, left, &x, &label(row));
+            let line = Line { y: top + (index as f64 + 0.5) * ROW, name_end: left, label: &label(row) };
+            mark(&mut d, look, row, &line, &x);
         }
         d.height = bottom + look.small + 12.0;
         top = d.height + 10.0;
@@ -122,7 +124,17 @@ fn draw(look: Look, axis: Axis, blocks: &[Block]) -> Drawing {
     d
 }
 
-fn mark(d: &mut Drawing, look: Look, row: &Row, y: f64, left: f64, x: &dyn Fn(f64) -> f64, label: &str) {
+/// Where a row is drawn, and the text at its right.
+struct Line<'a> {
+    /// Its middle.
+    y: f64,
+    /// Where its name ends.
+    name_end: f64,
+    label: &'a str,
+}
+
+fn mark(d: &mut Drawing, look: Look, row: &Row, line: &Line, x: &dyn Fn(f64) -> f64) {
+    let &Line { y, name_end: left, label } = line;
     let paint = row.series.map_or(Paint::Neutral, Paint::Series);
     let shape = row.series.map_or(Shape::Circle, Shape::of_series);
     let baseline = y + 0.36 * look.small;
@@ -143,7 +155,7 @@ fn mark(d: &mut Drawing, look: Look, row: &Row, y: f64, left: f64, x: &dyn Fn(f6
             tip: String::new(),
         });
     }
-    // One seed is the mean itself.
+    // With one seed, the mean is that seed's value.
     for &seed in row.seeds.iter().filter(|_| row.seeds.len() > 1) {
         d.rule((x(seed), y - 7.0), (x(seed), y + 7.0), paint, 1.5, Dash::Solid);
     }
@@ -176,7 +188,7 @@ pub(super) fn dose(title: &str, caption: &str, points: &[(usize, Interval, Vec<f
             Scale::around(points.iter().map(|point| point.0 as f64), true, None, 5),
             Scale::around(reach, false, Some(1.0), 5),
         ) else {
-            return no_data(look, "no dose is trained yet");
+            return no_data(look, "no finished dose yet");
         };
         let height = if look.narrow { 240.0 } else { 320.0 };
         let mut d = Drawing::new(look.width, height);

@@ -37,11 +37,11 @@ pub struct Best {
 /// Sums over the epoch so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Running {
-    /// Loss times images.
+    /// Sum of loss times images.
     pub loss: f64,
     /// Right ones, mixed labels counted with their shares.
     pub correct: f64,
-    /// Images.
+    /// Images of the epoch so far.
     pub images: usize,
     /// Seconds of the epoch before an interruption.
     pub seconds: f64,
@@ -60,11 +60,11 @@ pub struct Progress {
     pub running: Running,
     /// The learning rate's state.
     pub learning_rate: LearningRate,
-    /// Early stopping's state.
+    /// How long the validation loss has not fallen.
     pub early_stopping: EarlyStopping,
     /// The loss scaling of f16.
     pub scaler: Option<LossScaler>,
-    /// The best model.
+    /// The best model so far, by the monitored metric.
     pub best: Option<Best>,
     /// Every epoch that has ended.
     pub history: Vec<EpochRecord>,
@@ -87,7 +87,7 @@ pub struct State {
     pub optimizer: Optimizer,
     /// The averages, where they are on.
     pub ema: Option<Ema>,
-    /// Everything else.
+    /// Everything that is no tensor.
     pub progress: Progress,
 }
 

@@ -11,7 +11,7 @@ use crate::model::params::Params;
 pub struct Ema {
     /// The averages; a table for the same model, without gradients.
     pub params: Params,
-    /// Updates so far.
+    /// Updates of the averages so far.
     pub updates: u64,
     decay: f64,
 }

@@ -20,7 +20,7 @@ use crate::cpu::ComputeType;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::evaluate::{batch_logits, softmax};
-use crate::eval::metrics::{self, argmax};
+use crate::eval::metrics;
 use crate::eval::session::Session;
 use crate::files::write_atomic;
 use crate::input::batches::{Batch, Batches, Mode, bounds, make};
@@ -30,11 +30,12 @@ use crate::model::layers::Pass;
 use crate::model::params::host_values;
 use crate::run_folder::events::{EpochRecord, Event, Sink, StepRecord};
 use crate::run_folder::names::{BEST, CHECKPOINTS, EPOCHS};
+use crate::stats::argmax;
 
 /// f16's loss scale below which the gradient itself must be at fault.
 const SMALLEST_SCALE: f64 = 1.0 / 16_777_216.0;
 
-/// How training ended.
+/// Why a call of [`fit`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All epochs are done.
@@ -63,7 +64,7 @@ pub struct StepResult {
     pub loss: f64,
     /// How many were right; mixed labels count with their shares.
     pub correct: f64,
-    /// Images.
+    /// Images in the update.
     pub images: usize,
     /// The rate of the update.
     pub learning_rate: f64,

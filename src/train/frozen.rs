@@ -11,13 +11,12 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::session::Session;
 use crate::input::transform::TransformConfig;
-use crate::model::in_head;
 use crate::run_folder::events::{Event, Sink};
 
 /// What may be kept, in bytes.
 const BUDGET: usize = 2 << 30;
 
-/// Features by sample.
+/// The features of samples that do not change while the head is trained.
 pub struct Frozen {
     rows: HashMap<usize, Vec<f32>>,
     shape: [usize; 3],
@@ -41,7 +40,7 @@ impl Frozen {
 /// # Errors
 /// An image cannot be read any more, the device fails, or it was interrupted.
 pub fn prepare(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<Option<Frozen>> {
-    let mut below = state.params.iter().filter(|param| !in_head(&param.name));
+    let mut below = state.params.iter().filter(|param| !job.model.in_head(&param.name));
     if !job.config.feature_extract || !below.all(|param| param.frozen) {
         return Ok(None);
     }

@@ -17,21 +17,21 @@ use crate::run_folder::names::{CHECKPOINTS, LAST};
 
 /// Everything that training needs and does not change.
 pub struct Job<'a> {
-    /// The model.
+    /// The layers; the weights are in the state.
     pub model: &'a Model,
     /// Its description, for the files.
     pub card: ModelCard,
     /// Where images come from.
     pub source: Arc<BatchSource>,
-    /// How to train.
+    /// Epochs, optimizer, schedule and the like.
     pub config: &'a TrainConfig,
-    /// Per-image transforms.
+    /// What is done to each training image.
     pub transform: &'a TransformConfig,
-    /// MixUp and CutMix.
+    /// How the images of a batch are mixed.
     pub mix: &'a MixConfig,
     /// Where and how to compute.
     pub resources: &'a Resources,
-    /// The run folder.
+    /// The run folder, where checkpoints and the best model go.
     pub folder: &'a Path,
     /// Set from outside to end after the present step.
     pub stop: &'a AtomicBool,

@@ -1,9 +1,11 @@
 //! The program as a child process, for the tests that run it as users do.
 #![allow(dead_code)] // each test file takes what it needs
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 pub fn mien(arguments: &[&str]) -> Command {
@@ -113,4 +115,10 @@ impl Place {
 /// The arguments of such a run.
 pub fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["train", data, "--out", out][..], &QUICK, more].concat()
+}
+
+/// The content of a JSON file.
+pub fn json(path: &Path) -> Value {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -14,53 +14,38 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::model::ModelName;
+use crate::model::zoo::{ALL, ModelName, Remote};
 
-/// A file on a server, and what it must be.
+/// A file on a server, and what it must be: an entry's [`Remote`](crate::model::zoo::Remote) on the server
+/// that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
-    /// Where it is.
+pub struct Source {
+    /// Its address.
     pub url: String,
     /// Its length.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal digits.
+    /// Its SHA-256: 64 hexadecimal digits.
     pub sha256: String,
 }
 
-/// Where torchvision keeps its weights. `MIEN_WEIGHTS_URL` names a mirror with the same files.
-const TORCHVISION: &str = "https://download.pytorch.org/models";
-
-/// torchvision's ImageNet weights (`IMAGENET1K_V1`): file, length, SHA-256. The file's name holds the first
-/// eight digits.
-const WEIGHTS: [(&str, u64, &str); 4] = [
-    ("vgg16-397923af.pth", 553_433_881, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
-    (
-        "vgg16_bn-6c64b313.pth",
-        553_507_836,
-        "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a",
-    ),
-    ("resnet18-f37072fd.pth", 46_830_571, "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"),
-    (
-        "resnet50-0676ba61.pth",
-        102_530_333,
-        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-    ),
-];
-
-/// The ImageNet weights of a model (those of plain VGG for one with attention), and their file's name.
-pub fn imagenet(model: ModelName) -> (&'static str, Remote) {
-    let index = match model {
-        ModelName::Vgg16 | ModelName::Vgg16Cbam => 0,
-        ModelName::Vgg16Bn | ModelName::Vgg16BnCbam => 1,
-        ModelName::Resnet18 => 2,
-        ModelName::Resnet50 => 3,
+/// The ImageNet weights of a model, and their file's name. The environment variable `MIEN_WEIGHTS_URL` names
+/// a mirror with the same files.
+///
+/// # Errors
+/// There are none for this model.
+pub fn imagenet(model: ModelName) -> Result<(&'static str, Source)> {
+    let Some(Remote { file, folder, bytes, sha256 }) = model.weights else {
+        let with: Vec<&str> =
+            ALL.iter().filter(|entry| entry.weights.is_some()).map(|entry| entry.name).collect();
+        return Err(Error::input("train.weights (--weights)", format!("found imagenet with {model}"))
+            .expected(format!("a file; ImageNet weights are known for {}", with.join(", "))));
     };
-    let (file, bytes, sha256) = WEIGHTS[index];
     let base = std::env::var("MIEN_WEIGHTS_URL")
         .ok()
         .filter(|base| !base.is_empty())
-        .unwrap_or_else(|| TORCHVISION.to_owned());
-    (file, Remote { url: format!("{}/{file}", base.trim_end_matches('/')), bytes, sha256: sha256.to_owned() })
+        .unwrap_or_else(|| folder.to_owned());
+    let url = format!("{}/{file}", base.trim_end_matches('/'));
+    Ok((file, Source { url, bytes, sha256: sha256.to_owned() }))
 }
 
 /// The file of a model's ImageNet weights if it is there, whole: in mien's cache, or in that of torch.
@@ -77,34 +62,35 @@ pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
             Error::input("train.weights", "there is no home folder for downloaded weights")
                 .hint("Give --weights FILE")
         })?;
-    let (file, remote) = imagenet(model);
+    let (file, remote) = imagenet(model)?;
     let own = cache.join("mien").join(file);
     if own.exists() {
         return match check(&own, &remote) {
             Ok(()) => Ok(Ok(own)),
             Err(problem) => Err(Error::at(&own, problem)
                 .expected("torchvision's file")
-                .hint("Remove it; it is then fetched anew")),
+                .hint("Remove it, and it will be downloaded again")),
         };
     }
     let torchs = cache.join("torch/hub/checkpoints").join(file);
     Ok(if torchs.exists() && check(&torchs, &remote).is_ok() { Ok(torchs) } else { Err(own) })
 }
 
-/// Fetches `remote` to the new file `path`. `progress` is told the bytes that have come and all of them.
+/// Fetches `remote` to the new file `path`. `progress` is called with the bytes received so far and
+/// their total.
 ///
 /// # Errors
-/// There is no `curl`; the server cannot be reached or refuses; what comes is not the file; the user stopped
+/// `curl` is not installed; the server cannot be reached or refuses; what it sends is not the file; the user stopped
 /// it; another program is fetching it. Nothing is left at `path` then.
-pub fn fetch(remote: &Remote, path: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<()> {
+pub fn fetch(remote: &Source, path: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<()> {
     let by_hand = || format!("Fetch it yourself and put it at {}, or give --weights FILE", path.display());
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let lock = Partial(path.with_extension("lock"));
     let held = fs::create_dir_all(folder)
         .map_err(|error| Error::io("create", folder, error))
         .and_then(|()| files::lock(&lock.0));
-    let held =
-        held.map_err(|error| Error::input(&remote.url, format!("has no place: {error}")).hint(by_hand()))?;
+    let held = held
+        .map_err(|error| Error::input(&remote.url, format!("cannot be stored: {error}")).hint(by_hand()))?;
     if held.is_none() {
         std::mem::forget(lock);
         return Err(Error::at(path, "another mien is fetching this file").hint("Wait for it"));
@@ -113,7 +99,7 @@ pub fn fetch(remote: &Remote, path: &Path, progress: &dyn Fn(u64, u64), stop: &A
     let partial = Partial(path.with_extension("part"));
     let fetched = run_curl(remote, &partial.0, progress, stop);
     if stop.load(Ordering::Relaxed) {
-        return Err(Error::Interrupted("stopped; nothing was kept of the weights".into()));
+        return Err(Error::Interrupted("stopped; the partial download was removed".into()));
     }
     fetched.map_err(|problem| {
         Error::input(&remote.url, problem)
@@ -131,18 +117,18 @@ struct Partial(PathBuf);
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Mostly it is not there any more, and nobody could be told of another reason.
+        // Mostly it has been renamed, and there is nobody to report another failure to.
         let _ = fs::remove_file(&self.0);
     }
 }
 
 fn run_curl(
-    remote: &Remote,
+    remote: &Source,
     partial: &Path,
     progress: &dyn Fn(u64, u64),
     stop: &AtomicBool,
 ) -> Result<(), String> {
-    let mut out = File::create(partial).map_err(|error| format!("cannot be kept: {error}"))?;
+    let mut out = File::create(partial).map_err(|error| format!("cannot be written: {error}"))?;
     let mut child = Command::new("curl")
         .args([
             "--fail",
@@ -170,11 +156,11 @@ fn run_curl(
             _ if stop.load(Ordering::Relaxed) => break Some("stopped".to_owned()),
             Ok(0) => break None,
             Ok(read) if have + read as u64 > remote.bytes => {
-                break Some("the server sends more than the file has".into());
+                break Some("the server sends more bytes than the file has".into());
             }
             Ok(read) => match out.write_all(&buffer[..read]) {
                 Ok(()) => have += read as u64,
-                Err(error) => break Some(format!("cannot be kept: {error}")),
+                Err(error) => break Some(format!("cannot be written: {error}")),
             },
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => break Some(format!("cannot be fetched: {error}")),
@@ -187,14 +173,14 @@ fn run_curl(
     }
     match child.wait() {
         Ok(status) if status.success() => {
-            return out.sync_all().map_err(|error| format!("cannot be kept: {error}"));
+            return out.sync_all().map_err(|error| format!("cannot be written: {error}"));
         }
         Ok(_) => {}
         Err(error) => return Err(format!("cannot be fetched: {error}")),
     }
     let mut said = String::new();
     if let Some(mut pipe) = child.stderr.take() {
-        // Without its words the exit is told all the same.
+        // Without its message the failure is reported all the same.
         let _ = pipe.read_to_string(&mut said);
     }
     let reason = said.lines().last().unwrap_or("curl failed").trim_start_matches("curl: ").trim();
@@ -202,11 +188,11 @@ fn run_curl(
 }
 
 /// Compares a file's length and hash with what they must be.
-fn check(path: &Path, remote: &Remote) -> Result<(), String> {
+fn check(path: &Path, remote: &Source) -> Result<(), String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if bytes != remote.bytes {
-        return Err(format!("has {bytes} bytes in place of {}: cut off, or another file", remote.bytes));
+        return Err(format!("has {bytes} bytes instead of {}: truncated, or another file", remote.bytes));
     }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -271,7 +257,7 @@ mod tests {
             "HTTP/1.1 302 Found\r\nLocation: {target}/file\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
         let remote =
-            Remote { url: serve(vec![detour.into_bytes()]), bytes: body.len() as u64, sha256: sha256(&body) };
+            Source { url: serve(vec![detour.into_bytes()]), bytes: body.len() as u64, sha256: sha256(&body) };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache/weights.pth");
         fetch(&remote, &path, &|have, all| assert!(have <= all), &AtomicBool::new(false)).unwrap();
@@ -289,7 +275,7 @@ mod tests {
         tampered[123] ^= 1;
         let refused = |server: String, part: &str| {
             let folder = tempfile::tempdir().unwrap();
-            let remote = Remote { url: server, bytes: body.len() as u64, sha256: sha256(&body) };
+            let remote = Source { url: server, bytes: body.len() as u64, sha256: sha256(&body) };
             let error =
                 fetch(&remote, &folder.path().join("weights.pth"), &|_, _| {}, &AtomicBool::new(false))
                     .unwrap_err()
@@ -302,7 +288,7 @@ mod tests {
         };
         refused(serve(vec![answer("404 Not Found", 4, b"none")]), "404");
         refused(serve(vec![answer("200 OK", body.len(), &body[..20_000])]), "cannot be fetched");
-        refused(serve(vec![answer("200 OK", 20_000, &body[..20_000])]), "20000 bytes in place of 50000");
+        refused(serve(vec![answer("200 OK", 20_000, &body[..20_000])]), "20000 bytes instead of 50000");
         refused(serve(vec![answer("200 OK", body.len(), &tampered)]), "its SHA-256 is");
         refused(serve(vec![answer("200 OK", 200_000, &vec![7; 200_000])]), "");
         refused("http://127.0.0.1:9".into(), "cannot be fetched");
@@ -314,7 +300,7 @@ mod tests {
             return;
         }
         let body = vec![7u8; 50_000];
-        let remote = Remote {
+        let remote = Source {
             url: serve(vec![answer("200 OK", body.len(), &body)]),
             bytes: 50_000,
             sha256: sha256(&body),
@@ -327,12 +313,5 @@ mod tests {
         let held = files::lock(&path.with_extension("lock")).unwrap();
         let error = fetch(&remote, &path, &|_, _| {}, &AtomicBool::new(false)).unwrap_err().to_string();
         assert!(held.is_some() && error.contains("another mien is fetching"), "{error}");
-    }
-
-    #[test]
-    fn the_names_of_torchvisions_files_hold_the_beginning_of_their_hash() {
-        for (file, bytes, sha256) in WEIGHTS {
-            assert!(file.contains(&sha256[..8]) && sha256.len() == 64 && bytes > 1 << 25, "{file}");
-        }
     }
 }

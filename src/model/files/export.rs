@@ -87,12 +87,14 @@ fn write_onnx(model: &LoadedModel, path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::config::ModelConfig;
     use crate::model::files::weights::{ModelCard, TensorFile, load_pretrained};
-    use crate::model::{Head, Model, ModelConfig, ModelName};
+    use crate::model::network::Model;
+    use crate::model::zoo::ModelName;
     use burn::tensor::Device;
 
     fn model(name: ModelName) -> LoadedModel {
-        let config = ModelConfig { name, width: 0.0625, head: Head::Fc, dropout: 0.5 };
+        let config = ModelConfig { width: 0.0625, ..ModelConfig::of(name) };
         let card =
             ModelCard::new(config, ["a", "b", "c"].map(str::to_owned).to_vec(), 32, [0.5; 3], [0.25; 3]);
         let model = Model::new(&card.model, 3, 32).unwrap();
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn a_state_dict_is_read_back_to_the_bit() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ModelName::ALL {
+        for name in ModelName::all() {
             let (path, model) = (folder.path().join(format!("{name}.pth")), model(name));
             export(&model, Format::Pth, &path).unwrap();
             let (params, transfer) = load_pretrained(&model.model, &[], &path, 1, &Device::flex()).unwrap();
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn every_model_can_be_written_as_onnx_and_as_safetensors() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ModelName::ALL {
+        for name in ModelName::all() {
             let model = model(name);
             let path = folder.path().join(format!("{name}.onnx"));
             export(&model, Format::Onnx, &path).unwrap();

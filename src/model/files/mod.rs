@@ -5,6 +5,7 @@
 
 pub mod download;
 pub mod export;
+mod pickle;
 pub mod torch_read;
 pub mod torch_write;
 pub mod weights;

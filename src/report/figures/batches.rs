@@ -1,22 +1,26 @@
 //! Loss and accuracy of every batch.
 
-use super::{BatchPoint, Figure, cell, csv};
+use super::data::BatchPoint;
+use super::table::{cell, csv};
 use crate::plot::{
-    Anchor, Curve, Dash, Drawing, Format, Item, Legend, Look, Paint, Panel, Scale, Spec, Swatch, Text,
-    draw_curve, drawable, envelope, legend, no_data, strip,
+    Anchor, Curve, Dash, Drawing, Figure, Format, Item, Legend, Look, Paint, Panel, Scale, Spec, Swatch,
+    Text, draw_curve, drawable, envelope, legend, no_data, strip,
 };
 
-/// Loss and accuracy of every batch of the run, with the borders of epochs.
-pub fn batch_losses(points: &[BatchPoint]) -> Figure {
-    let caption = "Training loss and accuracy of every batch. Where batches are closer than pixels, the band reaches from the lowest to \
-                   the highest value and the line is the mean; else the thin line is each batch and the thick one a moving average.";
-    Figure::new("batch_losses", "Every batch", caption, batches_csv(points), |look| draw(look, points, true))
+/// Loss and accuracy of every batch of the run, with the boundaries between epochs.
+pub(crate) fn batch_losses(points: &[BatchPoint]) -> Figure {
+    let caption = "Training loss and accuracy of each batch. Where there are more batches than pixels, the \
+                   band spans the minimum to the maximum and the line is the mean; otherwise the thin line \
+                   is each batch and the thick line a moving average.";
+    Figure::new("batch_losses", "Loss and accuracy per batch", caption, batches_csv(points), |look| {
+        draw(look, points, true)
+    })
 }
 
 /// Loss and accuracy of every batch of one epoch; `points` may hold other epochs too.
-pub fn epoch_batches(epoch: u32, points: &[BatchPoint]) -> Figure {
+pub(crate) fn epoch_batches(epoch: u32, points: &[BatchPoint]) -> Figure {
     let own: Vec<BatchPoint> = points.iter().copied().filter(|point| point.epoch == epoch).collect();
-    let caption = "Training loss and accuracy of every batch (thin) and their moving average (thick).";
+    let caption = "Training loss and accuracy of each batch (thin) and their moving average (thick).";
     let (name, title) = (format!("batches_epoch_{epoch:03}"), format!("Batches of epoch {epoch}"));
     Figure::new(name, title, caption, batches_csv(&own), |look| draw(look, &own, false))
 }
@@ -25,14 +29,14 @@ fn draw(look: Look, points: &[BatchPoint], borders: bool) -> Drawing {
     let losses: Vec<f64> = points.iter().map(|point| point.loss).collect();
     let accuracies: Vec<f64> = points.iter().map(|point| point.accuracy).collect();
     if !losses.iter().chain(&accuracies).any(|&value| drawable(value)) {
-        return no_data(look, "no batch was recorded");
+        return no_data(look, "no batches were recorded");
     }
     let mut d = Drawing::new(look.width, 0.0);
     let dense = points.len() as f64 > look.width * 0.8;
     let entries = if dense {
         [
             Legend::new(Swatch::Line(Dash::Solid), Paint::Neutral, "mean"),
-            Legend::new(Swatch::Box, Paint::Axis, "lowest to highest"),
+            Legend::new(Swatch::Box, Paint::Axis, "minimum to maximum"),
         ]
     } else {
         [

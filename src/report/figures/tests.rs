@@ -1,9 +1,10 @@
-//! All figures at once: nothing overlaps, everything is well-formed, deterministic and survives bad values.
+//! All figures on random data, with values that cannot be drawn among them: no overlaps, well-formed,
+//! deterministic.
 
 use rand::{Rng, RngExt};
 
 use super::*;
-use crate::plot::{Item, PAGE_CSS, font_css, no_text_overlaps};
+use crate::plot::{Figure, Item, PAGE_CSS, font_css, no_text_overlaps};
 
 fn random(seed: u64) -> impl Rng {
     crate::random::rng(seed, crate::random::Purpose::Draw, 0, 0)
@@ -141,6 +142,7 @@ fn figures(seed: u64) -> Vec<Figure> {
         .into_iter()
         .map(|method| PerturbationCurve {
             method: method.to_string(),
+            title: method.replace('_', "-"),
             area: value(rng, nasty),
             points: (0..20).map(|k| (f64::from(k) / 19.0, value(rng, nasty))).collect(),
         })
@@ -178,7 +180,7 @@ fn figures(seed: u64) -> Vec<Figure> {
 }
 
 #[test]
-fn no_text_touches_another_or_leaves_the_canvas() {
+fn texts_do_not_overlap_and_stay_on_the_canvas() {
     for seed in 0..60 {
         for figure in figures(seed) {
             for drawing in figure.drawings() {
@@ -191,7 +193,7 @@ fn no_text_touches_another_or_leaves_the_canvas() {
 }
 
 #[test]
-fn every_svg_is_well_formed_without_ids_and_uses_only_known_variables() {
+fn svg_is_well_formed_without_ids_and_uses_known_variables_only() {
     for seed in 0..6 {
         for figure in figures(seed) {
             let page = figure.page_svg();
@@ -218,7 +220,7 @@ fn every_svg_is_well_formed_without_ids_and_uses_only_known_variables() {
 }
 
 #[test]
-fn the_same_data_give_the_same_bytes() {
+fn figures_are_deterministic() {
     for (a, b) in figures(3).into_iter().zip(figures(3)) {
         assert_eq!((a.svg(), a.page_svg(), &a.csv), (b.svg(), b.page_svg(), &b.csv));
     }
@@ -227,7 +229,7 @@ fn the_same_data_give_the_same_bytes() {
 }
 
 #[test]
-fn a_png_is_twice_as_large_as_its_svg() {
+fn a_png_has_two_pixels_per_unit_of_the_svg() {
     let figure = &figures(2)[5];
     let png = figure.png().unwrap();
     let header = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
@@ -240,7 +242,7 @@ fn a_png_is_twice_as_large_as_its_svg() {
 }
 
 #[test]
-fn nothing_to_draw_says_so() {
+fn figures_without_data_say_so() {
     let nan = f64::NAN;
     let broken = EpochPoint {
         epoch: 1,
@@ -278,7 +280,7 @@ fn nothing_to_draw_says_so() {
 }
 
 #[test]
-fn tables_hold_the_numbers() {
+fn csv_files_hold_the_numbers_of_the_figures() {
     let classes = ["a".to_string(), "b, c".to_string()];
     let counts = confusion(&[vec![3, 1], vec![0, 4]], &classes, false).csv.unwrap();
     assert_eq!(counts, "truth,a,\"b, c\"\na,3,1\n\"b, c\",0,4\n");
@@ -295,7 +297,7 @@ fn tables_hold_the_numbers() {
 }
 
 #[test]
-fn large_data_stay_small_and_keep_their_extremes() {
+fn large_data_give_small_figures_that_keep_the_extremes() {
     let points: Vec<(f64, f64)> =
         (0..10_000).map(|k| (f64::from(k / 100) / 99.0, f64::from(k % 100 + k / 100) / 200.0)).collect();
     let mut sorted = points.clone();

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Which update rule.
+/// The update rules by their names in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
@@ -19,7 +19,7 @@ pub enum OptimizerKind {
 /// The settings of an update rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// Which rule.
+    /// The rule that the settings are for.
     pub kind: OptimizerKind,
     /// Weight decay, 0 or more.
     pub weight_decay: f64,

@@ -72,7 +72,7 @@ impl Optimizer {
         }
     }
 
-    /// Updates so far.
+    /// Updates of the weights so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
