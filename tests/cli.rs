@@ -7,12 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use program::{Place, fails, mien, ok, output, text, train};
+use program::{Place, fails, json, mien, ok, output, text, train};
 use serde_json::Value;
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
 
 /// Losses by update, of all step events.
 fn losses(run: &Path) -> Vec<(u64, f64)> {

@@ -491,7 +491,7 @@ mod tests {
             ),
             (
                 &["--set", "input.normalization.std=[1, 0, 1]"],
-                "--set input.normalization.std: found 0; expected numbers",
+                "--set input.normalization.std: found 0; expected a number above 0",
             ),
             (
                 &["--set", "input.normalization.mean=[1, 2]"],

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** only this module prints to standard output, and only [`main`] decides the exit code (and a
 //! second Ctrl-C).
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::exit)] // denied to the rest of the library
 
 mod audit;
 mod augment;

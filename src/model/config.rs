@@ -40,11 +40,11 @@ impl ModelConfig {
     pub fn validate(&self) -> Result<()> {
         if !(self.width > 0.0 && self.width <= 8.0) {
             return Err(Error::input("model.width (--width)", format!("found {}", self.width))
-                .expected("more than 0, at most 8"));
+                .expected("a number above 0, at most 8"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::input("model.dropout (--dropout)", format!("found {}", self.dropout))
-                .expected("0 or more, less than 1"));
+                .expected("a number from 0 to less than 1"));
         }
         if !self.name.heads.contains(&self.head) {
             let own: Vec<&str> = self.name.heads.iter().map(|head| head.as_str()).collect();

@@ -40,12 +40,12 @@ pub const WRONG_USE: i32 = 2;
 
 /// As [`fails`], with this exit code.
 pub fn fails_with(code: i32, arguments: &[&str], parts: &[&str]) {
-    fails(arguments, parts);
-    assert_eq!(output(arguments).status.code(), Some(code), "mien {}", arguments.join(" "));
+    let output = fails(arguments, parts);
+    assert_eq!(output.status.code(), Some(code), "mien {}: {}", arguments.join(" "), text(&output.stderr));
 }
 
 /// Runs the program, which must fail with one line on standard error that holds all of `parts`.
-pub fn fails(arguments: &[&str], parts: &[&str]) {
+pub fn fails(arguments: &[&str], parts: &[&str]) -> Output {
     let output = output(arguments);
     let error = text(&output.stderr);
     assert!(!output.status.success(), "mien {} succeeded: {}", arguments.join(" "), text(&output.stdout));
@@ -59,6 +59,7 @@ pub fn fails(arguments: &[&str], parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "mien {}: '{part}' is not in: {error}", arguments.join(" "));
     }
+    output
 }
 
 /// The content of a JSON file.
