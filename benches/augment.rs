@@ -50,7 +50,7 @@ fn main() {
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/compare_augment.py");
     println!(
-        "{COPIES} copies of each image; medians of {} turns (least to most); files/s count originals and copies",
+        "{COPIES} copies of each image; median of {} turns (least to most); files/s count all files written",
         options.repeats
     );
     for (name, source) in &sets {

@@ -1,6 +1,6 @@
 //! A model of your own: declare its layers, write `features` and `head`, and everything built on the two
 //! works with it. This one has depthwise convolutions, squeeze-and-excitation, and a layer that the kit does
-//! not have. `cargo run --release --example custom_backbone` trains it to tell left from right.
+//! not have. `cargo run --release --example custom_backbone` trains it to tell red from blue.
 
 use std::sync::Arc;
 
@@ -106,12 +106,12 @@ impl Backbone for Tiny {
     }
 }
 
-/// Noise with a brighter left or right half, by turns: `[B, 3, S, S]`.
+/// Noise, redder or bluer by turns: `[B, 3, S, S]`.
 fn images(batch: usize, size: usize, device: &Device) -> Tensor<4> {
     let value = |index: usize| {
-        let (right, column) = (index / (3 * size * size) % 2, index % size);
+        let (channel, class) = (index / (size * size) % 3, index / (3 * size * size) % 2);
         let noise = (index * 7919 % 1009) as f32 / 1009.0 - 0.5;
-        if (column >= size / 2) == (right == 1) { 1.0 + noise } else { noise }
+        if channel == 2 * class { 1.0 + noise } else { noise }
     };
     let values = (0..batch * 3 * size * size).map(value).collect::<Vec<_>>();
     Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), device)

@@ -1,14 +1,18 @@
-"""Writes tests/fixtures/augment/: what Pillow and OpenCV make of synthetic images, for the tests of src/augment/operations.rs.
+"""Writes tests/fixtures/augment/: what Pillow and OpenCV make of synthetic images.
+
+The tests of src/augment/operations/ compare with them.
 
     pip install pillow==11.2.1 opencv-python-headless==4.11.0.86 numpy
     python scripts/augment_fixtures.py
 
-index.json says for each case the operation, its parameters and where in images.bin the source and the result lie, as raw bytes.
+index.json says for each case the operation, its parameters and where in images.bin the source and the result
+are, as raw bytes.
 All images are drawn by formula; there is no photo among them.
 
     python scripts/augment_fixtures.py --all DIR
 
-writes a larger set, with images of 256x256, into DIR. `AUGMENT_FIXTURES=DIR cargo test operations` checks that one instead.
+writes a larger set, with images of 256x256, into DIR. `AUGMENT_FIXTURES=DIR cargo test operations` checks
+that one instead.
 """
 
 import argparse
@@ -24,7 +28,11 @@ assert PIL.__version__ == "11.2.1", PIL.__version__
 assert cv2.__version__ == "4.11.0", cv2.__version__
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "augment"
-BORDERS = {"black": cv2.BORDER_CONSTANT, "reflect101": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
+BORDERS = {
+    "black": cv2.BORDER_CONSTANT,
+    "reflect101": cv2.BORDER_REFLECT_101,
+    "replicate": cv2.BORDER_REPLICATE,
+}
 
 
 def scene(width, height, channels, rng):
@@ -34,7 +42,11 @@ def scene(width, height, channels, rng):
     disc = (u - 0.5) ** 2 + (v - 0.4) ** 2 < 0.06
     glare = (u > 0.7) & (v > 0.7)
     planes = [
-        120 + 90 * np.sin(7 * u + c) * np.cos(6 * v + c) - (70 + 20 * c) * disc + 150 * glare + rng.normal(0, 9, u.shape)
+        120
+        + 90 * np.sin(7 * u + c) * np.cos(6 * v + c)
+        - (70 + 20 * c) * disc
+        + 150 * glare
+        + rng.normal(0, 9, u.shape)
         for c in range(channels)
     ]
     return np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
@@ -80,7 +92,8 @@ def flip():
 
 
 def rotation(angle):
-    return {"angle": angle}, with_pillow(lambda image: image.rotate(angle, resample=Image.Resampling.BILINEAR))
+    bilinear = Image.Resampling.BILINEAR
+    return {"angle": angle}, with_pillow(lambda image: image.rotate(angle, resample=bilinear))
 
 
 def blur(kernel):
@@ -91,7 +104,8 @@ def affine(angle, scale, border, size):
     width, height = size
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
     parameters = {"angle": angle, "scale": scale, "border": border, "matrix": matrix.ravel().tolist()}
-    return parameters, with_opencv(lambda pixels: cv2.warpAffine(pixels, matrix, size, borderMode=BORDERS[border]))
+    mode = BORDERS[border]
+    return parameters, with_opencv(lambda pixels: cv2.warpAffine(pixels, matrix, size, borderMode=mode))
 
 
 def perspective(inward, border, size):
@@ -102,7 +116,8 @@ def perspective(inward, border, size):
     after = np.float32(before + direction * np.float32(inward).reshape(4, 2) * np.float32(width))
     matrix = cv2.getPerspectiveTransform(before, after)
     parameters = {"corners": after.tolist(), "border": border, "matrix": matrix.ravel().tolist()}
-    return parameters, with_opencv(lambda pixels: cv2.warpPerspective(pixels, matrix, size, borderMode=BORDERS[border]))
+    mode = BORDERS[border]
+    return parameters, with_opencv(lambda pixels: cv2.warpPerspective(pixels, matrix, size, borderMode=mode))
 
 
 def few(size, rng):
@@ -133,22 +148,32 @@ def many(size, rng):
         yield "contrast", *contrast(factor)
         yield "sharpness", *sharpness(factor)
     yield "flip", *flip()
-    for angle in (-180.0, -90.0, -45.0, -7.3, 0.0, 1e-9, 5.0, 30.0, 90.0, 123.4, 180.0, *rng.uniform(-15, 15, 10)):
+    angles = (-180.0, -90.0, -45.0, -7.3, 0.0, 1e-9, 5.0, 30.0, 90.0, 123.4, 180.0)
+    for angle in (*angles, *rng.uniform(-15, 15, 10)):
         yield "rotation", *rotation(float(angle))
     for border in BORDERS:
-        for angle, scale in ((0.0, 1.0), (90.0, 1.0), (180.0, 2.0), (-33.3, 0.13), (12.0, 9.7), *rng.uniform((-15, 0.9), (15, 1.1), (6, 2))):
+        pairs = ((0.0, 1.0), (90.0, 1.0), (180.0, 2.0), (-33.3, 0.13), (12.0, 9.7))
+        for angle, scale in (*pairs, *rng.uniform((-15, 0.9), (15, 1.1), (6, 2))):
             yield "affine", *affine(float(angle), float(scale), border, size)
         for most in (0.0, 0.01, 0.05, 0.05, 0.05, 0.15, 0.3, 0.45):
             yield "perspective", *perspective(rng.uniform(0, most, 8), border, size)
         yield "perspective", *perspective(rng.uniform(-0.3, 0, 8), border, size)
 
 
-SMALL = [(scene, (48, 48)), (noise, (61, 47)), (noise, (5, 4)), (noise, (1, 7)), (noise, (7, 1)), (noise, (2, 2)), (noise, (1, 1))]
-LARGE = [(scene, (256, 256)), (noise, (256, 256)), (scene, (61, 47)), (noise, (130, 33)), (noise, (33, 200)), (noise, (3, 3)), (noise, (70, 2))]
+SMALL = [
+    (scene, (48, 48)),
+    *((noise, size) for size in ((61, 47), (5, 4), (1, 7), (7, 1), (2, 2), (1, 1))),
+]
+LARGE = [
+    (scene, (256, 256)),
+    (noise, (256, 256)),
+    (scene, (61, 47)),
+    *((noise, size) for size in ((130, 33), (33, 200), (3, 3), (70, 2))),
+]
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Writes fixtures for the operations of the offline augmenter.")
+    parser = argparse.ArgumentParser(description="Writes fixtures for the augmentation operations.")
     parser.add_argument("--all", metavar="DIR", type=Path, help="write the larger set into DIR")
     arguments = parser.parse_args()
     folder, images, cases = (arguments.all, SMALL + LARGE, many) if arguments.all else (FOLDER, SMALL, few)

@@ -1,15 +1,17 @@
-"""The augmenter's ten operations the way a script with Pillow and OpenCV does them: the other side of a comparison of speed.
+"""The augmenter's ten operations as a script with Pillow and OpenCV does them, to compare the speed.
 
     pip install pillow==11.2.1 opencv-python-headless==4.11.0.86 numpy==2.4.6
     python scripts/compare_augment.py SOURCE OUTPUT [-n 2] [--processes 1] [--quality 95] [--seed 42]
 
-SOURCE holds one folder a class, or train/valid/test with one folder a class each, of which only train is augmented. Each original
-is copied byte for byte, decoded once, and written N more times as `{stem}_aug_{i}{ext}`, each copy changed by one operation. The
-last line of the output is JSON: what was written, the seconds it took (without the interpreter's start and the imports), and the
-peak memory. As in most such scripts the generators are seeded once a process, so that with more than one process the copies
+SOURCE holds one folder per class, or train, valid and test folders of them, of which only train is
+augmented. Each original is copied byte for byte, decoded once, and written N more times as
+`{stem}_aug_{i}{ext}`, each copy changed by one operation. The last line of the output is JSON: what was
+written, the seconds it took (without the interpreter's start and the imports), and the peak memory. As in
+most such scripts the generators are seeded once per process, so that with more than one process the copies
 differ from run to run.
 
-OpenCV runs on one thread in every process: for images of a few hundred pixels its own threads cost more than they save.
+OpenCV runs on one thread in every process: for images of a few hundred pixels its own threads cost more
+than they save.
 """
 
 import argparse
@@ -114,7 +116,8 @@ def augment(image, array, path, quality):
     else:
         result = rng.choice(WITH_OPENCV)(array())
         full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full] if is_jpeg else []
+        jpeg_options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full]
+        options = jpeg_options if is_jpeg else []
         if not cv2.imwrite(str(path), result, options):
             raise OSError(f"{path}: OpenCV could not write it")
 

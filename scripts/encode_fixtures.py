@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/encode/: the JPEG files that Pillow makes of synthetic images, for the tests of src/data/encode.rs.
+"""Writes tests/fixtures/encode/: the JPEG files that Pillow makes of synthetic images, for the tests of src/image/encode.
 
     pip install pillow==11.2.1 numpy
     python scripts/encode_fixtures.py

@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/transform/: what Pillow and torchvision make of synthetic images, for the tests of src/augment.
+"""Writes tests/fixtures/transform/: what Pillow and torchvision make of synthetic images, for the tests of src/image and src/input.
 
     pip install pillow==11.2.1 numpy torch torchvision==0.24.1
     python scripts/transform_fixtures.py

@@ -1,4 +1,4 @@
-//! Files that are never half written and never overwritten by mistake.
+//! Files that are never half written and never overwritten by mistake; JSON and CSV.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::text::one_line;
 
-/// What files are written through.
+/// A writer that can also seek: what [`write_atomic`] passes to its closure.
 pub trait WriteSeek: Write + Seek {}
 
 impl<T: Write + Seek> WriteSeek for T {}
@@ -29,29 +29,6 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::R
     replace(path, write, File::sync_all).map_err(|error| Error::io("write", path, error))
 }
 
-/// Writes a CSV file (RFC 4180: names with commas, quotes and line breaks survive), whole or not at all.
-///
-/// # Errors
-/// As for [`write_atomic`].
-pub fn write_csv(path: &Path, records: impl Iterator<Item = Vec<String>>) -> Result<()> {
-    write_atomic(path, |out| {
-        let mut writer = csv::Writer::from_writer(out);
-        for record in records {
-            writer.write_record(&record).map_err(csv_io)?;
-        }
-        writer.flush()
-    })
-}
-
-/// The input/output error within an error of the CSV crate, with its kind: `io::Error::from(csv::Error)` would
-/// hide that the disk is full.
-pub(crate) fn csv_io(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
 /// Writes `value` as indented JSON with a newline at the end, with [`write_atomic`].
 ///
 /// JSON has no NaN and no infinity: serde_json writes them as `null`, which does not read back as a number.
@@ -60,6 +37,38 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
         serde_json::to_writer_pretty(&mut *out, value)?;
         out.write_all(b"\n")
     })
+}
+
+/// Writes `records` as a CSV file, with [`write_atomic`]. The first record is the header; all have as many
+/// cells as it has.
+pub fn write_csv<R>(path: &Path, records: impl IntoIterator<Item = R>) -> Result<()>
+where
+    R: IntoIterator<Item: AsRef<[u8]>>,
+{
+    write_atomic(path, |out| {
+        let mut writer = csv::Writer::from_writer(out);
+        for record in records {
+            writer.write_record(record).map_err(csv_into_io)?;
+        }
+        writer.flush()
+    })
+}
+
+/// The error of reading the CSV file `path`: [`Error::Io`] if it cannot be read, else [`Error::Input`] with
+/// the line that is malformed.
+pub fn csv_error(path: &Path, error: csv::Error) -> Error {
+    if error.is_io_error() {
+        return Error::io("read", path, csv_into_io(error));
+    }
+    Error::at(path, one_line(error))
+}
+
+/// Keeps the kind of an input/output error (a full disk), which `io::Error::from(csv::Error)` would hide.
+fn csv_into_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// Reads a value from a JSON file.
@@ -100,36 +109,38 @@ pub fn unused_path(path: &Path) -> PathBuf {
     numbered(number)
 }
 
-/// Creates the folder `path`, with its parents. An empty folder that is already there is taken, so of two
-/// processes that ask for the same one at the same moment both may get it.
+/// Creates the folder `path`, with its parents. An existing empty folder is accepted, so two processes that
+/// ask for the same one at the same moment may both get it.
 ///
 /// # Errors
 /// [`Error::Input`] if `path` is a file or a folder with anything in it, hidden files included; [`Error::Io`]
 /// from the system.
 pub fn create_new_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::at(path, "a file is there").expected("a new or an empty folder"),
+        ErrorKind::AlreadyExists => {
+            Error::at(path, "there is a file of this name").expected("a new or an empty folder")
+        }
         _ => Error::io("create", path, error),
     })?;
     match fs::read_dir(path).map_err(|error| Error::io("read", path, error))?.next() {
         None => Ok(()),
         Some(_) => Err(Error::at(path, "the folder is not empty")
             .expected("a new or an empty folder")
-            .hint("Nothing is overwritten: choose another name or move the folder away")),
+            .hint("Nothing is overwritten: choose another name, or move the folder elsewhere")),
     }
 }
 
 /// Puts the folder `new` in the place of `path`; a folder that is there is removed once it has made room.
 ///
 /// # Errors
-/// There is something else than a folder at `path`; [`Error::Io`] from the system, with the old folder back
+/// There is something other than a folder at `path`; [`Error::Io`] from the system, with the old folder back
 /// in its place.
 pub fn replace_dir(new: &Path, path: &Path) -> Result<()> {
     if path.symlink_metadata().is_err() {
         return fs::rename(new, path).map_err(|error| Error::io("write", path, error));
     }
     if !path.is_dir() {
-        return Err(Error::at(path, "a file is there").expected("a folder, or nothing"));
+        return Err(Error::at(path, "there is a file of this name").expected("a folder, or nothing"));
     }
     let mut aside = path.file_name().unwrap_or_default().to_owned();
     aside.push(".old");
@@ -143,15 +154,15 @@ pub fn replace_dir(new: &Path, path: &Path) -> Result<()> {
 }
 
 /// Keeps other programs out for as long as the returned file is open: a lock on the file `path`, which is
-/// made if it is not there. `None` if another program holds it.
+/// created if necessary. `None` if another program holds the lock.
 ///
 /// # Errors
-/// The file cannot be made.
+/// The file cannot be created.
 pub fn lock(path: &Path) -> Result<Option<File>> {
     let file = File::create(path).map_err(|error| Error::io("create", path, error))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Ok(None),
-        // A file system without locks (some network drives) shall not keep anyone from working.
+        // A file system without locks (some network drives) must not keep anyone from working.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
     }
 }
@@ -288,6 +299,41 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::StorageFull);
     }
 
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_still_called_so_after_the_csv_writer() {
+        let error = csv::Writer::from_writer(Full).write_record(["x".repeat(1 << 16)]).unwrap_err();
+        assert_eq!(csv_into_io(error).kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn csv_files_are_quoted_and_a_malformed_one_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        write_csv(&path, [["name", "n"], ["a, \"b\"", "1"]]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "name,n\n\"a, \"\"b\"\"\",1\n");
+        fs::write(&path, "name,n\na,1,2\n").unwrap();
+        let error = csv::Reader::from_path(&path).unwrap().records().next().unwrap().unwrap_err();
+        let text = csv_error(&path, error).to_string();
+        assert!(text.starts_with(&path.display().to_string()) && text.contains("line: 2"), "{text}");
+        let gone = folder.path().join("none.csv");
+        let error = csv::Reader::from_path(&gone).map(|_| ()).unwrap_err();
+        assert_eq!(
+            csv_error(&gone, error).to_string(),
+            format!("cannot read {}: no such file or folder", gone.display())
+        );
+    }
+
     #[test]
     fn errors_name_the_path_in_one_line() {
         let folder = tempfile::tempdir().unwrap();
@@ -346,24 +392,9 @@ mod tests {
         create_new_dir(&path).unwrap();
         fs::write(path.join("x"), "").unwrap();
         assert!(create_new_dir(&path).unwrap_err().to_string().contains("the folder is not empty"));
-        assert!(create_new_dir(&path.join("x")).unwrap_err().to_string().contains("a file is there"));
+        assert!(
+            create_new_dir(&path.join("x")).unwrap_err().to_string().contains("there is a file of this name")
+        );
         assert!(path.join("x").exists());
-    }
-
-    struct Full;
-
-    impl io::Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_full_disk_is_still_called_so_after_the_csv_writer() {
-        let error = csv::Writer::from_writer(Full).write_record(["x".repeat(1 << 16)]).unwrap_err();
-        assert_eq!(csv_io(error).kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -66,6 +66,7 @@ pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod device;
+pub mod emotions;
 pub mod error;
 pub mod eval;
 pub mod explain;

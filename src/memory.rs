@@ -1,16 +1,16 @@
-//! How the program takes memory: pages are kept, and large blocks begin at a line of the cache.
+//! How the program allocates memory: pages are kept, and large blocks begin at a cache line.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Lets the allocator keep the pages of freed buffers: a training step frees and takes gigabytes, and giving
-/// them back to the kernel means that each page is faulted in and cleared again at every step.
+/// Lets the allocator keep the pages of freed buffers: a training step frees and allocates gigabytes, and if
+/// they went back to the kernel, each page would be faulted in and cleared again at every step.
 ///
 /// # Safety
-/// No other thread may be running: it belongs first in `main`.
+/// No other thread may be running: call it first in `main`.
 pub unsafe fn keep_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt only sets parameters of the allocator; the caller promises that no other thread uses it
-    // meanwhile.
+    // at the same time.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
@@ -18,27 +18,28 @@ pub unsafe fn keep_pages() {
     }
 }
 
-/// The system's allocator, with blocks of a page (4 KiB) and more at the start of a line of the cache: a
-/// vector that straddles two lines takes two loads, and cannot be written past the cache.
+/// The system's allocator, with blocks of a page (4 KiB) and more aligned to a cache line: a vector register
+/// that straddles two lines takes two loads, and cannot be written past the cache.
 ///
-/// It asks for a line more than is wanted and keeps the block's true start before what it gives out. glibc's
-/// own aligned blocks do not fit where one of the same size was freed: a step's memory would grow by a sixth.
+/// It allocates one line more than requested and stores the block's true start before the returned pointer.
+/// glibc's own aligned blocks are not reused for the same size after a free: a step's memory would grow by a
+/// sixth.
 pub struct LineAligned;
 
-/// Bytes of a line.
+/// Bytes of a cache line.
 const LINE: usize = 64;
-/// From how many bytes on blocks are aligned.
+/// Blocks of this many bytes and more are aligned.
 const LARGE: usize = 4096;
-/// The alignment that allocators give without asking.
+/// The alignment that allocators give by default.
 const USUAL: usize = 16;
 
-/// What is asked of the system for a block that is to be aligned; `None` for any other.
+/// What is requested from the system for a block that is to be aligned; `None` for any other.
 fn widened(layout: Layout) -> Option<Layout> {
     let is_large = layout.size() >= LARGE && layout.align() <= USUAL;
     is_large.then(|| Layout::from_size_align(layout.size().saturating_add(LINE), USUAL).ok()).flatten()
 }
 
-/// The first line in a block from the system, with the block's start noted before it.
+/// The first cache line in a block from the system, with the block's start stored before it.
 ///
 /// # Safety
 /// `start` must be null or the start of a block of a [`widened`] layout.
@@ -55,10 +56,11 @@ unsafe fn line_in(start: *mut u8) -> *mut u8 {
     }
 }
 
-// SAFETY: blocks come from the system and go back to it with the layout they were asked for with; a large one
-// is the wanted size and a line, of which at most a line lies before what is given out. No part panics.
+// SAFETY: blocks come from the system and go back to it with the layout they were requested with; a large one
+// has the requested size and a line, of which at most a line is before the returned pointer. Nothing panics.
 unsafe impl GlobalAlloc for LineAligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises for the layout; `line_in` gets the start of a widened block, or null.
         match widened(layout) {
             Some(wide) => unsafe { line_in(System.alloc(wide)) },
             None => unsafe { System.alloc(layout) },
@@ -66,6 +68,7 @@ unsafe impl GlobalAlloc for LineAligned {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as in `alloc`.
         match widened(layout) {
             Some(wide) => unsafe { line_in(System.alloc_zeroed(wide)) },
             None => unsafe { System.alloc_zeroed(layout) },
@@ -73,6 +76,7 @@ unsafe impl GlobalAlloc for LineAligned {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: a large block was given out by `line_in`, which stored the system's start before it.
         match widened(layout) {
             Some(wide) => unsafe { System.dealloc(block.cast::<*mut u8>().sub(1).read(), wide) },
             None => unsafe { System.dealloc(block, layout) },
@@ -83,9 +87,10 @@ unsafe impl GlobalAlloc for LineAligned {
         // SAFETY: the caller promises that the size is possible for this alignment.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         if widened(layout).is_none() && widened(new).is_none() {
+            // SAFETY: both the old and the new block are plain blocks of the system.
             return unsafe { System.realloc(block, layout, size) };
         }
-        // SAFETY: both blocks hold what is copied; the old one is given back as it was taken.
+        // SAFETY: both blocks hold what is copied; the old one is freed with its own layout.
         unsafe {
             let to = self.alloc(new);
             if !to.is_null() {
@@ -102,10 +107,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_blocks_begin_at_a_line_and_keep_their_contents_as_they_grow_and_shrink() {
+    fn large_blocks_are_aligned_and_keep_their_contents_as_they_grow_and_shrink() {
         for align in [1, 4, 16, 128] {
             let mut layout = Layout::from_size_align(100, align).unwrap();
-            // SAFETY: the block is used within its size and given back with its layout.
+            // SAFETY: the block is used within its size and freed with its layout.
             unsafe {
                 let mut block = LineAligned.alloc(layout);
                 (0..100).for_each(|i| block.add(i).write(i as u8));
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn zeroed_blocks_are_zero_and_what_is_impossible_is_null() {
+    fn zeroed_blocks_are_zero_and_an_impossible_size_gives_null() {
         let layout = Layout::from_size_align(100_000, 4).unwrap();
         // SAFETY: as above.
         unsafe {
@@ -132,7 +137,8 @@ mod tests {
             );
             LineAligned.dealloc(block, layout);
             let largest = Layout::from_size_align(isize::MAX as usize - 15, 16).unwrap();
-            assert!(std::hint::black_box(LineAligned.alloc(largest)).is_null()); // else the compiler leaves it out
+            // Without the black box the compiler leaves the allocation out.
+            assert!(std::hint::black_box(LineAligned.alloc(largest)).is_null());
         }
     }
 }

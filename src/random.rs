@@ -1,10 +1,12 @@
-//! Random generators that are keyed, never shared: every draw depends on (seed, purpose, indices) alone, so
-//! that the number of threads, the order of work and a restart change nothing.
+//! Random generators that are keyed, never shared.
+//!
+//! **Invariant:** every draw depends on (seed, purpose, indices) alone, so that the number of threads, the
+//! order of work and a restart change nothing.
 
 use chacha20::ChaCha8Rng;
 use rand::SeedableRng;
 
-/// What a stream of random numbers is for. The number is part of the key: two purposes never share a stream.
+/// What a stream of random numbers is for. The number is part of the key: no two purposes share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -18,26 +20,26 @@ pub enum Purpose {
     Mix = 4,
     /// Dropout masks of one step.
     Dropout = 5,
-    /// The start values of weights.
+    /// Initial weights of a model.
     Weights = 6,
-    /// What varies between drawn faces.
+    /// The persons and images of drawn faces.
     Draw = 7,
-    /// Which images a debugging subset takes.
+    /// The images of a debugging subset.
     Subset = 8,
     /// The operations of one augmented copy.
     Augment = 9,
-    /// The noise that one of these operations adds.
+    /// The noise that one of the operations of a copy adds.
     Noise = 10,
-    /// Random maps, and the noise of imputed pixels.
-    Explain = 15,
     /// One replicate of a bootstrap.
     Bootstrap = 11,
     /// Which group goes into which fold of a cross-validation.
     Folds = 12,
-    /// Where an iterative decomposition begins.
+    /// The starting point of an iterative decomposition.
     Start = 13,
-    /// Which images an audit's probe looks at.
+    /// Which images an audit's probe uses.
     Probe = 14,
+    /// Random maps, and the noise of imputed pixels.
+    Explain = 15,
 }
 
 /// The generator for one (seed, purpose, a, b).

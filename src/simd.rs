@@ -1,8 +1,8 @@
-//! One source, compiled for plain x86-64 (or any other processor) and again for AVX2 and AVX-512, chosen at
-//! run time.
+//! Functions that are compiled three times from one source, for any processor of the target, for AVX2 and for
+//! AVX-512, and chosen at run time.
 //!
-//! Rust neither fuses nor reorders floating-point operations, so that all versions give the same bits; that
-//! is also why none of them asks for fused multiply-add.
+//! **Invariant:** all versions give the same bits. Rust neither fuses nor reorders floating-point operations,
+//! and no version asks for fused multiply-add.
 
 /// The instruction set to use. A value exists only where the processor has what it says, as only
 /// [`Level::available`] makes any.
@@ -19,7 +19,7 @@ enum Set {
 }
 
 impl Level {
-    /// What this processor can do, from the least, which every processor of the target can, to the best.
+    /// This processor's instruction sets, from the one that every processor of the target has to the best.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let better = {
@@ -33,7 +33,7 @@ impl Level {
         [Some(Self(Set::Portable))].into_iter().chain(better).flatten()
     }
 
-    /// The best that this processor can do.
+    /// The best instruction set of this processor.
     pub(crate) fn detect() -> Self {
         Self::available().last().unwrap_or(Self(Set::Portable))
     }
@@ -59,7 +59,10 @@ impl Default for Level {
 
 /// Compiles a function for each level and puts a `level: Level` before its arguments to choose.
 macro_rules! vectorized {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block
+    ) => {
         $(#[$meta])*
         $vis fn $name(level: $crate::simd::Level, $($arg: $kind),*) $(-> $result)? {
             #[inline(always)]

@@ -1,5 +1,5 @@
-//! The offline augmenter on real runs: same bytes for any number of threads and after any interruption,
-//! nothing lost or overwritten, hostile files listed, and every copy what its manifest line says.
+//! `mien augment` on real runs: the same bytes for any number of threads and after any interruption, nothing
+//! lost or overwritten, hostile files quarantined, and every copy what its line of the manifest says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,10 +126,10 @@ fn fails(arguments: &[&str], parts: &[&str]) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------------ same bytes
+// ---- same bytes
 
 #[test]
-fn any_number_of_threads_writes_the_same_bytes() {
+fn the_output_does_not_depend_on_the_number_of_threads() {
     let place = Place::new();
     let faces = place.faces(20);
     let mut trees = Vec::new();
@@ -147,7 +147,7 @@ fn any_number_of_threads_writes_the_same_bytes() {
 }
 
 #[test]
-fn an_image_gets_the_same_copies_whatever_lies_beside_it() {
+fn the_copies_of_an_image_do_not_depend_on_other_files() {
     let place = Place::new();
     for (root, names) in [("one", &["b.png"][..]), ("three", &["a.png", "b.png", "c.png"])] {
         for name in names {
@@ -162,7 +162,7 @@ fn an_image_gets_the_same_copies_whatever_lies_beside_it() {
 }
 
 #[test]
-fn a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one() {
+fn a_killed_run_resumes_to_the_same_bytes() {
     let place = Place::new();
     let faces = place.faces(60);
     // One file that cannot be used, so that the list of those is part of the comparison.
@@ -201,7 +201,7 @@ fn a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one() {
 }
 
 #[test]
-fn a_stopped_run_says_so_and_a_journal_cut_anywhere_is_gone_on_with() {
+fn a_stopped_run_resumes_from_a_journal_cut_anywhere() {
     let place = Place::new();
     let faces = place.faces(10);
     save(&faces.join("train/sad"), "empty.png", b"");
@@ -236,7 +236,7 @@ fn a_stopped_run_says_so_and_a_journal_cut_anywhere_is_gone_on_with() {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------- what the manifest says
+// ---- what the manifest says
 
 /// Does again what a line says and compares with the file.
 fn check_line(source: &Path, output: &Path, profile: &Profile, line: &Value) {
@@ -273,7 +273,7 @@ fn check_line(source: &Path, output: &Path, profile: &Profile, line: &Value) {
 }
 
 #[test]
-fn every_copy_is_what_its_line_says_for_every_kind_of_file() {
+fn every_copy_is_what_its_manifest_line_says_for_every_format() {
     let place = Place::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode");
     let mut kinds = 0;
@@ -302,7 +302,7 @@ fn every_copy_is_what_its_line_says_for_every_kind_of_file() {
 }
 
 #[test]
-fn copies_keep_the_limits_and_refused_draws_are_counted() {
+fn copies_keep_the_limits_and_rejected_draws_are_counted() {
     let place = Place::new();
     let (faces, output) = (place.faces(10), place.path("out"));
     let mut profile = Profile::safe();
@@ -341,7 +341,7 @@ fn copies_keep_the_limits_and_refused_draws_are_counted() {
 }
 
 #[test]
-fn a_copy_that_no_draw_can_make_is_given_up_and_listed() {
+fn a_copy_that_keeps_no_limit_is_given_up_and_quarantined() {
     let place = Place::new();
     save(&place.path("faces/happy"), "blank.png", &encode_png(&RgbImage::from_grey(16, 16, &[0; 256])));
     save(&place.path("faces/happy"), "face.png", &png(1));
@@ -352,14 +352,18 @@ fn a_copy_that_no_draw_can_make_is_given_up_and_listed() {
     assert_eq!((summary.counts.originals, summary.counts.copies, summary.counts.given_up), (2, 2, 2));
     let list = lines(&output.join(QUARANTINE));
     assert_eq!(list.len(), 2);
-    assert!(list[0]["problem"].as_str().unwrap().contains("equal to another copy"), "{}", list[0]);
+    assert!(
+        list[0]["problem"].as_str().unwrap().contains("same as the original or another copy"),
+        "{}",
+        list[0]
+    );
     assert_eq!((&list[0]["source"], &list[1]["copy"]), (&"happy/blank.png".into(), &2.into()));
 }
 
-// --------------------------------------------------------------------------------------------------------------- what is written
+// ---- what is written
 
 #[test]
-fn only_train_and_only_the_chosen_classes_get_copies() {
+fn only_train_images_of_the_chosen_classes_get_copies() {
     let place = Place::new();
     let (faces, output) = (place.faces(10), place.path("out"));
     make(&Request { emotions: vec!["Happiness".into()], ..request(&faces, &output) }).unwrap();
@@ -375,7 +379,7 @@ fn only_train_and_only_the_chosen_classes_get_copies() {
 }
 
 #[test]
-fn a_flat_folder_keeps_its_shape() {
+fn a_flat_folder_of_images_stays_flat() {
     let place = Place::new();
     for name in ["a.png", "b.png"] {
         save(&place.path("flat"), name, &png(name.as_bytes()[0].into()));
@@ -388,7 +392,7 @@ fn a_flat_folder_keeps_its_shape() {
 }
 
 #[test]
-fn the_trainer_keeps_copies_with_their_originals() {
+fn the_trainer_keeps_copies_in_the_split_of_their_original() {
     let place = Place::new();
     for (class, from) in [("happy", 0), ("sad", 30)] {
         for person in from..from + 30 {
@@ -435,20 +439,20 @@ fn the_trainer_keeps_copies_with_their_originals() {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------------- safety
+// ---- safety
 
 #[test]
-fn folders_inside_of_each_other_and_taken_folders_are_refused() {
+fn an_output_that_overlaps_the_source_or_is_not_empty_is_refused() {
     let place = Place::new();
     let faces = place.faces(3);
     let before = tree(&faces);
-    fails(&[text(&faces), text(&faces.join("out"))], &["lies inside of the source"]);
+    fails(&[text(&faces), text(&faces.join("out"))], &["is inside the source"]);
     fails(&[text(&faces), text(&faces)], &["is the source"]);
-    fails(&[text(&faces), text(&place.path(""))], &["is a folder around the source"]);
+    fails(&[text(&faces), text(&place.path(""))], &["contains the source"]);
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&faces, place.path("link")).unwrap();
-        fails(&[text(&faces), text(&place.path("link").join("new/out"))], &["lies inside of the source"]);
+        fails(&[text(&faces), text(&place.path("link").join("new/out"))], &["is inside the source"]);
     }
     save(&place.path("taken"), "letter.txt", b"dear");
     fails(
@@ -458,21 +462,21 @@ fn folders_inside_of_each_other_and_taken_folders_are_refused() {
     fails(&[text(&faces), text(&place.path("taken")), "--resume"], &["the folder is not empty"]);
     fails(&[text(&place.path("none")), text(&place.path("out"))], &["cannot read", "no such file"]);
     assert_eq!(tree(&place.path("taken")).len(), 1);
-    assert!(tree(&faces) == before, "the source is as it was");
+    assert!(tree(&faces) == before, "the source is unchanged");
 }
 
 #[test]
-fn a_finished_output_is_neither_written_over_nor_augmented_again() {
+fn a_finished_output_is_neither_overwritten_nor_augmented_again() {
     let place = Place::new();
     let (faces, out) = (place.faces(3), place.path("out"));
     make(&request(&faces, &out)).unwrap();
     let before = tree(&out);
-    fails(&[text(&faces), text(&out), "-n", "2"], &["holds a finished augmentation", "--resume"]);
-    fails(&[text(&out), text(&place.path("twice"))], &["it is augmented already"]);
+    fails(&[text(&faces), text(&out), "-n", "2"], &["already contains a finished augmentation", "--resume"]);
+    fails(&[text(&out), text(&place.path("twice"))], &["it is already augmented"]);
     let resume = |more: &[&str], parts: &[&str]| {
         fails(&[&[text(&faces), text(&out), "--resume"], more].concat(), parts);
     };
-    resume(&["--seed", "43"], &["--seed 42", "43"]);
+    resume(&["--seed", "43"], &["started with --seed 42", "43"]);
     resume(&["-n", "3"], &["-n 2", "3"]);
     resume(&["--profile", "reference"], &["--profile"]);
     resume(&["--emotion", "sad"], &["--emotion not given", "sad"]);
@@ -483,29 +487,29 @@ fn a_finished_output_is_neither_written_over_nor_augmented_again() {
     // Somebody has worked on a copy: it is not touched, and said.
     let copy = before.keys().find(|name| name.contains("_aug_1")).unwrap();
     fs::write(out.join(copy), b"mine").unwrap();
-    resume(&[], &[copy, "another file is there"]);
+    resume(&[], &[copy, "a different file is in the place"]);
     assert_eq!(fs::read(out.join(copy)).unwrap(), b"mine");
 }
 
 #[cfg(unix)]
 #[test]
-fn links_that_lead_back_or_to_the_output_are_refused() {
+fn links_to_a_folder_around_them_or_to_the_output_are_refused() {
     use std::os::unix::fs::symlink;
     let place = Place::new();
     save(&place.path("faces/happy"), "a.png", &png(1));
     save(&place.path("faces/sad"), "b.png", &png(2));
     let (faces, output) = (place.path("faces"), place.path("out"));
     symlink(".", faces.join("round")).unwrap();
-    fails(&[text(&faces), text(&output)], &["round", "link back to a folder around it"]);
+    fails(&[text(&faces), text(&output)], &["round", "back to a folder that contains it"]);
     fs::remove_file(faces.join("round")).unwrap();
     fs::create_dir(&output).unwrap();
     symlink(&output, faces.join("zprevious")).unwrap();
-    fails(&[text(&faces), text(&output)], &["zprevious", "leads to the output"]);
+    fails(&[text(&faces), text(&output)], &["zprevious", "is a link to the output folder"]);
     assert!(tree(&output).is_empty());
 }
 
 #[test]
-fn a_check_of_a_finished_output_tells_what_is_wrong_with_it() {
+fn resume_verifies_a_finished_output() {
     let place = Place::new();
     let (faces, output) = (place.faces(5), place.path("out"));
     save(&faces.join("train/fear"), "cut.png", &png(1)[..40]);
@@ -523,10 +527,7 @@ fn a_check_of_a_finished_output_tells_what_is_wrong_with_it() {
     for other in [&png(9), &b"gone"[..]] {
         fs::write(&source, other).unwrap();
         let error = again().unwrap_err().to_string();
-        assert!(
-            error.contains(line["source"].as_str().unwrap()) && error.contains("Bring it back"),
-            "{error}"
-        );
+        assert!(error.contains(line["source"].as_str().unwrap()) && error.contains("Restore it"), "{error}");
         assert!(!copy.exists());
     }
     fs::write(&source, &source_bytes).unwrap();
@@ -539,14 +540,14 @@ fn a_check_of_a_finished_output_tells_what_is_wrong_with_it() {
 }
 
 #[test]
-fn what_an_interrupted_run_leaves_is_neither_a_source_nor_data() {
+fn an_interrupted_output_is_neither_a_source_nor_a_data_set() {
     let place = Place::new();
     let (faces, output) = (place.faces(3), place.path("out"));
     make(&request(&faces, &output)).unwrap();
     fs::remove_file(output.join(MANIFEST)).unwrap();
-    fails(&[text(&output), text(&place.path("twice"))], &["it is augmented already"]);
+    fails(&[text(&output), text(&place.path("twice"))], &["it is already augmented"]);
     let said = Command::new(env!("CARGO_BIN_EXE_mien")).args(["info", text(&output)]).output().unwrap();
-    assert!(String::from_utf8_lossy(&said.stderr).contains("not augmented to the end"));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("augmentation of this folder is not finished"));
     // Killed before it had its settings: only what it writes them with is there.
     let begun = place.path("begun");
     save(&begun, ".1234-0.tmp", b"{");
@@ -554,7 +555,7 @@ fn what_an_interrupted_run_leaves_is_neither_a_source_nor_data() {
 }
 
 #[test]
-fn copies_of_files_with_wrong_endings_never_meet() {
+fn copies_of_files_with_wrong_endings_get_different_names() {
     let place = Place::new();
     let happy = place.path("faces/happy");
     for (name, seed) in [("x.jpg", 1), ("x_jpg.png", 2), ("x_jpg_aug_5.png", 3)] {
@@ -573,7 +574,7 @@ fn copies_of_files_with_wrong_endings_never_meet() {
 }
 
 #[test]
-fn hostile_files_are_listed_and_the_rest_goes_on() {
+fn hostile_files_are_quarantined_and_the_others_augmented() {
     let place = Place::new();
     let (source, output) = (place.path("faces"), place.path("out"));
     let happy = source.join("happy");
@@ -626,12 +627,12 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
     assert_eq!(output_said.status.code(), Some(3), "{}", String::from_utf8_lossy(&output_said.stderr));
     assert!(said.contains(&format!("{} images could not be used", unusable.len())), "{said}");
     assert!(
-        said.contains("1 file in the class folders is no image")
+        said.contains("1 file in the class folders is not an image")
             || said.contains("2 files in the class folders"),
         "{said}"
     );
     #[cfg(unix)]
-    assert!(said.contains("link back to a folder around it"), "{said}");
+    assert!(said.contains("back to a folder that contains it"), "{said}");
     let list = lines(&output.join(QUARANTINE));
     let names: Vec<&str> =
         list.iter().map(|line| line["source"].as_str().unwrap().strip_prefix("happy/").unwrap()).collect();
@@ -675,7 +676,7 @@ fn hostile_files_are_listed_and_the_rest_goes_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_stops_it_with_one_line_and_a_resume_completes_it() {
+fn a_full_disk_is_an_error_of_one_line_and_resume_completes_the_output() {
     let place = Place::new();
     let faces = place.faces(10);
     let (whole, full) = (place.path("whole"), place.path("full"));
@@ -693,25 +694,25 @@ fn a_full_disk_stops_it_with_one_line_and_a_resume_completes_it() {
     assert!(error.lines().count() == 1 && error.contains("mien-manifest.jsonl.part"), "{error}");
     // Until it is complete, nobody trains on it.
     let output = Command::new(env!("CARGO_BIN_EXE_mien")).args(["info", text(&full)]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("not augmented to the end"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("augmentation of this folder is not finished"));
     make(&Request { copies: 5, resume: true, ..request(&faces, &full) }).unwrap();
     assert!(tree(&whole) == tree(&full));
 }
 
 #[cfg(unix)]
 #[test]
-fn a_second_program_in_the_same_output_is_refused() {
+fn a_second_process_in_the_same_output_is_refused() {
     let place = Place::new();
     let (faces, output) = (place.faces(3), place.path("out"));
     make(&request(&faces, &output)).unwrap();
     let held = fs::File::create(output.join(".mien-augment.lock")).unwrap();
     held.lock().unwrap();
-    fails(&[text(&faces), text(&output), "--resume"], &["another mien is writing here"]);
+    fails(&[text(&faces), text(&output), "--resume"], &["another mien process is writing here"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn hard_links_share_the_original_file() {
+fn hard_links_share_the_file_of_the_original() {
     use std::os::unix::fs::MetadataExt;
     let place = Place::new();
     let (faces, output) = (place.faces(3), place.path("out"));
@@ -722,10 +723,10 @@ fn hard_links_share_the_original_file() {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------- looking before writing
+// ---- looking before writing
 
 #[test]
-fn a_dry_run_writes_nothing_and_comes_close() {
+fn a_dry_run_writes_nothing_and_estimates_the_size() {
     let place = Place::new();
     let (faces, output) = (place.faces(40), place.path("out"));
     let said = run(&[text(&faces), text(&output), "-n", "3", "--dry-run", "--json"]);
@@ -739,7 +740,7 @@ fn a_dry_run_writes_nothing_and_comes_close() {
     assert!((0.95..1.05).contains(&ratio), "{ratio}");
     // What the real run would refuse, it refuses; without an output it needs none, from inside of the source
     // too.
-    fails(&[text(&faces), text(&output), "--dry-run"], &["holds a finished augmentation"]);
+    fails(&[text(&faces), text(&output), "--dry-run"], &["already contains a finished augmentation"]);
     let inside = mien(&[".", "--dry-run", "--quiet"]).current_dir(&faces).output().unwrap();
     assert!(inside.status.success(), "{}", String::from_utf8_lossy(&inside.stderr));
 }
@@ -753,12 +754,12 @@ fn a_preview_is_one_image_and_overwrites_nothing() {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let image = decode(&fs::read(&sheet).unwrap()).unwrap();
     assert!(image.width > 1000 && image.height > 1000);
-    fails(&[text(&faces), "--preview", text(&sheet)], &["a file is there"]);
+    fails(&[text(&faces), "--preview", text(&sheet)], &["already exists"]);
     assert_eq!(fs::read_dir(place.path("")).unwrap().count(), 2, "the faces and the preview");
 }
 
 #[test]
-fn wrong_arguments_are_told() {
+fn wrong_arguments_are_errors_of_one_line() {
     let place = Place::new();
     let faces = place.faces(3);
     let out = place.path("out");
@@ -767,12 +768,12 @@ fn wrong_arguments_are_told() {
     with(&["--threads", "0"], &["--threads"]);
     with(&["--threads", "9000000"], &["--threads", "1 to 1024"]);
     with(&["--preview", "sheet.jpg"], &["ends in .png"]);
-    with(&["--profile", "mild"], &["mild", "safe, reference or a TOML file"]);
+    with(&["--profile", "mild"], &["mild", "safe, reference or the path of a TOML file"]);
     with(&["--group-regex", "("], &["--group-regex"]);
     save(&place.path(""), "mine.toml", b"[operations.blur]\nkernels = [2]\n");
     with(&["--profile", text(&place.path("mine.toml"))], &["mine.toml", "operations.blur.kernels"]);
     fs::create_dir(place.path("nothing")).unwrap();
-    fails(&[text(&place.path("nothing")), text(&out)], &["is empty"]);
-    fails(&[text(&place.path("mine.toml")), text(&out)], &["is no folder"]);
+    fails(&[text(&place.path("nothing")), text(&out)], &["has no class folders"]);
+    fails(&[text(&place.path("mine.toml")), text(&out)], &["is not a folder"]);
     assert!(!out.exists());
 }

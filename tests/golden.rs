@@ -21,7 +21,8 @@ use mien::explain::methods::Method;
 use mien::faces::draw::{DrawConfig, Style, write_set};
 use mien::input::batches::{Batch, BatchSource};
 use mien::input::mix::{MixConfig, Mixed, cut, cutmix, mixup};
-use mien::input::transform::{Normalization, TransformConfig};
+use mien::input::normalization::Normalization;
+use mien::input::transform::TransformConfig;
 use mien::model::cbam::Cbam;
 use mien::model::files::weights::ModelCard;
 use mien::model::layers::{

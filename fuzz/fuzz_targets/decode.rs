@@ -8,13 +8,19 @@
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code)]
-#[path = "../../src/data"]
-mod data {
+#[path = "../../src/image"]
+mod image {
     pub mod decode;
-    pub mod image;
-}
+    pub(crate) mod jpeg_segments;
+    mod rgb;
 
-use data::decode::{MAX_SIDE, decode};
+    pub use self::rgb::RgbImage;
+}
+#[allow(dead_code)]
+#[path = "../../src/text.rs"]
+mod text;
+
+use self::image::decode::{MAX_SIDE, decode};
 
 fuzz_target!(|bytes: &[u8]| {
     match decode(bytes) {

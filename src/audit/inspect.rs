@@ -7,7 +7,8 @@ use super::similar::Fingerprint;
 use crate::data::Origin;
 use crate::data::store::{expand, hash_pixels};
 use crate::image::RgbImage;
-use crate::image::decode::{Format, decode, format};
+use crate::image::decode::{decode, format};
+use crate::image::jpeg_segments::{header, is_frame_header};
 
 /// Statistics of an image that say nothing about a face: [`COLOUR`] of its colours, then [`JPEG`] of its
 /// file.
@@ -43,14 +44,7 @@ pub(super) fn inspect(origin: &Origin) -> Result<Inspected, String> {
         Origin::File(path) => {
             let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
             let image = decode(&bytes).map_err(|error| error.to_string())?;
-            let kind = match format(&bytes) {
-                Ok(Format::Jpeg) => "JPEG",
-                Ok(Format::Png) => "PNG",
-                Ok(Format::Bmp) => "BMP",
-                Ok(Format::Tiff) => "TIFF",
-                Ok(Format::WebP) => "WebP",
-                Err(_) => "other",
-            };
+            let kind = format(&bytes).map_or("other", |format| format.name);
             inspected(*blake3::hash(&bytes).as_bytes(), &image, kind, &bytes)
         }
         Origin::Pixels { .. } => {
@@ -176,34 +170,23 @@ fn jpeg_header(file: &[u8]) -> Option<JpegHeader> {
     if !file.starts_with(b"\xff\xd8") {
         return None;
     }
-    let mut header = JpegHeader { quantisation: [[0; 64]; 4], tables: [None; 2], sampling: [1; 2] };
-    let mut at = 2;
-    while let (Some(0xff), Some(&marker)) = (file.get(at), file.get(at + 1)) {
-        if marker == 0xff {
-            at += 1;
-            continue;
-        }
-        if marker == 0xda {
-            break; // the scan: the tables come before it
-        }
-        let length = usize::from(u16::from_be_bytes(*file.get(at + 2..)?.first_chunk()?));
-        let body = file.get(at + 4..at + 2 + length.max(2))?;
-        match marker {
-            0xdb => read_tables(body, &mut header.quantisation),
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-                // Precision, height, width, number of components; then number, sampling and table of each.
-                let component = |index: usize| body.get(6 + 3 * index..9 + 3 * index);
-                let factor = |index: usize| component(index).map(|part| [part[1] >> 4, part[1] & 15]);
-                header.tables = [0, 1].map(|index| component(index).map(|part| part[2] & 3));
-                if let (Some(light), Some(colour)) = (factor(0), factor(1)) {
-                    header.sampling = [0, 1].map(|axis| light[axis] / colour[axis].max(1));
-                }
+    let mut found = JpegHeader { quantisation: [[0; 64]; 4], tables: [None; 2], sampling: [1; 2] };
+    for segment in header(file) {
+        let body = segment.body();
+        if segment.marker == 0xdb {
+            read_tables(body, &mut found.quantisation);
+        } else if is_frame_header(segment.marker) {
+            // Number, sampling and table of each component.
+            let components = segment.frame().map_or(&[][..], |frame| frame.components);
+            let component = |index: usize| components.get(3 * index..3 * index + 3);
+            let factor = |index: usize| component(index).map(|part| [part[1] >> 4, part[1] & 15]);
+            found.tables = [0, 1].map(|index| component(index).map(|part| part[2] & 3));
+            if let (Some(light), Some(colour)) = (factor(0), factor(1)) {
+                found.sampling = [0, 1].map(|axis| light[axis] / colour[axis].max(1));
             }
-            _ => {}
         }
-        at += 2 + length.max(2);
     }
-    Some(header)
+    Some(found)
 }
 
 fn read_tables(mut body: &[u8], tables: &mut [[u16; 64]; 4]) {

@@ -1,5 +1,5 @@
-//! Whether a copy still shows what its original shows: how much of it was clipped, how similar it is, how
-//! much lies outside.
+//! Whether a copy still shows what its original shows: how much of it is newly clipped, and how similar the
+//! two are.
 //!
 //! Legend: w, h the image; C its channels. Images are compared after the same moves: a mirrored copy is held
 //! against the mirrored original.
@@ -10,7 +10,7 @@ use crate::simd::Level;
 /// Blocks of this side are summed once; a window of the similarity is two of them wide and high.
 const BLOCK: usize = 4;
 
-/// The buffers of one worker.
+/// The buffers of one worker; they grow to the largest image.
 #[derive(Default)]
 pub struct Scratch {
     level: Level,
@@ -19,7 +19,7 @@ pub struct Scratch {
     blocks: Vec<[u32; 5]>,  // [h / 4, w / 4]
 }
 
-/// The share of pixels of which a channel is 0 or 255 in `copy` and was not in `original`, 0 to 1.
+/// The fraction of pixels of which a channel is 0 or 255 in `copy` and was not in `original`, 0 to 1.
 ///
 /// # Panics
 /// If the images differ in size or channels.
@@ -62,7 +62,7 @@ fn is_new(original: u8, copy: u8) -> bool {
 /// The mean structural similarity of two images, -1 to 1 (Wang et al. 2004, "Image quality assessment: from
 /// error visibility to structural similarity", equation 13 with its constants), on L, over windows of 8 × 8
 /// pixels with equal weights, 4 pixels apart from the upper left (up to 3 pixels at the right and below are
-/// in none). A image of fewer than 8 pixels in any direction is one window.
+/// in none). An image of fewer than 8 pixels in any direction is one window.
 ///
 /// # Panics
 /// If the images differ in size or channels.
@@ -97,8 +97,8 @@ pub fn similarity(original: &Bitmap, copy: &Bitmap, scratch: &mut Scratch) -> f6
     blocks.clear();
     columns.iter_mut().for_each(|column| column.resize(width, 0));
     for (a, b) in a.chunks_exact(BLOCK * width).zip(b.chunks_exact(BLOCK * width)) {
-        let [ca, cb, caa, cbb, cab] = &mut *columns;
-        sum_columns(level, a, b, ca, cb, caa, cbb, cab);
+        sum_columns(level, [a, b], columns.each_mut().map(|column| &mut column[..]));
+        let [ca, cb, caa, cbb, cab] = &*columns;
         blocks.extend((0..across).map(|x| {
             let sum = |column: &[u32]| column[x * BLOCK..][..BLOCK].iter().sum();
             [sum(ca), sum(cb), sum(caa), sum(cbb), sum(cab)]
@@ -139,10 +139,8 @@ vectorized! {
 
 vectorized! {
     /// Sums of a, b, a², b² and ab over the rows, for each column.
-    #[allow(clippy::too_many_arguments)]
-    fn sum_columns(
-        a: &[u8], b: &[u8], sum_a: &mut [u32], sum_b: &mut [u32], sum_aa: &mut [u32], sum_bb: &mut [u32], sum_ab: &mut [u32],
-    ) {
+    fn sum_columns(images: [&[u8]; 2], sums: [&mut [u32]; 5]) {
+        let ([a, b], [sum_a, sum_b, sum_aa, sum_bb, sum_ab]) = (images, sums);
         let width = sum_a.len();
         let (sum_b, sum_aa) = (&mut sum_b[..width], &mut sum_aa[..width]);
         let (sum_bb, sum_ab) = (&mut sum_bb[..width], &mut sum_ab[..width]);

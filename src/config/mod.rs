@@ -15,4 +15,4 @@ pub(crate) use compose::parse_value;
 pub use compose::{Composed, Origin, Origins, Override};
 pub(crate) use keys::{find as find_key, key_at};
 pub use recipe::reference;
-pub use settings::{AugmentConfig, InputConfig, RunConfig};
+pub use settings::RunConfig;

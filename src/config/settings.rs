@@ -8,8 +8,7 @@ use crate::data::DataConfig;
 use crate::device::DeviceConfig;
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
-use crate::input::mix::MixConfig;
-use crate::input::transform::{Normalization, TransformConfig};
+use crate::input::config::{AugmentConfig, InputConfig};
 use crate::model::ModelConfig;
 use crate::report::config::ReportConfig;
 use crate::train::config::TrainConfig;
@@ -34,35 +33,6 @@ pub struct RunConfig {
     pub report: ReportConfig,
 }
 
-/// Size and normalisation of the images as the model sees them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct InputConfig {
-    /// Images are resized to a square of this side in pixels; the aspect ratio is not kept.
-    pub size: usize,
-    /// Mean and standard deviation of each channel.
-    pub normalization: Normalization,
-}
-
-impl Default for InputConfig {
-    fn default() -> Self {
-        Self { size: 256, normalization: Normalization::default() }
-    }
-}
-
-/// How training images are varied while training.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AugmentConfig {
-    /// Each image by itself.
-    pub transform: TransformConfig,
-    /// Pairs of images of a batch, and their labels.
-    pub mix: MixConfig,
-}
-
-/// The largest side of an input, in pixels.
-const MAX_INPUT_SIZE: usize = 4096;
-
 impl RunConfig {
     /// Checks every value that can be checked without data or device.
     ///
@@ -70,15 +40,9 @@ impl RunConfig {
     /// The first value out of its range, by its key.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
-        let (least, most) = (self.model.name.smallest_input, MAX_INPUT_SIZE);
-        if !(least..=most).contains(&self.input.size) {
-            return Err(Error::input("input.size", format!("found {}", self.input.size))
-                .expected(format!("{least} to {most} pixels")));
-        }
-        self.input.normalization.validate()?;
+        self.input.validate(self.model.name.smallest_input)?;
         self.model.validate()?;
-        self.augment.transform.validate()?;
-        self.augment.mix.validate()?;
+        self.augment.validate()?;
         self.train.validate()?;
         self.device.validate()
     }

@@ -4,34 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+pub use crate::emotions::{EMOTIONS, canonical};
 use crate::error::{Error, Result};
-use crate::text::{count, quoted_list};
-
-/// The seven emotions, in the order of their class index.
-pub const EMOTIONS: [&str; 7] = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];
-
-/// Names under which data sets keep each emotion, besides its own; in the order of [`EMOTIONS`].
-const VARIANTS: [&[&str]; 7] = [
-    &["anger", "angriness"],
-    &["disgusted", "disgusting"],
-    &["fearful", "fearfull", "fearfulness", "afraid", "scared"],
-    &["happiness", "joy", "joyful"],
-    &["neutrality", "neutral face"],
-    &["sadness"],
-    &["surprised", "suprise", "suprised", "surprising"],
-];
-
-/// The index in [`EMOTIONS`] of a name in any case, or of one of its usual variants (`Anger`, `happiness`,
-/// …).
-pub fn canonical(name: &str) -> Option<usize> {
-    let name = name.trim().to_lowercase();
-    (0..EMOTIONS.len()).find(|&index| EMOTIONS[index] == name || VARIANTS[index].contains(&name.as_str()))
-}
+use crate::text::{count, nearest, quoted_list, shell_quoted};
 
 /// The classes of a data set, and the class that each label (folder name, list entry) stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classes {
-    /// Class names in index order.
+    /// The names, in the order of the class index.
     pub names: Vec<String>,
     by_label: HashMap<String, usize>,
 }
@@ -46,7 +26,7 @@ impl Classes {
 /// Decides the classes from the labels found at `place` and the user's own list `wanted` (empty: none given).
 ///
 /// Without a list: labels that are all emotions give the emotions present, in the order of [`EMOTIONS`];
-/// labels of which none is an emotion give themselves, sorted (case does not separate two classes). With a
+/// labels that are all something else are the classes themselves, sorted (case does not matter). With a
 /// list: exactly those, in the user's order.
 ///
 /// # Errors
@@ -72,8 +52,10 @@ pub fn resolve<'a>(
                 quoted_list(&classes.names)
             ),
         )
-        .expected(format!("at least {at_least} classes to tell apart"))
-        .hint("Give the folder that holds one folder per class, or train/valid/test folders of them"));
+        .expected(format!("at least {at_least} classes"))
+        .hint(
+            "Use a folder with one folder per class, or with train, valid and test folders of class folders",
+        ));
     }
     Ok(classes)
 }
@@ -91,17 +73,19 @@ fn from_labels(place: &Path, labels: &[&str]) -> Result<Classes> {
         return Ok(Classes { names, by_label });
     }
     if !known.is_empty() {
-        let (noun, verb) = if unknown.len() == 1 { ("class", "is no") } else { ("classes", "are no") };
-        return Err(Error::at(place, format!("{noun} {} {verb} known emotion", quoted_list(&unknown)))
-            .expected(format!(
-                "only names of the seven emotions ({}), beside {}",
-                EMOTIONS.join(", "),
-                quoted_list(&known)
-            ))
-            .hint(format!(
-                "Rename it, take it away, or list your own classes: --classes {}",
-                labels.join(",")
-            )));
+        let noun = if unknown.len() == 1 { "class" } else { "classes" };
+        let rename = match unknown.iter().find_map(|label| Some((label, nearest(label, EMOTIONS)?))) {
+            Some((label, emotion)) => format!("If `{label}` means `{emotion}`, rename it; otherwise"),
+            None if unknown.len() == 1 => "Rename or remove it, or".into(),
+            None => "Rename or remove them, or".into(),
+        };
+        let all = labels.join(",");
+        return Err(Error::at(
+            place,
+            format!("unknown {noun} {} among the emotions {}", quoted_list(&unknown), quoted_list(&known)),
+        )
+        .expected(format!("only {}", EMOTIONS.join(", ")))
+        .hint(format!("{rename} list all classes: --classes {}", shell_quoted(&all))));
     }
     let mut by_key: BTreeMap<String, &str> = BTreeMap::new();
     for label in &unknown {
@@ -126,13 +110,13 @@ fn from_list(place: &Path, labels: &[&str], wanted: &[String]) -> Result<Classes
         .collect();
     for (index, name) in names.iter().enumerate() {
         if name.is_empty() {
-            return Err(Error::input("classes", "one of the names is empty")
-                .expected("names like --classes happy,sad"));
+            return Err(Error::input(CLASSES, "one of the names is empty")
+                .expected("names with commas between them, for example happy,sad"));
         }
         if let Some(earlier) = names[..index].iter().position(|other| same(other, name)) {
             return Err(Error::input(
-                "classes",
-                format!("`{}` and `{}` are one class", wanted[earlier], wanted[index]),
+                CLASSES,
+                format!("`{}` and `{}` are the same class", wanted[earlier], wanted[index]),
             )
             .expected("each class once"));
         }
@@ -140,16 +124,17 @@ fn from_list(place: &Path, labels: &[&str], wanted: &[String]) -> Result<Classes
     let index = |label: &str| names.iter().position(|name| same(name, label));
     let unknown: Vec<&str> = labels.iter().copied().filter(|label| index(label).is_none()).collect();
     if !unknown.is_empty() {
-        return Err(Error::at(
-            place,
-            format!("found {} that the classes do not list", quoted_list(&unknown)),
-        )
-        .expected(format!("only {}", quoted_list(&names)))
-        .hint("Add it to --classes, or take it out of the data"));
+        let (noun, it) = if unknown.len() == 1 { ("class", "it") } else { ("classes", "them") };
+        return Err(Error::at(place, format!("unknown {noun} {}", quoted_list(&unknown)))
+            .expected(format!("only {}", quoted_list(&names)))
+            .hint(format!("Add {it} to {CLASSES}, or remove {it} from the data")));
     }
     let by_label = labels.iter().filter_map(|label| Some(((*label).to_owned(), index(label)?))).collect();
     Ok(Classes { names, by_label })
 }
+
+/// The key and the flag of the user's list.
+const CLASSES: &str = "data.classes (--classes)";
 
 /// Whether two labels name one class: equal but for case, or variants of one emotion.
 fn same(a: &str, b: &str) -> bool {
@@ -168,24 +153,6 @@ mod tests {
 
     fn message(labels: &[&str], wanted: &[&str]) -> String {
         names(labels, wanted).expect_err("must be refused").to_string()
-    }
-
-    #[test]
-    fn every_variant_in_any_case_is_its_emotion() {
-        for (name, emotion) in [
-            ("angry", "angry"),
-            ("Anger", "angry"),
-            ("DISGUSTED", "disgust"),
-            ("Fearful", "fear"),
-            ("happiness", "happy"),
-            (" Neutral ", "neutral"),
-            ("sadness", "sad"),
-            ("Surprised", "surprise"),
-        ] {
-            assert_eq!(canonical(name).map(|index| EMOTIONS[index]), Some(emotion), "{name}");
-        }
-        assert_eq!(canonical("contempt"), None);
-        assert_eq!(canonical(""), None);
     }
 
     #[test]
@@ -208,12 +175,15 @@ mod tests {
     #[test]
     fn an_unknown_folder_among_emotions_is_named_with_the_way_out() {
         let text = message(&["happy", "contempt", "sad"], &[]);
-        assert!(text.contains("`contempt` is no known emotion"), "{text}");
+        assert!(text.contains("unknown class `contempt` among the emotions `happy`, `sad`"), "{text}");
         assert!(text.contains("--classes contempt,happy,sad"), "{text}");
+        assert!(message(&["hapy", "sad"], &[]).contains("If `hapy` means `happy`, rename it"));
+        let text = message(&["my own", "sad"], &[]);
+        assert!(text.contains("--classes 'my own,sad'"), "{text}");
     }
 
     #[test]
-    fn folders_of_which_none_is_an_emotion_are_the_classes_sorted() {
+    fn folders_that_are_not_emotions_are_the_classes_sorted() {
         assert_eq!(names(&["dog", "Cat", "ape", "cat"], &[]).unwrap(), ["Cat", "ape", "dog"]);
     }
 
@@ -224,7 +194,7 @@ mod tests {
             ["contempt", "sad", "happy"]
         );
         assert!(message(&["happy", "sad", "fear"], &["happy", "sad"]).contains("`fear`"));
-        assert!(message(&["happy"], &["happy", "joy"]).contains("`happy` and `joy` are one class"));
+        assert!(message(&["happy"], &["happy", "joy"]).contains("`happy` and `joy` are the same class"));
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub struct DataConfig {
     pub root: PathBuf,
     /// Which images are trained on.
     pub dataset_type: DatasetType,
-    /// The augmenter's output; by default the training root itself. The groups of its manifest count for
-    /// every dataset type, so that a run without copies gets the same splits.
+    /// The augmenter's output; by default the training root itself. The groups of its manifest apply to every
+    /// dataset type, so that a run without copies gets the same splits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augmented: Option<PathBuf>,
     /// Synthetic images to train on while validation and test come from `root`; without it `root` itself is
@@ -34,26 +34,26 @@ pub struct DataConfig {
     /// first, then on the path relative to the root with `/` as separator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_regex: Option<String>,
-    /// Shares of train, validation and test where the program splits; their sum is 1. Where only validation
-    /// or test is missing, its share is taken from train.
+    /// Fractions of train, validation and test where the program splits; they add up to 1. Where only
+    /// validation or test is missing, its fraction is taken from train.
     pub split: [f64; 3],
-    /// Seed of the split and of `debug_subset`; without it `train.seed`. Several runs with one split differ
-    /// in nothing but their training.
+    /// Seed of the split and of `debug_subset`; by default `train.seed`. Set it to train several seeds on the
+    /// same split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
-    /// Ignore the splits that the data comes with and split all of it anew, by group.
+    /// Ignore existing splits and split again, by group.
     pub resplit: bool,
-    /// Train even though groups cross splits; the run's reports are stamped with it.
+    /// Train even though groups cross splits; the run's reports are marked.
     pub allow_leakage: bool,
-    /// Leave out the train images whose group is also in validation or test, and the validation images whose
-    /// group is also in test, so that a given test set stays whole and honest.
+    /// Drop the train images whose group is also in validation or test, and the validation images whose group
+    /// is also in test, so that a given test set stays complete and held out.
     pub drop_leaking: bool,
-    /// The share of unreadable files above which loading fails.
+    /// Fraction of unreadable files to tolerate; more are an error.
     pub max_unreadable: f64,
     /// Train on this many images only: a stratified, seeded subset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debug_subset: Option<usize>,
-    /// Memory for decoded images, in MiB. What does not fit is decoded again in every epoch.
+    /// Memory for decoded images, in MiB. Images that do not fit are decoded again in every epoch.
     pub cache_mb: usize,
 }
 
@@ -82,7 +82,7 @@ impl DataConfig {
     /// Checks every value that can be checked without reading the data.
     ///
     /// # Errors
-    /// One line that names the first wrong key.
+    /// The first value that is wrong, by its key and flag.
     pub fn validate(&self) -> Result<()> {
         if self.root.as_os_str().is_empty() {
             return Err(Error::input("data.root", "is not set")
@@ -101,7 +101,7 @@ impl DataConfig {
                 .expected("a fraction, 0 to 1"));
         }
         if self.debug_subset == Some(0) {
-            return Err(Error::input("data.debug_subset", "found 0")
+            return Err(Error::input("data.debug_subset (--debug-subset)", "found 0")
                 .expected("1 or more")
                 .hint("Leave it out to train on all images"));
         }
@@ -124,11 +124,11 @@ impl DataConfig {
     /// The compiled `group_regex`, if one is set.
     ///
     /// # Errors
-    /// The expression does not compile.
+    /// The regex does not compile.
     pub fn group_regex(&self) -> Result<Option<regex::Regex>> {
         let compile = |pattern: &String| {
             regex::Regex::new(pattern).map_err(|error| {
-                // The regex crate draws several lines with a caret; the last one says what is wrong.
+                // The regex crate gives several lines, with a caret; the last one says what is wrong.
                 let text = error.to_string();
                 let reason =
                     text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
@@ -148,13 +148,13 @@ pub enum DatasetType {
     #[default]
     #[serde(alias = "Real")]
     Real,
-    /// The same and its augmented copies.
+    /// The real root's train split and its augmented copies.
     #[serde(alias = "Augmented")]
     Augmented,
     /// The synthetic root's train split.
     #[serde(alias = "Synthetic")]
     Synthetic,
-    /// The same and its augmented copies.
+    /// The synthetic root's train split and its augmented copies.
     #[serde(alias = "SyntheticAugmented")]
     SyntheticAugmented,
 }

@@ -1,5 +1,7 @@
-//! Originals and their augmented copies: telling them apart, finding the original of a copy, choosing the
-//! copies to train on.
+//! Augmented copies: telling them apart from originals, finding the original of each, choosing those to
+//! train on.
+//!
+//! **Invariant:** a copy is only ever in train, and only if its original is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -8,21 +10,14 @@ use rayon::prelude::*;
 
 use super::classes::Classes;
 use super::groups;
+use super::images::{Found, Loading, Notes, Original, Roots, Steps};
 use super::layout::{Entry, Scan};
-use super::load::{Image, Notes, Roots, Steps};
-use super::manifest::{MANIFEST, ManifestLine, read_manifest};
+use super::manifest::{MANIFEST, read_manifest};
+use super::origin::Unreadable;
+use super::split::Split;
 use super::store::{self, Budget, Content};
-use super::{DataConfig, Split, Unreadable};
 use crate::error::{Error, Result};
 use crate::text::count;
-
-/// An original as it was found.
-pub(super) struct Found {
-    pub(super) entry: Entry,
-    pub(super) class: usize,
-    pub(super) synthetic: bool,
-    pub(super) manifest: Option<ManifestLine>,
-}
 
 /// An augmented copy as it was found.
 pub(super) struct FoundCopy {
@@ -31,12 +26,20 @@ pub(super) struct FoundCopy {
     original: Link,
 }
 
-/// How a copy tells its original.
+/// What links a copy to its original.
 enum Link {
     /// The manifest's `source`.
     Source(String),
     /// Its own path without `_aug_<n>` and extension.
     Stem(String),
+}
+
+/// A copy that could be read.
+pub(super) struct ReadCopy {
+    pub(super) copy: FoundCopy,
+    /// Index of its original.
+    pub(super) original: usize,
+    pub(super) content: Content,
 }
 
 /// A root's originals and copies.
@@ -47,8 +50,8 @@ pub(super) struct Parted {
     has_manifest: bool,
 }
 
-/// Tells the originals of a root from its copies: by its manifest, else by the names that the augmenter
-/// gives.
+/// Tells the originals of a root from its copies: by its manifest, or without one by the names that the
+/// augmenter gives.
 pub(super) fn part(
     root: &Path,
     scan: Scan,
@@ -64,7 +67,10 @@ pub(super) fn part(
     let mut unlisted: Vec<String> = Vec::new();
     for entry in scan.entries {
         let Some(class) = classes.index(&entry.label) else {
-            return Err(Error::at(root, format!("label `{}` of {} has no class", entry.label, entry.name)));
+            return Err(Error::at(
+                root,
+                format!("{} has the label `{}`, which is not a class", entry.name, entry.label),
+            ));
         };
         let Some(lines) = &mut manifest else {
             match groups::copy_of(&entry.name) {
@@ -87,35 +93,38 @@ pub(super) fn part(
     if let Some(first) = unlisted.first() {
         let what = count(
             unlisted.len(),
-            "image is not in the manifest and is not used",
-            "images are not in the manifest and are not used",
+            "image is not in the manifest and not used",
+            "images are not in the manifest and not used",
         );
         notes.warnings.push(format!("{}: {what}, e.g. {first}", root.display()));
     }
     let missing = manifest.unwrap_or_default();
     if let Some(first) = missing.keys().min() {
-        let what =
-            count(missing.len(), "file of the manifest is not there", "files of the manifest are not there");
+        let what = count(
+            missing.len(),
+            "file listed in the manifest is missing",
+            "files listed in the manifest are missing",
+        );
         notes.warnings.push(format!("{}: {what}, e.g. {first}", root.display()));
     }
     Ok(parted)
 }
 
-/// The originals to read, and the copies that may be trained on. Copies that the dataset type does not want
-/// are counted.
+/// The originals to read, and the copies that may be trained on. Copies that the dataset type excludes are
+/// counted.
 pub(super) fn choose_parts(
     base: Parted,
     synthetic: Option<Parted>,
-    outside: Option<Parted>,
-    roots: &Roots,
-    config: &DataConfig,
+    augmented: Option<Parted>,
+    loading: &Loading,
     notes: &mut Notes,
 ) -> Result<(Vec<Found>, Vec<FoundCopy>)> {
+    let Loading { config, roots, .. } = loading;
     let home = roots.synthetic.unwrap_or(&config.root);
     let mut found = Vec::new();
     let mut sources: Vec<(&Path, Parted)> = vec![(&config.root, base)];
     sources.extend(roots.synthetic.zip(synthetic));
-    sources.extend(roots.augmented.zip(outside));
+    sources.extend(roots.augmented.zip(augmented));
     let with_copies = roots.augmented.unwrap_or(home);
     let mut wanted = Vec::new();
     for (root, part) in sources {
@@ -124,7 +133,7 @@ pub(super) fn choose_parts(
         } else if !part.originals.is_empty() {
             let what = count(part.originals.len(), "original is", "originals are");
             notes.left_out.push(format!(
-                "{}: {what} not used: those come from {}",
+                "{}: {what} not used: originals come from {}",
                 root.display(),
                 home.display()
             ));
@@ -133,14 +142,14 @@ pub(super) fn choose_parts(
             if part.copies.is_empty() {
                 return Err(Error::at(
                     root,
-                    format!("holds no augmented copies, which dataset_type {} asks for", config.dataset_type),
+                    format!("has no augmented copies, which --dataset-type {} needs", config.dataset_type),
                 )
-                .expected(format!("the augmenter's output with its {MANIFEST}"))
-                .hint("Make them with `mien augment`, or give them with --augmented"));
+                .expected(format!("the output folder of `mien augment`, with its {MANIFEST}"))
+                .hint("Make copies with `mien augment`, or name the folder that has them with --augmented"));
             }
             if !part.has_manifest {
                 notes.warnings.push(format!(
-                    "{}: has no {MANIFEST}; copies are matched with their originals by name (STEM_aug_N)",
+                    "{}: there is no {MANIFEST}; copies are matched to their originals by name (NAME_aug_N)",
                     root.display()
                 ));
             }
@@ -161,7 +170,7 @@ pub(super) fn choose_parts(
     Ok((found, wanted))
 }
 
-/// An original in the augmenter's output, which lies apart from the root that was augmented.
+/// An original in the augmenter's output, where that is not the root that was augmented.
 pub(super) struct OutsideOriginal {
     source: String,
     group: String,
@@ -192,11 +201,11 @@ pub(super) struct Sources {
     pub(super) groups: HashMap<usize, String>,
 }
 
-/// Finds the image of every manifest's source. In a folder of its own the augmenter's copy of the original
-/// tells it by content, so that it does not matter from which folder the augmenter started; where that file
-/// is missing, the name does.
+/// Finds the image of every source in the manifests. In a separate folder the augmenter's copy of the
+/// original identifies it by content, so that it does not matter from which folder the augmenter started;
+/// where that file is missing, the name does.
 pub(super) fn link_sources(
-    images: &[Image],
+    images: &[Original],
     outside: Vec<OutsideOriginal>,
     roots: &Roots,
     steps: &Steps,
@@ -246,7 +255,7 @@ pub(super) fn link_sources(
 /// The copies whose original is trained on, with the index of their original.
 pub(super) fn choose_copies(
     copies: Vec<FoundCopy>,
-    images: &[Image],
+    images: &[Original],
     sources: &Sources,
     roots: &Roots,
     steps: &Steps,
@@ -286,23 +295,29 @@ pub(super) fn choose_copies(
         return Err(Error::input(
             place.map_or_else(|| "the augmented copies".into(), |root| root.display().to_string()),
             format!(
-                "none of {} belongs to an image of the data, e.g. {}",
-                count(found, "copy", "copies"),
+                "none of {} has its original among the images of the data, e.g. {}",
+                count(found, "augmented copy", "augmented copies"),
                 orphans[0]
             ),
         )
-        .expected("copies made from the very images that are trained on")
-        .hint("Run `mien augment` on the data, or give the right --augmented"));
+        .expected("copies made from the images that are trained on")
+        .hint("Run `mien augment` on the data, or name its output folder with --augmented"));
     }
     if let Some(first) = held_back.first() {
-        let what = count(held_back.len(), "augmented copy", "augmented copies");
-        notes.left_out.push(format!("{what} of images outside of train not used, e.g. {first}"));
+        let what = count(
+            held_back.len(),
+            "augmented copy not used, as its original is not in train",
+            "augmented copies not used, as the originals are not in train",
+        );
+        notes.left_out.push(format!("{what}, e.g. {first}"));
     }
     if let Some(first) = orphans.first() {
-        let what = count(orphans.len(), "augmented copy", "augmented copies");
-        notes
-            .left_out
-            .push(format!("{what} whose original is not there or cannot be read not used, e.g. {first}"));
+        let what = count(
+            orphans.len(),
+            "augmented copy not used, as its original is missing or cannot be read",
+            "augmented copies not used, as the originals are missing or cannot be read",
+        );
+        notes.left_out.push(format!("{what}, e.g. {first}"));
     }
     Ok(chosen)
 }
@@ -310,11 +325,11 @@ pub(super) fn choose_copies(
 /// Reads the chosen copies; one that equals a validation or test image is left out.
 pub(super) fn read_copies(
     copies: Vec<(FoundCopy, usize)>,
-    images: &[Image],
+    images: &[Original],
     budget: &Budget,
     steps: &Steps,
     notes: &mut Notes,
-) -> Vec<(FoundCopy, usize, Content)> {
+) -> Vec<ReadCopy> {
     let held_out: HashSet<[u8; 32]> = images
         .iter()
         .filter(|image| matches!(image.split, Some(Split::Valid | Split::Test)))
@@ -337,12 +352,16 @@ pub(super) fn read_copies(
                 content.release(budget);
                 equal.push(copy.entry.name);
             }
-            Ok(content) => usable.push((copy, original, content)),
+            Ok(content) => usable.push(ReadCopy { copy, original, content }),
         }
     }
     if let Some(first) = equal.first() {
-        let what = count(equal.len(), "augmented copy", "augmented copies");
-        notes.left_out.push(format!("{what} equal to a validation or test image not used, e.g. {first}"));
+        let what = count(
+            equal.len(),
+            "augmented copy not used, as it equals a validation or test image",
+            "augmented copies not used, as they equal validation or test images",
+        );
+        notes.left_out.push(format!("{what}, e.g. {first}"));
     }
     usable
 }

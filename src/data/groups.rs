@@ -1,9 +1,11 @@
-//! Groups: what a split must not cut. One original with all its copies, one person, one source photo.
+//! Groups: what no split may cut. One original with all its copies, one person, one source photo.
 
 use std::collections::HashMap;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
+
+use crate::emotions::canonical;
 
 /// Where an image's group key came from; the first that applies is taken, in this order.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +25,7 @@ pub enum GroupRule {
     Content,
 }
 
-/// The group that the file name tells for known data sets: MMAFEDB's ExpW faces
+/// The group that file names of known data sets give: MMAFEDB's ExpW faces
 /// (`10012Exp0fighting_people_350.jpg`: the photo `fighting_people_350`) and drawn faces
 /// (`drawn-p00012_03.png`: the person `drawn-p00012`).
 ///
@@ -49,11 +51,11 @@ pub fn regex_key(regex: &Regex, name: &str) -> Option<String> {
     find(file_name(name)).or_else(|| find(name))
 }
 
-/// The data set that an image comes from, as its file name tells: `ExpW`, `FER2013` (`Angry.31888.jpg`) or
+/// The data set that an image comes from, by its file name: `ExpW`, `FER2013` (`Angry.31888.jpg`) or
 /// `drawn`.
 ///
-/// MMAFEDB mixes the first two with very different class shares: a network can score by telling the sources
-/// apart.
+/// MMAFEDB mixes the first two, which have very different class proportions: a network can gain accuracy by
+/// recognising the source.
 pub fn source(name: &str) -> Option<&'static str> {
     let stem = stem(name);
     match name_key(name) {
@@ -62,12 +64,12 @@ pub fn source(name: &str) -> Option<&'static str> {
         _ => {
             let (emotion, number) = stem.split_once('.')?;
             let row = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-            (row && super::classes::canonical(emotion).is_some()).then_some("FER2013")
+            (row && canonical(emotion).is_some()).then_some("FER2013")
         }
     }
 }
 
-/// The original's path without extension and the copy's number, where a path is named as the augmenter names
+/// The original's path without extension and the copy's number, for a path named as the augmenter names
 /// copies: `happy/a_aug_2.png` gives `("happy/a", 2)`.
 pub fn copy_of(name: &str) -> Option<(&str, u32)> {
     let path = without_extension(name);
@@ -85,7 +87,7 @@ pub fn without_extension(name: &str) -> &str {
     name.get(..folder + stem(name).len()).unwrap_or(name)
 }
 
-/// Joins what belongs together: images of one key, and images of one content.
+/// Joins images into groups: those with the same key, and those with the same content.
 ///
 /// `keys[i]` is the key of image `i` (none: its content alone decides), `contents[i]` its hashes, any of
 /// which makes two images exact duplicates. Returns a group number per image; numbers count from 0 in the
@@ -114,7 +116,7 @@ pub fn unite<const N: usize>(keys: &[Option<&str>], contents: &[[[u8; 32]; N]]) 
 }
 
 /// A name per group that does not depend on the order of the images: its smallest key, or its smallest
-/// content.
+/// content hash.
 pub fn name_groups(groups: &[usize], keys: &[Option<&str>], hashes: &[[u8; 32]]) -> Vec<String> {
     let count = groups.iter().max().map_or(0, |last| last + 1);
     let mut key_of: Vec<Option<&str>> = vec![None; count];
@@ -132,12 +134,13 @@ pub fn name_groups(groups: &[usize], keys: &[Option<&str>], hashes: &[[u8; 32]])
         .collect()
 }
 
-/// The name of a group that nothing but one content identifies.
+/// The name of a group that only its content identifies: `blake3:` and the first 32 hexadecimal digits.
 pub fn content_name(hash: &[u8; 32]) -> String {
     format!("blake3:{}", &blake3::Hash::from(*hash).to_hex()[..32])
 }
 
-/// The smallest content hash of every group: what identifies it whatever its files are called.
+/// The smallest content hash of every group, `[group]`: it identifies the group, whatever the files are
+/// called.
 pub fn smallest_hashes(groups: &[usize], hashes: &[[u8; 32]]) -> Vec<[u8; 32]> {
     let mut smallest = vec![[u8::MAX; 32]; groups.iter().max().map_or(0, |last| last + 1)];
     for (&group, hash) in groups.iter().zip(hashes) {
@@ -188,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_names_of_known_sets_tell_their_group() {
+    fn file_names_of_known_data_sets_give_their_group() {
         for (name, key) in [
             ("train/angry/10012Exp0fighting_people_350.jpg", Some("fighting_people_350")),
             ("7Exp3a.b.png", Some("a.b")),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn file_names_tell_their_source() {
+    fn file_names_give_their_source() {
         assert_eq!(source("valid/fear/10012Exp0fighting_people_350.jpg"), Some("ExpW"));
         assert_eq!(source("train/angry/Angry.31888.jpg"), Some("FER2013"));
         assert_eq!(source("drawn-p00012_03.png"), Some("drawn"));
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_is_tried_on_the_file_name_and_then_on_the_path() {
+    fn a_regex_is_tried_on_the_file_name_and_then_on_the_path() {
         let person = Regex::new(r"^(\d+)_").unwrap();
         assert_eq!(regex_key(&person, "happy/012_08.jpg").as_deref(), Some("012"));
         assert_eq!(regex_key(&person, "happy/x012_08.jpg"), None);

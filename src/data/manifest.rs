@@ -10,14 +10,13 @@ use crate::error::{Error, Result};
 /// The manifest's name in the root of the augmenter's output.
 pub const MANIFEST: &str = "mien-manifest.jsonl";
 
-/// The beginning of the manifest, while the augmenter is at work; its lines also tell of files that could not
-/// be used.
+/// The manifest so far, while the augmenter is running; it also has lines for files that could not be used.
 pub const JOURNAL: &str = "mien-manifest.jsonl.part";
 
-/// The augmenter's settings, in the root of its output from the first moment.
+/// The augmenter's settings, in the root of its output from the start.
 pub const SETTINGS: &str = "mien-augment.json";
 
-/// What the loader needs of one line; other fields are for people.
+/// The fields of a line that the loader needs; others are for people.
 #[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ManifestLine {
     /// The written file, relative to the manifest's folder, `/` separated.
@@ -30,12 +29,10 @@ pub struct ManifestLine {
     pub copy: u32,
 }
 
-/// Reads the manifest of `root` by output path, or `None` where there is none. A repeated output counts as
-/// its last line says.
+/// Reads the manifest of `root`, by output path; `None` if there is none. The last line about an output wins.
 ///
 /// # Errors
-/// The file cannot be read; a line is not what it must be (the line is named); the augmenter did not come to
-/// its end.
+/// The file cannot be read; a line is malformed (it is named); the augmenter has not finished.
 pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>>> {
     let path = root.join(MANIFEST);
     let text = match std::fs::read_to_string(&path) {
@@ -44,8 +41,8 @@ pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>
             if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
         {
             if root.join(JOURNAL).exists() || root.join(SETTINGS).exists() {
-                return Err(Error::at(root, "was not augmented to the end")
-                    .hint("Complete it with the same `mien augment` command and --resume"));
+                return Err(Error::at(root, "the augmentation of this folder is not finished")
+                    .hint("Finish it with the same `mien augment` command and --resume"));
             }
             return Ok(None);
         }
@@ -56,7 +53,7 @@ pub fn read_manifest(root: &Path) -> Result<Option<HashMap<String, ManifestLine>
         let mut line: ManifestLine = serde_json::from_str(text).map_err(|error| {
             Error::input(format!("{} line {}", path.display(), index + 1), error.to_string())
                 .expected("an object with output, source, group and copy")
-                .hint("If the augmenter was interrupted, complete its output with --resume")
+                .hint("If `mien augment` was interrupted, finish with the same command and --resume")
         })?;
         line.output = tidy(&line.output);
         line.source = tidy(&line.source);
@@ -83,7 +80,8 @@ mod tests {
     #[test]
     fn lines_are_read_by_output_and_other_fields_are_ignored() {
         let lines = read(concat!(
-            r#"{"output":"./a/1.png","source":"a/1.png","group":"g","copy":0,"seed":7,"operation":{"blur":3}}"#,
+            r#"{"output":"./a/1.png","source":"a/1.png","group":"g","copy":0,"#,
+            r#""seed":7,"operation":{"blur":3}}"#,
             "\n\n",
             r#"{"output":"a/1_aug_1.png","source":"a/1.png","group":"g","copy":1}"#,
             "\n"

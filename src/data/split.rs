@@ -3,31 +3,87 @@
 //! The result depends on the seed and on the groups' contents alone: not on file names, on the names of the
 //! groups or on the order in which a file system lists them.
 
-use rand::Rng;
+use std::str::FromStr;
 
-use super::Split;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 use crate::random::{Purpose, rng};
+
+/// What a sample is used for.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Trained on.
+    Train,
+    /// Evaluated after each epoch, to choose the best epoch, lower the learning rate and stop early.
+    Valid,
+    /// Evaluated once, at the end.
+    Test,
+}
+
+impl Split {
+    /// Train, valid, test: `Split::ALL[split as usize] == split`.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Valid, Self::Test];
+
+    /// `train`, `valid` or `test`, as in files and folders.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl std::fmt::Display for Split {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    /// Reads `train`, `valid` (`val`, `validation`) and `test` in any case.
+    fn from_str(text: &str) -> Result<Self> {
+        split_of(text).ok_or_else(|| {
+            Error::input("split", format!("unknown split `{text}`")).expected("train, valid or test")
+        })
+    }
+}
+
+/// The split that a folder's name or a list's cell stands for.
+pub(crate) fn split_of(name: &str) -> Option<Split> {
+    match name.to_lowercase().as_str() {
+        "train" | "training" => Some(Split::Train),
+        "valid" | "val" | "validation" => Some(Split::Valid),
+        "test" | "testing" => Some(Split::Test),
+        _ => None,
+    }
+}
 
 /// A group as the splitter sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupCounts {
-    /// What tells this group from every other: the smallest content hash among its members.
+pub struct GroupSizes {
+    /// Identifies the group: the smallest content hash among its members.
     pub id: [u8; 32],
     /// Number of its images per class.
     pub per_class: Vec<usize>,
 }
 
-/// Gives every group to one split so that each class's images are shared out as `shares` (train, validation,
-/// test; sum 1) says.
+/// Assigns every group to one split so that each class's images are divided by `shares` (the fractions of
+/// train, validation and test; sum 1). Returns the split of each group.
 ///
 /// Groups are placed one by one, larger ones first (by powers of two; in seeded order within a power), each
 /// where it lessens `Σ (placed − wanted)² / wanted` most, summed over its classes, each class weighted by the
 /// inverse of its size. With single images that is the Sainte-Laguë method: no split is off by more than
-/// about one image. Since each size is shared out in proportion, test does not end up with small groups only.
+/// about one image. Since each size is divided in proportion, test does not end up with small groups only.
 ///
 /// Afterwards a split without a class gets one of its groups, where the class has enough groups for all
 /// splits and moving one takes no class away from the split it leaves.
-pub fn assign(groups: &[GroupCounts], shares: [f64; 3], seed: u64) -> Vec<Split> {
+pub fn assign(groups: &[GroupSizes], shares: [f64; 3], seed: u64) -> Vec<Split> {
     let classes = groups.iter().map(|group| group.per_class.len()).max().unwrap_or(0);
     let mut state = State::new(groups, classes, shares);
     let mut order: Vec<(u32, u64, &[u8; 32], usize)> = groups
@@ -74,7 +130,7 @@ struct State {
 }
 
 impl State {
-    fn new(groups: &[GroupCounts], classes: usize, shares: [f64; 3]) -> Self {
+    fn new(groups: &[GroupSizes], classes: usize, shares: [f64; 3]) -> Self {
         let mut totals = vec![0.0; classes];
         let mut groups_of_class = vec![0; classes];
         for group in groups {
@@ -125,7 +181,7 @@ impl State {
 
 /// Moves groups until every split has every class that has groups enough, as far as single moves can. Train
 /// comes first and must have every class. Each move adds a class to a split and takes none away, so it ends.
-fn cover(groups: &[GroupCounts], order: &[usize], active: &[usize], placed: &mut [usize], state: &mut State) {
+fn cover(groups: &[GroupSizes], order: &[usize], active: &[usize], placed: &mut [usize], state: &mut State) {
     for &split in active {
         for class in 0..state.totals.len() {
             let enough = state.groups_of_class[class] >= if split == active[0] { 1 } else { active.len() };
@@ -158,12 +214,26 @@ mod tests {
 
     const SHARES: [f64; 3] = [0.8, 0.1, 0.1];
 
-    fn group(number: u64, per_class: Vec<usize>) -> GroupCounts {
-        GroupCounts { id: *blake3::hash(&number.to_le_bytes()).as_bytes(), per_class }
+    #[test]
+    fn splits_are_read_under_their_usual_names() {
+        for (text, split) in [
+            ("train", Split::Train),
+            ("VAL", Split::Valid),
+            ("validation", Split::Valid),
+            ("Test", Split::Test),
+        ] {
+            assert_eq!(text.parse::<Split>().unwrap(), split);
+        }
+        assert!("dev".parse::<Split>().is_err());
+        assert_eq!(serde_json::to_string(&Split::Valid).unwrap(), "\"valid\"");
+    }
+
+    fn group(number: u64, per_class: Vec<usize>) -> GroupSizes {
+        GroupSizes { id: *blake3::hash(&number.to_le_bytes()).as_bytes(), per_class }
     }
 
     /// `[split][class]` images.
-    fn totals(groups: &[GroupCounts], splits: &[Split], classes: usize) -> [Vec<usize>; 3] {
+    fn totals(groups: &[GroupSizes], splits: &[Split], classes: usize) -> [Vec<usize>; 3] {
         let mut totals = std::array::from_fn(|_| vec![0; classes]);
         for (group, split) in groups.iter().zip(splits) {
             for (class, count) in group.per_class.iter().enumerate() {
@@ -174,7 +244,7 @@ mod tests {
     }
 
     /// Groups of 1 to 9 images; some hold two classes.
-    fn random_groups(seed: u64) -> Vec<GroupCounts> {
+    fn random_groups(seed: u64) -> Vec<GroupSizes> {
         let mut random = rng(seed, Purpose::Draw, 0, 0);
         (0..400)
             .map(|number| {
@@ -190,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn single_images_are_shared_out_exactly() {
+    fn single_images_are_divided_exactly() {
         let groups: Vec<_> =
             (0..1000).map(|n| group(n, if n < 900 { vec![1, 0] } else { vec![0, 1] })).collect();
         let splits = assign(&groups, SHARES, 1);
@@ -198,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn every_classs_shares_are_within_a_group_of_the_wanted() {
+    fn every_class_is_divided_to_within_the_size_of_a_group() {
         for seed in 0..20 {
             let groups = random_groups(seed);
             let totals = totals(&groups, &assign(&groups, SHARES, seed), 4);
@@ -262,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_with_no_share_gets_nothing() {
+    fn a_split_with_a_fraction_of_zero_gets_nothing() {
         let groups: Vec<_> = (0..30).map(|n| group(n, vec![1, 1])).collect();
         let splits = assign(&groups, [0.9, 0.0, 0.1], 1);
         assert!(splits.iter().all(|&split| split != Split::Valid));

@@ -1,12 +1,12 @@
-//! The images in memory: decoded bytes at their own size, as long as they fit the budget; the others are
-//! decoded at each use.
+//! The images in memory: decoded at their own size, as far as they fit the budget; the others are decoded at
+//! each use.
 
 use std::borrow::Cow;
 use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Origin;
+use super::origin::Origin;
 use crate::error::{Error, Result};
 use crate::image::RgbImage;
 use crate::image::decode::decode;
@@ -35,7 +35,7 @@ impl Stored {
         Self::Rgb(image)
     }
 
-    /// Bytes of memory, with what an image takes besides its pixels.
+    /// Bytes of memory, including what an image takes in addition to its pixels.
     fn bytes(&self) -> usize {
         let pixels = match self {
             Self::Rgb(image) => image.pixels.len(),
@@ -63,7 +63,7 @@ impl Budget {
     }
 }
 
-/// What reading an image once tells about it.
+/// What reading an image once gives.
 #[derive(Debug)]
 pub(super) struct Content {
     /// BLAKE3 of the file's bytes or of the row's pixels.
@@ -96,7 +96,7 @@ pub(super) fn read(origin: &Origin, budget: &Budget) -> Result<Content, String> 
             Ok(Content { hash, pixel_hash, kept })
         }
         Origin::Pixels { .. } => {
-            let image = expand(origin).ok_or("holds fewer pixels than its size says")?;
+            let image = expand(origin).ok_or("has fewer pixels than its size says")?;
             let hash = hash_pixels(&image);
             Ok(Content { hash, pixel_hash: hash, kept: None })
         }
@@ -173,12 +173,12 @@ impl ImageStore {
             return Ok(Cow::Owned(image));
         }
         let Origin::File(path) = &slot.origin else {
-            return Err(Error::input(&slot.name, "holds fewer pixels than its size says"));
+            return Err(Error::input(&slot.name, "has fewer pixels than its size says"));
         };
         let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
         if *blake3::hash(&bytes).as_bytes() != slot.hash {
             return Err(Error::at(path, "has changed since the data was loaded")
-                .hint("Leave the data alone during a run; start again"));
+                .hint("Start again, and do not change the data during a run"));
         }
         let image = decode(&bytes).map_err(|error| Error::at(path, error.to_string()))?;
         drop(bytes);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::{Metrics, confusions};
 use crate::error::{Error, Result};
-use crate::files::{csv_io, read_json, write_atomic, write_csv, write_json};
+use crate::files::{csv_error, read_json, write_atomic, write_csv, write_json};
 
 /// A model's prediction for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -326,13 +326,6 @@ fn prediction_of(place: &str, classes: &[String], record: &csv::StringRecord) ->
     };
     check_prediction(place, classes, &prediction)?;
     Ok(prediction)
-}
-
-fn csv_error(path: &Path, error: csv::Error) -> Error {
-    if error.is_io_error() {
-        return Error::io("read", path, csv_io(error));
-    }
-    Error::at(path, error.to_string().replace(['\n', '\r'], " "))
 }
 
 #[cfg(test)]

@@ -1,3 +1,3 @@
-//! Faces: the drawn ones that need no data from outside.
+//! Faces: so far those that are drawn, which need no data from outside.
 
 pub mod draw;

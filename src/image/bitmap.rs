@@ -1,4 +1,4 @@
-//! What the offline augmenter works on: 8-bit pixels of one channel or three.
+//! The image type of the augmenter and the encoders: 8-bit pixels of one channel or three.
 
 use super::RgbImage;
 
@@ -37,7 +37,7 @@ impl Bitmap {
         Self::new(width, height, 3, image.pixels)
     }
 
-    /// The same as RGB.
+    /// The same image as RGB; a grey one gets three equal channels.
     pub fn to_rgb(&self) -> RgbImage {
         if self.channels == 1 {
             return RgbImage::from_grey(self.width, self.height, &self.pixels);
@@ -45,7 +45,7 @@ impl Bitmap {
         RgbImage::new(self.width, self.height, self.pixels.clone())
     }
 
-    /// Bytes per row.
+    /// Bytes per row: `width * channels`.
     pub fn stride(&self) -> usize {
         self.width * self.channels
     }
@@ -56,7 +56,7 @@ impl Bitmap {
         self.pixels.copy_from_slice(&other.pixels);
     }
 
-    /// Becomes an image of the size and channels of `other`, with pixels of no meaning; the buffer is kept.
+    /// Becomes an image of the size and channels of `other`, with unspecified pixels; the buffer is kept.
     pub fn take_shape_of(&mut self, other: &Self) {
         (self.width, self.height, self.channels) = (other.width, other.height, other.channels);
         self.pixels.resize(other.pixels.len(), 0);

@@ -18,7 +18,7 @@ pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
 fn resize_at(level: Level, image: &RgbImage, width: usize, height: usize) -> RgbImage {
     let mut pixels = vec![0; width * height * 3];
     if width > 0 {
-        Resizer::default().rows(level, image, 3, width, height, |y, row| {
+        Resizer::default().rows(level, image, 3, [width, height], |y, row| {
             interleave(level, row, &mut pixels[y * width * 3..][..width * 3]);
         });
     }
@@ -92,8 +92,7 @@ impl Resizer {
         level: Level,
         image: &RgbImage,
         channels: usize,
-        width: usize,
-        height: usize,
+        [width, height]: [usize; 2],
         mut take: impl FnMut(usize, &[u8]),
     ) {
         let stride = channels * width;
@@ -255,7 +254,7 @@ mod tests {
     fn one_channel_resizes_as_three_do() {
         let image = noise(37, 51, true);
         let whole = resize(&image, 64, 20);
-        Resizer::default().rows(Level::detect(), &image, 1, 64, 20, |y, row| {
+        Resizer::default().rows(Level::detect(), &image, 1, [64, 20], |y, row| {
             assert!(whole.pixels[y * 64 * 3..][..64 * 3].chunks(3).map(|p| p[0]).eq(row.iter().copied()));
         });
     }

@@ -1,4 +1,4 @@
-//! The one image type of the host side: 8-bit RGB, rows from the top, no padding.
+//! The image type that everything but the augmenter works on: 8-bit RGB.
 
 /// An 8-bit RGB image.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ mod tests {
     use super::super::fixtures::noise;
 
     #[test]
-    fn grey_images_are_told_from_colored_ones() {
+    fn grey_images_are_recognised_by_their_pixels() {
         for (width, height) in [(1, 1), (5, 3), (11, 3), (48, 48), (33, 31)] {
             let mut image = noise(width, height, true);
             assert!(image.is_grey());

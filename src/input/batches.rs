@@ -1,8 +1,9 @@
-//! Batches, made ahead on worker threads.
+//! Batches, prepared on worker threads ahead of the model.
 //!
-//! Worker w makes the batches w, w + n, w + 2n, … and hands them over one at a time; the trainer takes them
-//! in turn. So the order is fixed, memory is bounded (at most two batches a worker) and the number of workers
-//! changes nothing but the speed.
+//! Of n workers, worker w makes the batches w, w + n, w + 2n, …; the consumer takes them in turn. So the
+//! order is fixed and memory is bounded (at most two batches per worker).
+//!
+//! **Invariant:** the number of workers changes nothing but the speed.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -19,22 +20,22 @@ use crate::random::{Purpose, rng};
 
 /// What batches are made from.
 pub struct BatchSource {
-    /// The samples.
+    /// The data set that places and targets are indices of.
     pub dataset: Arc<Dataset>,
-    /// Their images, by the same index.
+    /// The images of its samples, by the same index.
     pub store: Arc<ImageStore>,
-    /// Side of the square input.
+    /// Side of the square input, in pixels.
     pub size: usize,
     /// Mean and standard deviation of each channel.
     pub normalization: Normalization,
 }
 
-/// One place in an epoch: which sample, and the key of its random transforms.
+/// One position in an epoch: which sample, and what its random transforms are keyed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Index into the dataset.
     pub sample: usize,
-    /// How often the sample has come before in this epoch (balanced sampling repeats samples).
+    /// How often the sample came earlier in this epoch (balanced sampling repeats samples).
     pub repeat: u32,
 }
 
@@ -43,51 +44,52 @@ pub struct Place {
 pub enum Mode {
     /// Random transforms and mixing, drawn from (seed, epoch, sample) and (seed, epoch, batch).
     Train {
-        /// Per-image transforms.
+        /// Transforms of single images.
         transform: TransformConfig,
-        /// MixUp and CutMix.
+        /// MixUp and CutMix of the batch.
         mix: MixConfig,
-        /// The run's seed.
+        /// Seed of the run.
         seed: u64,
-        /// Epoch, from 0.
+        /// The epoch, counted from 0.
         epoch: u64,
     },
-    /// Resize and normalise only.
+    /// Only resized and normalised.
     Eval,
-    /// No images, only which they are: what the model makes of them is known already.
+    /// No images, only targets and indices: for features that were computed before.
     Targets,
 }
 
-/// Input for one step.
+/// The input of one step.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[B, 3, size, size]`, normalised; empty where the features are known.
+    /// `[B, 3, size, size]`, normalised; empty with [`Mode::Targets`].
     pub images: Vec<f32>,
-    /// `[B, C, h, w]` with its shape, where they are known.
+    /// `[B, C, h, w]` and its shape, where features were computed before.
     pub features: Option<(Vec<f32>, [usize; 4])>,
     /// `[B]`, class indices.
     pub targets: Vec<usize>,
     /// `[B]`, indices into the dataset.
     pub samples: Vec<usize>,
-    /// What was mixed.
+    /// MixUp or CutMix, where this batch was mixed.
     pub mixed: Option<Mixed>,
 }
 
-/// How unbalanced classes are met.
+/// What is done about classes of different size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balance {
-    /// As they are.
+    /// Nothing: every sample counts the same.
     #[default]
     None,
-    /// Each class weighs in the loss with N / (K · n of the class), as scikit-learn's "balanced".
+    /// Each class is weighted in the loss by N / (K · n), with n of the N samples and K classes, as
+    /// scikit-learn's `class_weight="balanced"`.
     ClassWeights,
-    /// Every class is drawn equally often.
+    /// Every class is sampled equally often.
     Sampling,
 }
 
-/// The order of an epoch: a shuffle, or as many draws with equal chances for all classes. Depends on (seed,
-/// epoch) alone.
+/// The order of an epoch: a shuffle, or with [`Balance::Sampling`] as many samples with every class equally
+/// often. Depends on (seed, epoch) alone.
 pub fn epoch_order(
     samples: &[usize],
     class_of: impl Fn(usize) -> usize,
@@ -113,12 +115,12 @@ pub fn epoch_order(
     balanced(&mut classes, samples.len(), &mut rng)
 }
 
-/// Goes through each class in shuffled rounds, so that no member comes twice before all have come once.
+/// Goes through each class in shuffled rounds, so that no sample repeats before all have come once.
 fn balanced(classes: &mut [Vec<usize>], count: usize, rng: &mut impl Rng) -> Vec<Place> {
     let mut given = vec![0usize; classes.len()];
     let mut order = Vec::with_capacity(count);
     for position in 0..count {
-        // Equal turns; which class gets the odd one is drawn.
+        // Equal turns; the classes of the remaining positions are drawn.
         let class = if position < count / classes.len() * classes.len() {
             position % classes.len()
         } else {
@@ -150,7 +152,7 @@ pub fn bounds(count: usize, batch_size: usize) -> Vec<std::ops::Range<usize>> {
 /// Makes one batch on the calling thread.
 ///
 /// # Errors
-/// An image cannot be read any more.
+/// An image can no longer be read.
 pub fn make(
     source: &BatchSource,
     places: &[Place],
@@ -215,7 +217,7 @@ impl Batches {
                         let batch =
                             make(&source, &order[bounds[number].clone()], number, &mode, &mut scratch);
                         if sender.send(batch).is_err() {
-                            return; // nobody takes batches any more
+                            return; // no one takes batches any more
                         }
                     }
                 });
@@ -232,11 +234,9 @@ impl Iterator for Batches {
         self.left = self.left.checked_sub(1)?;
         let worker = &self.workers[self.taken % self.workers.len()];
         self.taken += 1;
-        Some(
-            worker.recv().unwrap_or_else(|_| {
-                Err(Error::Compute("a worker thread that makes batches has died".into()))
-            }),
-        )
+        Some(worker.recv().unwrap_or_else(|_| {
+            Err(Error::Compute("a worker thread that prepares batches has panicked".into()))
+        }))
     }
 }
 

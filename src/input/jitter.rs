@@ -183,9 +183,8 @@ vectorized! {
     fn sum_weighted(red: &[f32], green: &[f32], blue: &[f32]) -> f32 {
         let mut sums = [0.0f32; LANES];
         let n = red.len() / LANES * LANES;
-        for ((red, green), blue) in
-            red[..n].chunks_exact(LANES).zip(green[..n].chunks_exact(LANES)).zip(blue[..n].chunks_exact(LANES))
-        {
+        let two = red[..n].chunks_exact(LANES).zip(green[..n].chunks_exact(LANES));
+        for ((red, green), blue) in two.zip(blue[..n].chunks_exact(LANES)) {
             for lane in 0..LANES {
                 sums[lane] += luma(red[lane], green[lane], blue[lane]);
             }

@@ -1,5 +1,5 @@
 //! MixUp (Zhang et al., ICLR 2018, arXiv:1710.09412) and CutMix (Yun et al., ICCV 2019, arXiv:1905.04899):
-//! two images of a batch in one, with both labels. The only augmentation that sees a batch.
+//! two images of a batch combined, with both labels. The only augmentation that sees a whole batch.
 
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -13,7 +13,7 @@ use crate::random::{Purpose, rng};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixConfig {
-    /// Off: every batch is plain.
+    /// Whether batches are mixed at all.
     pub enabled: bool,
     /// Probability of MixUp for a batch.
     pub mixup: f64,
@@ -58,12 +58,12 @@ impl MixConfig {
     }
 }
 
-/// What was mixed into a batch: image i holds `lambda` of itself and the rest of image `partner[i]`.
+/// How a batch was mixed: image i is `lambda` of itself and `1 - lambda` of image `partner[i]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixed {
-    /// Share of the image itself, and weight of its own label.
+    /// The part of the image itself that is left, and the weight of its own label: 0 to 1.
     pub lambda: f32,
-    /// The other image of each, `[B]`.
+    /// The image that each was mixed with, `[B]`, indices into the batch.
     pub partner: Vec<usize>,
 }
 
@@ -135,20 +135,20 @@ pub fn cutmix(images: &mut [f32], size: usize, area: &Cut, partner: &[usize]) {
 /// The box that CutMix pastes, in pixels: rows `top..bottom`, columns `left..right`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cut {
-    /// First row.
+    /// The first row.
     pub top: usize,
-    /// Row after the last.
+    /// The row after the last.
     pub bottom: usize,
-    /// First column.
+    /// The first column.
     pub left: usize,
-    /// Column after the last.
+    /// The column after the last.
     pub right: usize,
-    /// Share of the image outside the box.
+    /// Fraction of the image outside the box, 0 to 1.
     pub lambda: f32,
 }
 
 /// A box of about `1 - lambda` of the area around (x, y), clipped to the image; lambda is then recomputed
-/// from what is left of it.
+/// from the clipped box.
 pub fn cut(size: usize, lambda: f64, x: usize, y: usize) -> Cut {
     let side = (size as f64 * (1.0 - lambda).sqrt()) as usize;
     let (left, right) = (x.saturating_sub(side / 2), (x + side / 2).min(size));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn cutmix_lambda_is_the_share_that_stayed() {
+    fn cutmix_lambda_is_the_fraction_that_is_left() {
         for epoch in 0..50 {
             let mut images = batch(4);
             let mixed = mix(&mut images, SIZE, &only(0.0, 1.0), 1, epoch, 0).unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shares_are_those_asked_for() {
+    fn batches_are_mixed_with_the_configured_probabilities() {
         let config = MixConfig::default();
         let plain = (0..2000)
             .filter(|batch_number| mix(&mut batch(2), SIZE, &config, 3, 0, *batch_number).is_none())
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn off_or_alone_nothing_is_mixed() {
+    fn nothing_is_mixed_where_it_is_off_or_a_batch_has_one_image() {
         assert!(mix(&mut batch(4), SIZE, &MixConfig { enabled: false, ..only(1.0, 0.0) }, 1, 0, 0).is_none());
         assert!(mix(&mut batch(1), SIZE, &only(1.0, 0.0), 1, 0, 0).is_none());
     }

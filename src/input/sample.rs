@@ -20,7 +20,8 @@ pub(super) struct Source {
     height: usize,
     squares: usize,     // their number without the black one
     rows: [Vec<u8>; 2], // two rows [C, w + 2], with the edge pixels repeated outside
-    quads: Vec<u32>, // [h + 1, w + 1, C] and a black one; bytes: top left, bottom left, top right, bottom right
+    // [h + 1, w + 1, C] and a black one; bytes: top left, bottom left, top right, bottom right
+    quads: Vec<u32>,
 }
 
 impl Source {
@@ -32,11 +33,12 @@ impl Source {
         let shrink = image.width > size || image.height > size || image.width == 0 || image.height == 0;
         (self.width, self.height) = if shrink { (size, size) } else { (image.width, image.height) };
         self.squares = (self.width + 1) * (self.height + 1);
-        self.quads.resize(self.channels * self.squares, 0); // cuts off what an earlier image left, so that black is black
+        // Cuts off what an earlier image left, so that black is black.
+        self.quads.resize(self.channels * self.squares, 0);
         self.quads.resize(self.channels * self.squares + BLACK, 0);
         self.rows.iter_mut().for_each(|row| row.resize(self.channels * (self.width + 2), 0));
         let (channels, width, height) = (self.channels, self.width, self.height);
-        resizer.rows(level, image, channels, width, height, |y, planes| self.push_row(level, y, planes));
+        resizer.rows(level, image, channels, [width, height], |y, planes| self.push_row(level, y, planes));
         // Below the last row lies the last row again.
         self.write_quads(level, height, [1, 1]);
     }
@@ -109,10 +111,16 @@ fn quad(above: &[u8], below: &[u8], x: usize) -> u32 {
 pub(super) struct Map {
     column: [Vec<i32>; 2], // source x and y of each target column, less that of the row
     row: [Vec<i32>; 2],    // of each target row
-    squares: Vec<u32>,     // [n], of the row that is being sampled: the number of the square
-    x: Vec<f32>,           // [n], the place in the square, 0 to 1
-    y: Vec<f32>,           // [n]
-    quads: Vec<u32>,       // [C, n], the square
+    places: Places,        // of the row that is being sampled
+    quads: Vec<u32>,       // [C, n], the square of each target pixel
+}
+
+/// Where the pixels of one target row lie in the source.
+#[derive(Default)]
+struct Places {
+    squares: Vec<u32>, // [n], the number of the square
+    x: Vec<f32>,       // [n], the place in the square, 0 to 1
+    y: Vec<f32>,       // [n]
 }
 
 impl Map {
@@ -135,9 +143,9 @@ impl Map {
             let slope = [-sin, cos][axis] * scale[axis];
             table.extend(offsets().map(|offset| fixed(offset * slope + center * scale[axis])));
         }
-        self.squares.resize(size, 0);
-        self.x.resize(size, 0.0);
-        self.y.resize(size, 0.0);
+        self.places.squares.resize(size, 0);
+        self.places.x.resize(size, 0.0);
+        self.places.y.resize(size, 0.0);
         self.quads.resize(source.channels * size, 0);
         if flip {
             // The mirror comes before the rotation, so that it is the last step on the way back: x becomes w
@@ -152,14 +160,15 @@ impl Map {
 /// Samples row y of the target into `row`, `[C, n]` levels, bilinear; black (0) where the map leaves the
 /// image.
 pub(super) fn sample_row(level: Level, source: &Source, map: &mut Map, y: usize, row: &mut [f32]) {
-    let Map { column, row: rows, squares, x: across, y: down, quads } = map;
+    let Map { column, row: rows, places, quads } = map;
     let n = column[0].len();
     let image = Extent {
         stride: source.width as u32 + 1,
         limits: [source.width, source.height].map(|length| length as u32 * ONE as u32),
         outside: source.squares as u32,
     };
-    locate(level, [&column[0], &column[1]], [rows[0][y], rows[1][y]], &image, squares, across, down);
+    locate(level, [&column[0], &column[1]], [rows[0][y], rows[1][y]], &image, places);
+    let Places { squares, x: across, y: down } = places;
     if source.channels == 1 {
         fetch_grey(&source.quads, squares, quads);
     } else {
@@ -183,11 +192,10 @@ vectorized! {
         columns: [&[i32]; 2],
         base: [i32; 2],
         image: &Extent,
-        squares: &mut [u32],
-        across: &mut [f32],
-        down: &mut [f32],
+        places: &mut Places,
     ) {
         let columns = columns[0].iter().zip(columns[1]);
+        let Places { squares, x: across, y: down } = places;
         for ((((&x, &y), square), across), down) in columns.zip(squares).zip(across).zip(down) {
             // What lies left of or above the image is negative, that is very large without a sign.
             let (x, y) = ((x + base[0]) as u32, (y + base[1]) as u32);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::output::Stage;
 use crate::data::{Origin, layout};
 use crate::error::{Error, Result};
-use crate::image::decode::decode;
+use crate::image::decode::{claimed_size, decode};
 use crate::image::encode::{Encoder, Subsampling};
 use crate::image::resize::resize;
 use crate::image::{Bitmap, RgbImage};
@@ -160,21 +160,8 @@ impl Thumbnails {
 fn read_kept(path: &Path) -> Option<Thumbnail> {
     let jpeg = fs::read(path).ok()?;
     let whole = jpeg.starts_with(&[0xff, 0xd8]) && jpeg.ends_with(&[0xff, 0xd9]);
-    let (width, height) = jpeg_size(&jpeg).filter(|_| whole)?;
+    let (width, height) = claimed_size(&jpeg).filter(|_| whole)?;
     Some(Thumbnail { width, height, jpeg })
-}
-
-/// Width and height of a JPEG of our own encoder, from its frame header (SOF0).
-fn jpeg_size(jpeg: &[u8]) -> Option<(usize, usize)> {
-    let mut at = 2;
-    loop {
-        let [0xff, marker, high, low] = *jpeg.get(at..at + 4)? else { return None };
-        if marker == 0xc0 {
-            let &[h1, h0, w1, w0] = jpeg.get(at + 5..at + 9)? else { return None };
-            return Some((usize::from(w1) << 8 | usize::from(w0), usize::from(h1) << 8 | usize::from(h0)));
-        }
-        at += 2 + (usize::from(high) << 8 | usize::from(low));
-    }
 }
 
 /// Written under a temporary name and renamed. Not synced to the disk: there are thousands, a truncated one
@@ -239,9 +226,9 @@ mod tests {
         let wide = RgbImage::new(400, 3, vec![9; 400 * 3 * 3]);
         let small = Thumbnail::of(&wide, 96, &mut Encoder::default()).unwrap();
         assert_eq!((small.width, small.height), (96, 1));
-        assert_eq!(jpeg_size(&small.jpeg), Some((96, 1)));
+        assert_eq!(claimed_size(&small.jpeg), Some((96, 1)));
         let same = Thumbnail::of(&image(1), 96, &mut Encoder::default()).unwrap();
-        assert_eq!(jpeg_size(&same.jpeg), Some((8, 8)));
+        assert_eq!(claimed_size(&same.jpeg), Some((8, 8)));
         assert!(Thumbnail::of(&RgbImage::new(0, 0, Vec::new()), 96, &mut Encoder::default()).is_none());
     }
 }

@@ -12,7 +12,7 @@ use crate::eval::files::{Embeddings, Evaluation, Prediction, write_embeddings, w
 use crate::eval::metrics;
 use crate::eval::session::{Resources, Session};
 use crate::input::batches::BatchSource;
-use crate::input::transform::Normalization;
+use crate::input::normalization::Normalization;
 use crate::model::files::weights::{LoadedModel, ModelCard};
 use crate::run_folder::events::{Event, Sink};
 use crate::run_folder::names::TRAINED;

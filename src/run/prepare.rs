@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::eval::session::Resources;
 use crate::files::read_json;
 use crate::input::batches::BatchSource;
-use crate::input::transform::Normalization;
+use crate::input::normalization::Normalization;
 use crate::model::Model;
 use crate::model::files::download;
 use crate::model::files::weights::{ModelCard, load_pretrained};

@@ -4,13 +4,16 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::maker::{Maker, key_of};
+use super::output::check_output;
+use super::progress::{Progress, Watcher};
 use super::read::{Memory, read_image};
+use super::request::Request;
 use super::source::Notes;
-use super::{Progress, Request, Survey, check_output, open};
+use super::survey::{Job, Survey};
 use crate::error::{Error, Result};
 
 /// Images of the sample.
@@ -19,23 +22,23 @@ const SAMPLE: usize = 200;
 /// What a run would do.
 #[derive(Clone, Debug)]
 pub struct Estimate {
-    /// What the source holds.
+    /// What the source contains.
     pub survey: Survey,
-    /// Augmented copies.
+    /// Augmented copies that would be written.
     pub copies: usize,
-    /// Bytes of the originals.
+    /// Size of the originals in bytes, read from their files.
     pub original_bytes: u64,
-    /// Bytes of the copies, from the sample.
+    /// Size of the copies in bytes, estimated on the sample.
     pub copy_bytes: u64,
-    /// Time to make the copies, from the sample, without the writing.
+    /// Seconds to make the copies, estimated on the sample; writing them comes on top.
     pub seconds: f64,
     /// Images of the sample that got copies.
     pub sampled: usize,
-    /// Draws of the sample that were kept and that were refused.
+    /// Draws of the sample that kept the profile's limits.
     pub kept: usize,
-    /// See `kept`.
+    /// Draws of the sample that were rejected.
     pub refused: usize,
-    /// Free bytes where the output is to be.
+    /// Free bytes on the disk of the output; `None` where the system does not say.
     pub free: Option<u64>,
 }
 
@@ -44,18 +47,20 @@ pub struct Estimate {
 /// # Errors
 /// As for [`super::augment`], but for those of writing.
 pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBool) -> Result<Estimate> {
-    let (source, plan, augmented, survey) = open(request, progress, stop)?;
+    let watcher = Watcher::new(progress, stop);
+    let job = Job::open(request, watcher)?;
+    let (plan, survey) = (&job.plan, &job.survey);
     check_output(&plan.output, request.resume)?;
-    let mut maker = Maker::new(&plan);
+    let mut maker = Maker::new(plan);
     let (memory, mut file) = (Memory::new(), Vec::new());
     let (mut original_bytes, mut sample_bytes, mut sampled, mut seen) = (0, 0, 0, 0);
     let (mut kept, mut seconds) = (0, 0.0);
     let wanted = survey.augmented.min(SAMPLE);
-    let flow = source.walk(&mut Notes::default(), &mut |listing| {
+    let flow = job.source.walk(&mut Notes::default(), &mut |listing| {
         for name in &listing.files {
             let path = listing.path.join(name);
             original_bytes += fs::metadata(&path).map_or(0, |about| about.len());
-            if !augmented[listing.class] {
+            if job.copies(&listing) == 0 {
                 continue;
             }
             // Evenly over all that are augmented: number i of the sample is image i * augmented / wanted.
@@ -64,7 +69,7 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
             if !is_chosen {
                 continue;
             }
-            progress(Progress::Done(sampled, wanted));
+            watcher.report(Progress::Done(sampled, wanted));
             let start = Instant::now();
             let Ok(read) = read_image(&path, &memory, &mut file) else { continue };
             let key = key_of(&listing.below.join(name));
@@ -76,7 +81,7 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
             }
             seconds += start.elapsed().as_secs_f64();
             sampled += 1;
-            if stop.load(Ordering::Relaxed) {
+            if watcher.has_stopped() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -95,7 +100,7 @@ pub fn estimate(request: &Request, progress: &dyn Fn(Progress), stop: &AtomicBoo
         kept,
         refused: maker.refused.iter().sum(),
         free: free_bytes(&plan.output),
-        survey,
+        survey: job.survey,
     })
 }
 

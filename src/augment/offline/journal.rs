@@ -2,7 +2,7 @@
 //!
 //! While it works the lines go to a journal, in the order of the sources whatever the number of threads; at
 //! the end they become the manifest and the list of what could not be used. A journal that breaks off is the
-//! beginning of the full one, so that a resumed run goes on where it ends.
+//! beginning of the full one, so that a resumed run continues where it ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Originals;
+use super::request::Originals;
 use crate::augment::profile::{Operation, Profile};
 use crate::data::manifest::{JOURNAL, MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
@@ -49,33 +49,37 @@ impl Settings {
         write_json(&output.join(SETTINGS), self)
     }
 
-    /// Checks that an interrupted run with the settings `self` may be gone on with as `now`.
+    /// Checks that an interrupted run with the settings `self` may be continued with `now`.
     ///
     /// # Errors
     /// The first difference, as one line.
     pub(super) fn check_resume(&self, now: &Self, output: &Path) -> Result<()> {
         let differs = |what: &str, then: String, now: String| {
-            Err(Error::at(output, format!("was begun with {what} {then}; now it is {now}"))
-                .expected("the same settings and source")
-                .hint("Resume with those, or write to a new folder"))
+            Err(Error::at(output, format!("was started with {what} {then}, but is resumed with {now}"))
+                .expected("the same settings and the same source")
+                .hint("Resume with those, or choose a new output folder"))
         };
         if self.source != now.source {
             return differs("the source", self.source.clone(), now.source.clone());
         }
         if self.program != now.program {
-            return differs("the program", self.program.clone(), now.program.clone());
+            return differs("the program version", self.program.clone(), now.program.clone());
         }
         if (self.images, &self.names) != (now.images, &now.names) {
             let of = |settings: &Self| {
-                format!("of {} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
+                format!("{} images ({})", settings.images, &settings.names[..8.min(settings.names.len())])
             };
-            return differs("a source", of(self), of(now));
+            return differs("a source of", of(self), of(now));
         }
         for (what, then, now) in [
             ("-n", self.copies.to_string(), now.copies.to_string()),
             ("--seed", self.seed.to_string(), now.seed.to_string()),
             ("--emotion", self.emotions.join(","), now.emotions.join(",")),
-            ("--group-regex", format!("{:?}", self.group_regex), format!("{:?}", now.group_regex)),
+            (
+                "--group-regex",
+                self.group_regex.clone().unwrap_or_default(),
+                now.group_regex.clone().unwrap_or_default(),
+            ),
             ("--originals", self.originals.to_string(), now.originals.to_string()),
         ] {
             if then != now {
@@ -86,8 +90,8 @@ impl Settings {
         if self.profile != now.profile {
             return differs(
                 "a --profile",
-                "of other values".into(),
-                format!("another ({SETTINGS} has the first)"),
+                format!("whose values are in {SETTINGS}"),
+                "one that differs from it".into(),
             );
         }
         Ok(())
@@ -102,7 +106,7 @@ pub(super) struct Line {
     pub(super) output: Option<String>,
     /// The original, relative to the source.
     pub(super) source: String,
-    /// The bytes of the two names in hexadecimal digits, where they are no Unicode.
+    /// The bytes of the two names in hexadecimal digits, where they are not Unicode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) output_bytes: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +142,7 @@ pub(super) struct Line {
     pub(super) program: Option<String>,
 }
 
-/// What the journal of an interrupted run says, read as the walk over the source goes on.
+/// The journal of an interrupted run, read along with the walk over the source.
 pub(super) struct Past {
     file: BufReader<File>,
     next: Option<Line>,
@@ -215,7 +219,7 @@ impl Past {
             self.file.get_ref().metadata().map_err(|error| Error::io("read", &self.path, error))?.len();
         if self.read < length || self.is_damaged {
             return Err(Error::at(&self.path, format!("is damaged near byte {}", self.read))
-                .expected("the lines that the augmenter wrote")
+                .expected("the lines that mien wrote")
                 .hint("Augment into a new folder"));
         }
         Ok(None)
@@ -271,8 +275,7 @@ impl Journal {
         self.file.flush().map_err(|error| Error::io("write", &self.path, error))
     }
 
-    /// Turns the journal into the manifest and, if it tells of `problems`, the list of what could not be
-    /// used.
+    /// Turns the journal into the manifest and, if it has `problems`, the list of what could not be used.
     pub(super) fn finish(mut self, output: &Path, problems: bool) -> Result<()> {
         self.flush()?;
         self.file.get_ref().sync_all().map_err(|error| Error::io("write", &self.path, error))?;

@@ -2,18 +2,15 @@
 
 use std::path::Path;
 
-use super::Plan;
+use super::counts::{REASONS, Rejection};
+use super::request::Plan;
 use crate::augment::check::{self, newly_saturated, similarity};
 use crate::augment::operations;
 use crate::augment::profile::{Jpeg, Limits, Operation};
 use crate::image::Bitmap;
-use crate::image::decode::Format;
+use crate::image::decode::{Format, JPEG};
 use crate::image::encode::Encoder;
 use crate::random::{Purpose, rng};
-
-/// The reasons of [`super::Counts::refused`].
-pub const REASONS: [&str; 4] =
-    ["too much clipped", "not similar enough", "too much border", "equal to another copy"];
 
 /// A copy that keeps the limits.
 pub(super) struct Made {
@@ -36,8 +33,8 @@ pub(super) struct Maker<'a> {
     aligned: Bitmap,
     /// The last copy as a file.
     pub(super) encoded: Vec<u8>,
-    /// Draws that were refused, in the order of [`REASONS`].
-    pub(super) refused: [usize; 4],
+    /// Rejected draws, in the order of [`REASONS`].
+    pub(super) refused: [usize; REASONS.len()],
 }
 
 impl<'a> Maker<'a> {
@@ -50,13 +47,13 @@ impl<'a> Maker<'a> {
             copy: Bitmap::default(),
             aligned: Bitmap::default(),
             encoded: Vec::new(),
-            refused: [0; 4],
+            refused: [0; REASONS.len()],
         }
     }
 
     /// Draws operations until their result keeps the limits; leaves it encoded in `self.encoded`. Returns the
-    /// operations, the number of draws and the file's hash, or why every draw was refused. The result depends
-    /// on the image, the seed, `key` and `copy` alone.
+    /// operations, the number of draws and the file's hash, or why every draw was rejected. The result
+    /// depends on the image, the seed, `key` and `copy` alone.
     pub(super) fn make(
         &mut self,
         image: &Bitmap,
@@ -67,7 +64,7 @@ impl<'a> Maker<'a> {
     ) -> Result<Made, String> {
         let profile = &self.plan.profile;
         let mut random = rng(self.plan.seed, Purpose::Augment, key, copy.into());
-        let mut refused = [0; 4];
+        let mut refused = [0; REASONS.len()];
         for attempt in 1..=profile.limits.attempts {
             let operations = profile.draw(image.width, image.height, &mut random);
             let reason = match self.apply(image, &operations) {
@@ -78,11 +75,11 @@ impl<'a> Maker<'a> {
                     if !(profile.limits.distinct && (others.contains(&hash) || self.copy == *image)) {
                         return Ok(Made { operations, attempts: attempt, hash });
                     }
-                    3
+                    Rejection::Duplicate
                 }
             };
-            refused[reason] += 1;
-            self.refused[reason] += 1;
+            refused[reason as usize] += 1;
+            self.refused[reason as usize] += 1;
         }
         let reasons = REASONS
             .iter()
@@ -90,11 +87,11 @@ impl<'a> Maker<'a> {
             .filter(|(_, count)| *count > 0)
             .map(|(reason, count)| format!("{count} {reason}"));
         let reasons: Vec<String> = reasons.collect();
-        Err(format!("none of {} draws kept the limits: {}", profile.limits.attempts, reasons.join(", ")))
+        Err(format!("all {} draws were rejected: {}", profile.limits.attempts, reasons.join(", ")))
     }
 
-    /// Makes `self.copy` of `image`. Returns the reason, by index, if the result is beyond a limit.
-    pub(super) fn apply(&mut self, image: &Bitmap, operations: &[Operation]) -> Option<usize> {
+    /// Makes `self.copy` of `image`. Returns the reason if the result does not keep a limit.
+    pub(super) fn apply(&mut self, image: &Bitmap, operations: &[Operation]) -> Option<Rejection> {
         let (border, limits) = (self.plan.profile.border, &self.plan.profile.limits);
         self.copy.copy_from(image);
         let uncovered: usize = operations
@@ -102,7 +99,7 @@ impl<'a> Maker<'a> {
             .map(|operation| operation.apply(&mut self.copy, border, &mut self.operations))
             .sum();
         if uncovered as f64 > limits.border * (image.width * image.height) as f64 {
-            return Some(2);
+            return Some(Rejection::Border);
         }
         let Limits { saturated, similarity: least, .. } = *limits;
         // Moves alone leave the levels as they are (to the interpolation).
@@ -118,17 +115,18 @@ impl<'a> Maker<'a> {
             reference = &self.aligned;
         }
         if newly_saturated(reference, &self.copy) > saturated {
-            return Some(0);
+            return Some(Rejection::Clipped);
         }
-        (similarity(reference, &self.copy, &mut self.check) < least).then_some(1)
+        (similarity(reference, &self.copy, &mut self.check) < least).then_some(Rejection::Dissimilar)
     }
 }
 
 /// Writes an image in the codec of its original: JPEG stays JPEG, anything else becomes PNG.
 fn encode(encoder: &mut Encoder, image: &Bitmap, original: Format, jpeg: &Jpeg, out: &mut Vec<u8>) {
-    match original {
-        Format::Jpeg => encoder.jpeg(image, jpeg.quality, jpeg.subsampling, out),
-        _ => encoder.png(image, out),
+    if original == JPEG {
+        encoder.jpeg(image, jpeg.quality, jpeg.subsampling, out);
+    } else {
+        encoder.png(image, out);
     }
 }
 

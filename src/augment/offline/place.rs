@@ -94,9 +94,9 @@ fn is_there(path: &Path, bytes: &[u8]) -> Result<bool> {
 
 /// The error for a file that is not what belongs in its place.
 pub(super) fn in_the_way(path: &Path) -> Error {
-    Error::at(path, "another file is there: not what the augmenter writes here")
-        .expected("an output that nobody else changes")
-        .hint("Nothing is overwritten: move the file away and go on with --resume")
+    Error::at(path, "a different file is in the place of the one that mien writes")
+        .expected("an output folder that nothing else changes")
+        .hint("Nothing is overwritten: move the file away and continue with --resume")
 }
 
 fn sharing_failed(what: &str, path: &Path, error: &io::Error) -> Error {
@@ -104,8 +104,8 @@ fn sharing_failed(what: &str, path: &Path, error: &io::Error) -> Error {
         return Error::io("write", path, io::Error::from(error.kind()));
     }
     Error::at(path, format!("cannot be {what} to the original: {error}"))
-        .expected("source and output on one file system that has such links")
-        .hint("Use --originals copy, in a new folder")
+        .expected("source and output on one file system that supports this")
+        .hint("Use --originals copy, in a new output folder")
 }
 
 /// Renames a file unless something is at `to`.
@@ -154,7 +154,7 @@ mod tests {
         assert!(placer.place(&path, b"abc").unwrap());
         assert!(!placer.place(&path, b"abc").unwrap(), "the same is left alone");
         let error = placer.place(&path, b"abd").unwrap_err().to_string();
-        assert!(error.contains("a.png") && error.contains("another file"), "{error}");
+        assert!(error.contains("a.png") && error.contains("a different file"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"abc");
         fs::write(&path, b"").unwrap();
         assert!(placer.place(&path, b"abd").unwrap(), "what a power cut left empty is filled");

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use crate::image::Bitmap;
 use crate::image::decode::{Format, claimed_size, decode, format};
 
-/// Files beyond this are no images of faces.
+/// No image of a face is larger, in bytes.
 const MAX_FILE: u64 = 512 << 20;
 /// How much of a file is read before it is known to be an image. The size of a JPEG stands behind its
 /// metadata.
@@ -76,15 +76,12 @@ pub(super) fn read_image<'a>(
     let mut file = File::open(path).map_err(|error| explain(&error))?;
     let about = file.metadata().map_err(|error| explain(&error))?;
     if !about.is_file() {
-        return Err("it is no file".into());
+        return Err("not a regular file".into());
     }
     let length = about.len();
     if length > MAX_FILE {
-        return Err(format!(
-            "{} MB are too large for an image; the limit is {} MB",
-            length >> 20,
-            MAX_FILE >> 20
-        ));
+        let (found, most) = (length >> 20, MAX_FILE >> 20);
+        return Err(format!("the file is too large: {found} MiB; the limit is {most} MiB"));
     }
     buffer.clear();
     (&mut file).take(HEAD).read_to_end(buffer).map_err(|error| explain(&error))?;
@@ -108,7 +105,7 @@ pub(super) fn read_image<'a>(
 
 fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "it is a broken link, or was taken away meanwhile".into(),
+        io::ErrorKind::NotFound => "the file is missing: a broken link, or removed during the run".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         _ => error.to_string(),
     }

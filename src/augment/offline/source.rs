@@ -12,7 +12,7 @@ use crate::data::layout::{
 };
 use crate::data::manifest::{MANIFEST, SETTINGS};
 use crate::error::{Error, Result};
-use crate::image::decode::{Format, is_image_path};
+use crate::image::decode::{Format, JPEG, PNG, is_image_path};
 
 /// Where the originals are.
 pub(super) struct Source {
@@ -22,7 +22,7 @@ pub(super) struct Source {
     classes: Vec<ClassFolder>,
     /// Whether its images lie in no class folders.
     pub(super) is_flat: bool,
-    /// Images outside of any class folder.
+    /// Images outside any class folder.
     loose: Vec<String>,
     /// Links that lead here are not followed: the output's folder, absolute and without links.
     output: PathBuf,
@@ -40,17 +40,28 @@ pub(super) struct Listing {
     pub(super) files: Vec<OsString>,
 }
 
-/// What a walk saw besides images.
+/// What a walk hands each folder to.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(Listing) -> Result<ControlFlow<()>>;
+
+/// A walk over the source.
+struct Walk<'a> {
+    /// The folder that the walk is in and those that contain it, up to the class folder, without links.
+    around: Vec<PathBuf>,
+    notes: &'a mut Notes,
+    visit: Visit<'a>,
+}
+
+/// What a walk found that is not an image.
 #[derive(Default)]
 pub(super) struct Notes {
-    litter: NotImages,
+    not_images: NotImages,
     warnings: Vec<String>,
 }
 
 impl Notes {
     /// In words, for people.
     pub(super) fn into_lines(self) -> Vec<String> {
-        self.warnings.into_iter().chain(self.litter.notes()).collect()
+        self.warnings.into_iter().chain(self.not_images.notes()).collect()
     }
 }
 
@@ -58,18 +69,16 @@ impl Source {
     /// Finds the class folders of `root`, whose copies are to go to `output`; both without links.
     ///
     /// # Errors
-    /// It is no folder, holds no images or mixes layouts; it is itself the output of an augmenter.
+    /// It is not a folder, contains no images or mixes layouts; it is itself the output of an augmenter.
     pub(super) fn open(root: &Path, output: &Path) -> Result<Self> {
         if !root.is_dir() {
-            return Err(Error::at(root, "is no folder")
+            return Err(Error::at(root, "is not a folder")
                 .expected("class folders, train/valid/test folders of them, or a folder of images"));
         }
         if let Some(found) = [MANIFEST, SETTINGS].into_iter().find(|name| root.join(name).exists()) {
-            return Err(Error::at(root, format!("holds a {found}: it is augmented already"))
-                .expected("originals")
-                .hint(
-                    "Copies of copies drift from what people show; augment the originals into a new folder",
-                ));
+            return Err(Error::at(root, format!("contains {found}, so it is already augmented"))
+                .expected("a folder of originals")
+                .hint("Copies of copies no longer look like their originals: augment the originals again"));
         }
         let is_flat = is_flat(root)?;
         let (classes, loose) = if is_flat {
@@ -95,20 +104,17 @@ impl Source {
     /// Visits every folder in a fixed order, until `visit` breaks off.
     ///
     /// # Errors
-    /// A folder cannot be read; splits lie inside of a class; a link leads to the output.
-    pub(super) fn walk(
-        &self,
-        notes: &mut Notes,
-        visit: &mut dyn FnMut(Listing) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        notes.litter.loose.clone_from(&self.loose);
+    /// A folder cannot be read; a split lies inside a class; a link leads to the output.
+    pub(super) fn walk(&self, notes: &mut Notes, visit: Visit) -> Result<ControlFlow<()>> {
+        notes.not_images.loose.clone_from(&self.loose);
+        let mut walk = Walk { around: Vec::new(), notes, visit };
         for (class, folder) in self.classes.iter().enumerate() {
             let below = folder.path.strip_prefix(&self.root).unwrap_or(&folder.path).to_owned();
             let target =
                 folder.path.canonicalize().map_err(|error| Error::io("read", &folder.path, error))?;
             self.refuse_output(&folder.path, &target)?;
-            let mut around = vec![target];
-            if self.walk_folder(class, &folder.path, &below, &mut around, notes, visit)?.is_break() {
+            walk.around = vec![target];
+            if self.walk_folder(class, &folder.path, &below, &mut walk)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -118,21 +124,18 @@ impl Source {
     /// An error if the folder `path`, which is `target` without links, is the output, in it or around it.
     fn refuse_output(&self, path: &Path, target: &Path) -> Result<()> {
         if target.starts_with(&self.output) || self.output.starts_with(target) {
-            return Err(Error::at(path, "is a link that leads to the output")
-                .expected("a source apart from its output"));
+            return Err(Error::at(path, "is a link to the output folder")
+                .expected("a source that does not contain its output"));
         }
         Ok(())
     }
 
-    /// `around`: this folder and those that it lies in, up to the class folder, without links.
     fn walk_folder(
         &self,
         class: usize,
         path: &Path,
         below: &Path,
-        around: &mut Vec<PathBuf>,
-        notes: &mut Notes,
-        visit: &mut dyn FnMut(Listing) -> Result<ControlFlow<()>>,
+        walk: &mut Walk,
     ) -> Result<ControlFlow<()>> {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         for item in fs::read_dir(path).map_err(|error| Error::io("read", path, error))? {
@@ -153,29 +156,32 @@ impl Source {
             } else if is_file && is_image_path(Path::new(&name)) {
                 files.push(name);
             } else {
-                notes.litter.in_class(&relative_name(&self.root, &item.path()));
+                walk.notes.not_images.in_class(&relative_name(&self.root, &item.path()));
             }
         }
         files.sort_unstable();
         folders.sort_unstable();
-        if visit(Listing { path: path.to_owned(), below: below.to_owned(), class, files })?.is_break() {
+        let listing = Listing { path: path.to_owned(), below: below.to_owned(), class, files };
+        if (walk.visit)(listing)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         for (name, is_link) in folders {
             let (inner, inner_below) = (path.join(&name), below.join(&name));
             let label = name.to_string_lossy();
             if !self.is_flat && split_of(&label).is_some() {
-                return Err(Error::at(path, format!("holds a folder `{label}`: splits inside of a class"))
+                return Err(Error::at(path, format!("contains a folder `{label}`: a split inside a class"))
                     .expected("SOURCE/{train,valid,test}/{class}/*")
-                    .hint("Turn the folders round, or rename it if it is no split"));
+                    .hint(
+                        "Put the class folders inside the split folders, or rename it if it is not a split",
+                    ));
             }
             let target = if is_link {
                 let target = inner.canonicalize().map_err(|error| Error::io("read", &inner, error))?;
                 // Back to a folder around it, the root or higher: the same images would come in again without
                 // end.
-                if around.iter().any(|folder| folder.starts_with(&target)) {
-                    notes.warnings.push(format!(
-                        "{} is a link back to a folder around it: not followed",
+                if walk.around.iter().any(|folder| folder.starts_with(&target)) {
+                    walk.notes.warnings.push(format!(
+                        "{} links back to a folder that contains it; the link is not followed",
                         inner_below.display()
                     ));
                     continue;
@@ -183,11 +189,11 @@ impl Source {
                 self.refuse_output(&inner, &target)?;
                 target
             } else {
-                around.last().map_or_else(|| inner.clone(), |parent| parent.join(&name))
+                walk.around.last().map_or_else(|| inner.clone(), |parent| parent.join(&name))
             };
-            around.push(target);
-            let flow = self.walk_folder(class, &inner, &inner_below, around, notes, visit)?;
-            around.pop();
+            walk.around.push(target);
+            let flow = self.walk_folder(class, &inner, &inner_below, walk)?;
+            walk.around.pop();
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -205,13 +211,12 @@ impl Source {
 pub(super) fn copy_name(files: &[OsString], name: &OsStr, format: Format) -> (OsString, OsString) {
     let path = Path::new(name);
     let (stem, ending) = (path.file_stem().unwrap_or(name), path.extension().unwrap_or_default());
-    let is_one_of = |endings: &[&str]| {
-        ending.to_str().is_some_and(|e| endings.iter().any(|known| e.eq_ignore_ascii_case(known)))
-    };
-    let (fits, right) = match format {
-        Format::Jpeg => (is_one_of(&["jpg", "jpeg", "jpe", "jfif"]), "jpg"),
-        _ => (format == Format::Png && is_one_of(&["png"]), "png"),
-    };
+    // JPEG stays JPEG; anything else becomes PNG.
+    let codec = if format == JPEG { JPEG } else { PNG };
+    let has_its_ending = ending
+        .to_str()
+        .is_some_and(|ending| codec.endings.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    let (fits, right) = (format == codec && has_its_ending, codec.endings[0]);
     let mut base = stem.to_owned();
     if !fits {
         base.push("_");
@@ -244,6 +249,7 @@ fn is_taken(files: &[OsString], base: &OsStr, is_own_stem: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::decode::{BMP, WEBP};
 
     fn names(files: &[&str]) -> Vec<OsString> {
         let mut names: Vec<OsString> = files.iter().map(OsString::from).collect();
@@ -258,11 +264,11 @@ mod tests {
 
     #[test]
     fn copies_are_named_after_their_original() {
-        assert_eq!(named(&["a.jpg"], "a.jpg", Format::Jpeg), "a|jpg");
-        assert_eq!(named(&["a.b.JPEG"], "a.b.JPEG", Format::Jpeg), "a.b|JPEG");
-        assert_eq!(named(&["a.bmp"], "a.bmp", Format::Bmp), "a_bmp|png");
-        assert_eq!(named(&["a.jpg"], "a.jpg", Format::Png), "a_jpg|png", "a wrong ending");
-        assert_eq!(named(&["a.png"], "a.png", Format::Jpeg), "a_png|jpg");
+        assert_eq!(named(&["a.jpg"], "a.jpg", JPEG), "a|jpg");
+        assert_eq!(named(&["a.b.JPEG"], "a.b.JPEG", JPEG), "a.b|JPEG");
+        assert_eq!(named(&["a.bmp"], "a.bmp", BMP), "a_bmp|png");
+        assert_eq!(named(&["a.jpg"], "a.jpg", PNG), "a_jpg|png", "a wrong ending");
+        assert_eq!(named(&["a.png"], "a.png", JPEG), "a_png|jpg");
     }
 
     #[test]
@@ -283,10 +289,10 @@ mod tests {
         let mut all: Vec<String> = files.iter().map(|name| (*name).to_owned()).collect();
         for name in files {
             let format = match Path::new(name).extension().unwrap().to_str().unwrap() {
-                "png" => Format::Png,
-                "bmp" => Format::Bmp,
-                "webp" => Format::WebP,
-                _ => Format::Jpeg,
+                "png" => PNG,
+                "bmp" => BMP,
+                "webp" => WEBP,
+                _ => JPEG,
             };
             let (base, ending) = copy_name(&list, name.as_ref(), format);
             all.push(format!("{}_aug_1.{}", base.display(), ending.display()));

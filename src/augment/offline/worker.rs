@@ -5,55 +5,20 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::counts::Counts;
 use super::journal::{Line, PROGRAM};
 use super::maker::{Made, Maker, key_of};
 use super::place::{Placer, in_the_way};
 use super::read::{Grant, Memory, ReadImage, read_image};
+use super::request::{Originals, Plan};
 use super::source::{Listing, copy_name};
-use super::{Originals, Plan};
 use crate::data::groups;
 use crate::error::{Error, Result};
 use crate::image::Bitmap;
-use crate::image::decode::Format;
+use crate::image::decode::{Format, JPEG};
 
 /// The longest file name of today's file systems, in bytes.
 const MAX_NAME: usize = 255;
-
-/// What became of the sources of a batch, added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Originals that were written.
-    pub originals: usize,
-    /// Augmented copies that were written.
-    pub copies: usize,
-    /// Files that an earlier run had written; their content was checked.
-    pub kept: usize,
-    /// Bytes of all these files.
-    pub bytes: u64,
-    /// How often each operation was done, in the order of [`crate::augment::profile::NAMES`].
-    pub operations: [usize; 12],
-    /// Draws that were refused, by reason: too much clipped, not similar enough, too much border, equal to
-    /// another.
-    pub refused: [usize; 4],
-    /// Copies that were given up: no draw kept the limits.
-    pub given_up: usize,
-    /// Sources that could not be used.
-    pub quarantined: usize,
-}
-
-impl Counts {
-    /// Adds the counts of another batch.
-    pub fn add(&mut self, other: &Self) {
-        self.originals += other.originals;
-        self.copies += other.copies;
-        self.kept += other.kept;
-        self.bytes += other.bytes;
-        self.given_up += other.given_up;
-        self.quarantined += other.quarantined;
-        self.operations.iter_mut().zip(other.operations).for_each(|(sum, count)| *sum += count);
-        self.refused.iter_mut().zip(other.refused).for_each(|(sum, count)| *sum += count);
-    }
-}
 
 /// One thread's buffers.
 pub(super) struct Worker<'a> {
@@ -99,8 +64,8 @@ impl<'a> Worker<'a> {
     /// Makes the original and `copies` augmented copies of one source, and their lines.
     ///
     /// # Errors
-    /// A file cannot be written, or another file is in its place. That a source cannot be used is no error
-    /// but a line.
+    /// A file cannot be written, or a different file is in its place. A source that cannot be used is not an
+    /// error but a line.
     pub(super) fn make(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<()> {
         match self.read(listing, name, copies) {
             Ok(original) => self.make_files(listing, name, copies, original),
@@ -141,7 +106,7 @@ impl<'a> Worker<'a> {
     fn read(&mut self, listing: &Listing, name: &OsStr, copies: u32) -> Result<Original<'a>, String> {
         if copies > 0 && name.len() + format!("_aug_{copies}~10.jpeg").len() > MAX_NAME {
             return Err(format!(
-                "its name of {} bytes is too long for `_aug_{copies}` to fit on",
+                "the file name is too long: its {} bytes leave no room for `_aug_{copies}`; rename it",
                 name.len()
             ));
         }
@@ -225,9 +190,10 @@ impl<'a> Worker<'a> {
                 operations: Some(operations),
                 attempts: Some(attempts),
                 seed: Some(self.plan.seed),
-                codec: Some(match original.format {
-                    Format::Jpeg => format!("jpeg {} {}", jpeg.quality, jpeg.subsampling),
-                    _ => "png".into(),
+                codec: Some(if original.format == JPEG {
+                    format!("jpeg {} {}", jpeg.quality, jpeg.subsampling)
+                } else {
+                    "png".into()
                 }),
                 output_hash: Some(short(&hash)),
                 bytes: Some(self.maker.encoded.len() as u64),
@@ -284,8 +250,8 @@ impl<'a> Worker<'a> {
         let path = listing.path.join(name);
         let changed = |problem: String| {
             Err(Error::at(&path, problem)
-                .expected("the image that its copies were made of, as some of them are missing")
-                .hint("Bring it back, or augment into a new folder"))
+                .expected("the original from which missing copies were made")
+                .hint("Restore it, or augment into a new folder"))
         };
         let original = match self.read(listing, name, copies) {
             Ok(original) => original,
@@ -336,7 +302,7 @@ pub(super) fn portable(below: &Path) -> String {
     crate::data::layout::relative_name(Path::new(""), below)
 }
 
-/// The bytes of a path that is no Unicode.
+/// The bytes of a path that is not Unicode, in hexadecimal digits.
 fn raw(below: &Path) -> Option<String> {
     let bytes = below.as_os_str().as_encoded_bytes();
     below.to_str().is_none().then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())

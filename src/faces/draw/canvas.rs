@@ -4,48 +4,48 @@
 //! has the same pixels on every machine; [`sin_cos`] replaces the platform's own for the same reason.
 
 /// A colour as displayed (sRGB-encoded), red, green, blue from 0 to 1.
-pub type Rgb = [f32; 3];
+pub(super) type Rgb = [f32; 3];
 
 /// A place: x to the right, y down. In pixels on a canvas, in face units (see `face.rs`) elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Point {
-    pub x: f32,
-    pub y: f32,
+pub(super) struct Point {
+    pub(super) x: f32,
+    pub(super) y: f32,
 }
 
 /// Short for a [`Point`].
-pub const fn at(x: f32, y: f32) -> Point {
+pub(super) const fn at(x: f32, y: f32) -> Point {
     Point { x, y }
 }
 
 /// `a` at 0, `b` at 1, straight between and beyond.
-pub fn mix(a: f32, b: f32, t: f32) -> f32 {
+pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
 /// [`mix`] for colours.
-pub fn blend(a: Rgb, b: Rgb, t: f32) -> Rgb {
+pub(super) fn blend(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [mix(a[0], b[0], t), mix(a[1], b[1], t), mix(a[2], b[2], t)]
 }
 
 /// A colour times a factor: below 1 darker.
-pub fn scaled(colour: Rgb, factor: f32) -> Rgb {
+pub(super) fn scaled(colour: Rgb, factor: f32) -> Rgb {
     colour.map(|value| value * factor)
 }
 
 /// The brightness of a colour as it looks (Rec. 601 luma).
-pub fn luma(colour: Rgb) -> f32 {
+pub(super) fn luma(colour: Rgb) -> f32 {
     0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 }
 
 /// 0 below `low`, 1 above `high`, a smooth cubic between.
-pub fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
+pub(super) fn smoothstep(low: f32, high: f32, x: f32) -> f32 {
     let t = ((x - low) / (high - low)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
 /// Sine and cosine of an angle in radians by the Taylor series of the angle's eighth, doubled three times.
-pub fn sin_cos(angle: f32) -> (f32, f32) {
+pub(super) fn sin_cos(angle: f32) -> (f32, f32) {
     let turn = f64::from(angle) / std::f64::consts::TAU;
     let x = (turn - turn.round()) * std::f64::consts::TAU / 8.0; // |x| <= pi / 8
     let x2 = x * x;
@@ -59,7 +59,7 @@ pub fn sin_cos(angle: f32) -> (f32, f32) {
 }
 
 /// Smooth noise from 0 to 1 that changes over about one unit; the same for the same `seed` and place.
-pub fn noise(seed: u32, x: f32, y: f32) -> f32 {
+pub(super) fn noise(seed: u32, x: f32, y: f32) -> f32 {
     let (x0, y0) = (x.floor(), y.floor());
     let (fx, fy) = (smoothstep(0.0, 1.0, x - x0), smoothstep(0.0, 1.0, y - y0));
     let corner = |dx: i32, dy: i32| {
@@ -74,7 +74,7 @@ pub fn noise(seed: u32, x: f32, y: f32) -> f32 {
 }
 
 /// A smooth closed curve through `points` (Catmull–Rom), as a polygon.
-pub fn closed_curve(points: &[Point]) -> Vec<Point> {
+pub(super) fn closed_curve(points: &[Point]) -> Vec<Point> {
     let n = points.len();
     (0..n)
         .flat_map(|i| segment(points[(i + n - 1) % n], points[i], points[(i + 1) % n], points[(i + 2) % n]))
@@ -82,7 +82,7 @@ pub fn closed_curve(points: &[Point]) -> Vec<Point> {
 }
 
 /// A smooth open curve through `points` (Catmull–Rom), as a line of short pieces.
-pub fn open_curve(points: &[Point]) -> Vec<Point> {
+pub(super) fn open_curve(points: &[Point]) -> Vec<Point> {
     let last = points.len() - 1;
     let mut line: Vec<Point> = (0..last)
         .flat_map(|i| {
@@ -105,7 +105,7 @@ fn segment(a: Point, b: Point, c: Point, d: Point) -> [Point; 8] {
 }
 
 /// An ellipse with its axes along x and y, as a polygon.
-pub fn ellipse(centre: Point, rx: f32, ry: f32) -> Vec<Point> {
+pub(super) fn ellipse(centre: Point, rx: f32, ry: f32) -> Vec<Point> {
     (0..32)
         .map(|i| {
             let (sin, cos) = sin_cos(i as f32 / 32.0 * std::f32::consts::TAU);
@@ -115,7 +115,7 @@ pub fn ellipse(centre: Point, rx: f32, ry: f32) -> Vec<Point> {
 }
 
 /// How much of each pixel a shape covers, 0 to 1, over the part of the canvas that it touches.
-pub struct Mask {
+pub(super) struct Mask {
     x0: usize,
     y0: usize,
     width: usize,
@@ -132,7 +132,7 @@ impl Mask {
 
     /// Only what lies inside `other` too.
     #[must_use]
-    pub fn within(mut self, other: &Mask) -> Mask {
+    pub(super) fn within(mut self, other: &Mask) -> Mask {
         for row in 0..self.height {
             for column in 0..self.width {
                 self.cover[row * self.width + column] *= other.get(self.x0 + column, self.y0 + row);
@@ -143,24 +143,24 @@ impl Mask {
 }
 
 /// A square image being painted.
-pub struct Canvas {
+pub(super) struct Canvas {
     /// Pixels per side.
-    pub size: usize,
+    pub(super) size: usize,
     /// `[size, size]` colours, row-major.
-    pub pixels: Vec<Rgb>,
+    pub(super) pixels: Vec<Rgb>,
     /// Horizontal sample lines per pixel row.
     lines: usize,
 }
 
 impl Canvas {
     /// A black canvas.
-    pub fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize) -> Self {
         Self { size, pixels: vec![[0.0; 3]; size * size], lines: if size < 128 { 8 } else { 4 } }
     }
 
     /// The coverage of a closed polygon (pixels; non-zero winding). Exact along x, sampled on `lines` lines
     /// per row along y.
-    pub fn polygon(&self, points: &[Point]) -> Mask {
+    pub(super) fn polygon(&self, points: &[Point]) -> Mask {
         let bounds = |values: &mut dyn Iterator<Item = f32>| {
             let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
             let end = self.size as f32;
@@ -207,7 +207,7 @@ impl Canvas {
     }
 
     /// A spot that fades from 1 at its centre to 0 at `rx`, `ry` (pixels), turned by the unit vector `axis`.
-    pub fn spot(&self, centre: Point, rx: f32, ry: f32, axis: Point) -> Mask {
+    pub(super) fn spot(&self, centre: Point, rx: f32, ry: f32, axis: Point) -> Mask {
         let reach = rx.max(ry);
         let clamp = |v: f32| v.clamp(0.0, self.size as f32) as usize;
         let (x0, x1) = (clamp((centre.x - reach).floor()), clamp((centre.x + reach).ceil()));
@@ -227,7 +227,7 @@ impl Canvas {
 
     /// Paints `colour(x, y)` (pixel centres) over the image where the mask covers it, `opacity` at full
     /// coverage.
-    pub fn paint(&mut self, mask: &Mask, opacity: f32, colour: impl Fn(f32, f32) -> Rgb) {
+    pub(super) fn paint(&mut self, mask: &Mask, opacity: f32, colour: impl Fn(f32, f32) -> Rgb) {
         for row in 0..mask.height {
             let start = (mask.y0 + row) * self.size + mask.x0;
             for column in 0..mask.width {
@@ -242,12 +242,12 @@ impl Canvas {
     }
 
     /// Paints one colour.
-    pub fn fill(&mut self, mask: &Mask, opacity: f32, colour: Rgb) {
+    pub(super) fn fill(&mut self, mask: &Mask, opacity: f32, colour: Rgb) {
         self.paint(mask, opacity, |_, _| colour);
     }
 
     /// Gaussian-like blur of the whole image: the kernel `[w, 1 - 2w, w]` both ways, `passes` times.
-    pub fn blur(&mut self, weight: f32, passes: usize) {
+    pub(super) fn blur(&mut self, weight: f32, passes: usize) {
         let size = self.size;
         for _ in 0..passes {
             for (step, stride) in [(1, size), (size, 1)] {
@@ -277,7 +277,7 @@ fn add_span(row: &mut [f32], from: f32, to: f32, weight: f32) {
 }
 
 /// The outline of a stroke along `line`, `width(t)` wide at the part `t` (0 to 1) of its points.
-pub fn stroke(line: &[Point], width: impl Fn(f32) -> f32) -> Vec<Point> {
+pub(super) fn stroke(line: &[Point], width: impl Fn(f32) -> f32) -> Vec<Point> {
     let last = line.len() - 1;
     let side = |i: usize, sign: f32| {
         let (a, b) = (line[i.saturating_sub(1)], line[(i + 1).min(last)]);

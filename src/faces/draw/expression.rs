@@ -38,14 +38,14 @@
 
 use chacha20::ChaCha8Rng;
 
-use super::{between, chance};
+use super::dice::{between, chance};
 
 /// Strengths of the action units, 0 (none) to about 1 (FACS intensity D–E), indexed by the unit's number.
-pub type Units = [f32; 28];
+pub(super) type Units = [f32; 28];
 
 /// The units of both halves of a face: index 0 is the half on the image's left.
-pub struct Expression {
-    pub sides: [Units; 2],
+pub(super) struct Expression {
+    pub(super) sides: [Units; 2],
 }
 
 /// Always there: (unit, strength at full intensity).
@@ -73,7 +73,7 @@ const OPTIONS: [&[Sometimes]; 7] = [
 
 /// Draws the action units of one image of emotion `class` (0..7): prototype times intensity, each unit and
 /// each half a little different.
-pub fn express(rng: &mut ChaCha8Rng, class: usize) -> Expression {
+pub(super) fn express(rng: &mut ChaCha8Rng, class: usize) -> Expression {
     let intensity = between(rng, 0.72, 1.05);
     let mut units: Units = [0.0; 28];
     for &(unit, strength) in PROTOTYPES[class] {
@@ -93,7 +93,7 @@ pub fn express(rng: &mut ChaCha8Rng, class: usize) -> Expression {
 }
 
 /// How far the three points of a brow move: inner end, middle, outer end, as (outward, down).
-pub fn brow_moves(au: &Units) -> [(f32, f32); 3] {
+pub(super) fn brow_moves(au: &Units) -> [(f32, f32); 3] {
     let (inner, outer, lower, nose) = (au[1], au[2], au[4], au[9]);
     // With AU 1 the forehead muscle holds the inner end up and AU 4 mostly pulls together: the oblique brow
     // of 1 + 4.
@@ -106,7 +106,7 @@ pub fn brow_moves(au: &Units) -> [(f32, f32); 3] {
 }
 
 /// How far the upper lid moves up and the lower lid moves up.
-pub fn lid_moves(au: &Units) -> (f32, f32) {
+pub(super) fn lid_moves(au: &Units) -> (f32, f32) {
     let sadness = au[1].min(au[4]) * (1.0 - au[5]).max(0.0); // AU 1 + 4 without 5: the lid hangs
     (
         0.065 * au[5] - 0.018 * au[7] - 0.012 * au[6] - 0.03 * au[9] - 0.02 * sadness,
@@ -115,7 +115,7 @@ pub fn lid_moves(au: &Units) -> (f32, f32) {
 }
 
 /// How far a corner of the mouth moves (outward, down).
-pub fn corner_moves(au: &Units) -> (f32, f32) {
+pub(super) fn corner_moves(au: &Units) -> (f32, f32) {
     let round = roundness(au);
     (
         0.09 * au[12] + 0.08 * au[20] - 0.02 * au[15] - 0.06 * au[23] - 0.02 * au[24] - 0.09 * round,
@@ -124,23 +124,23 @@ pub fn corner_moves(au: &Units) -> (f32, f32) {
 }
 
 /// How round the opening of the mouth is: a dropped jaw makes it so, stretched or pulled corners do not.
-pub fn roundness(au: &Units) -> f32 {
+pub(super) fn roundness(au: &Units) -> f32 {
     (au[26] * (1.0 - au[20]) * (1.0 - au[12])).clamp(0.0, 1.0)
 }
 
 /// The middle of the mouth: how far the edges of the opening lie above and below the closed line, and how
 /// thick the lips are (times the person's own).
-pub struct MouthMoves {
-    pub above: f32,
-    pub below: f32,
-    pub upper_lip: f32,
-    pub lower_lip: f32,
+pub(super) struct MouthMoves {
+    pub(super) above: f32,
+    pub(super) below: f32,
+    pub(super) upper_lip: f32,
+    pub(super) lower_lip: f32,
     /// 0: the opening ends in points, 1: it is square.
-    pub square: f32,
+    pub(super) square: f32,
 }
 
 /// The moves of the middle of the mouth.
-pub fn mouth_moves(au: &Units) -> MouthMoves {
+pub(super) fn mouth_moves(au: &Units) -> MouthMoves {
     let smile_gap = au[12] * au[25];
     MouthMoves {
         above: 0.055 * au[9] + 0.04 * au[10] + 0.012 * au[25] + 0.03 * au[26] + 0.05 * au[17] + 0.03 * au[15]
@@ -157,6 +157,6 @@ pub fn mouth_moves(au: &Units) -> MouthMoves {
 }
 
 /// The mean of both halves, for what lies in the middle of the face.
-pub fn middle(expression: &Expression) -> Units {
+pub(super) fn middle(expression: &Expression) -> Units {
     std::array::from_fn(|i| 0.5 * (expression.sides[0][i] + expression.sides[1][i]))
 }

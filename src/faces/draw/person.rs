@@ -5,11 +5,11 @@ use chacha20::ChaCha8Rng;
 use rand::RngExt;
 
 use super::canvas::{Rgb, blend, luma, scaled};
-use super::{between, chance};
+use super::dice::{between, chance, one_of};
 
 /// How the hair lies on the forehead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hairline {
+pub(super) enum Hairline {
     Fringe,
     Swept,
     Parted,
@@ -21,7 +21,7 @@ pub enum Hairline {
 
 /// What hair there is behind the face.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Back {
+pub(super) enum Back {
     None,
     Bob,
     Long,
@@ -31,7 +31,7 @@ pub enum Back {
 
 /// What grows on the chin and the upper lip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beard {
+pub(super) enum Beard {
     None,
     Stubble,
     Moustache,
@@ -41,7 +41,7 @@ pub enum Beard {
 
 /// Spectacles and their shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glasses {
+pub(super) enum Glasses {
     None,
     Round,
     Square,
@@ -49,49 +49,49 @@ pub enum Glasses {
 
 /// One person: lengths in face units.
 #[derive(Clone, Debug)]
-pub struct Person {
-    pub width: f32,
-    pub jaw: f32,
-    pub chin: f32,
-    pub chin_width: f32,
-    pub eye_x: f32,
-    pub eye_y: f32,
-    pub eye_width: f32,
-    pub upper_lid: f32,
-    pub lower_lid: f32,
-    pub slant: f32,
-    pub iris: Rgb,
-    pub brow_y: f32,
-    pub brow_thickness: f32,
-    pub brow_length: f32,
-    pub brow_arch: f32,
-    pub brow_tilt: f32,
-    pub brow: Rgb,
-    pub nose_y: f32,
-    pub nose_width: f32,
-    pub mouth_y: f32,
-    pub mouth_width: f32,
-    pub mouth_curve: f32,
-    pub upper_lip: f32,
-    pub lower_lip: f32,
-    pub lips: Rgb,
-    pub skin: Rgb,
-    pub blush: f32,
-    pub freckles: bool,
+pub(super) struct Person {
+    pub(super) width: f32,
+    pub(super) jaw: f32,
+    pub(super) chin: f32,
+    pub(super) chin_width: f32,
+    pub(super) eye_x: f32,
+    pub(super) eye_y: f32,
+    pub(super) eye_width: f32,
+    pub(super) upper_lid: f32,
+    pub(super) lower_lid: f32,
+    pub(super) slant: f32,
+    pub(super) iris: Rgb,
+    pub(super) brow_y: f32,
+    pub(super) brow_thickness: f32,
+    pub(super) brow_length: f32,
+    pub(super) brow_arch: f32,
+    pub(super) brow_tilt: f32,
+    pub(super) brow: Rgb,
+    pub(super) nose_y: f32,
+    pub(super) nose_width: f32,
+    pub(super) mouth_y: f32,
+    pub(super) mouth_width: f32,
+    pub(super) mouth_curve: f32,
+    pub(super) upper_lip: f32,
+    pub(super) lower_lip: f32,
+    pub(super) lips: Rgb,
+    pub(super) skin: Rgb,
+    pub(super) blush: f32,
+    pub(super) freckles: bool,
     /// 0 young, 1 old: lines and grey hair.
-    pub age: f32,
-    pub hairline: Hairline,
-    pub back: Back,
-    pub curly: bool,
+    pub(super) age: f32,
+    pub(super) hairline: Hairline,
+    pub(super) back: Back,
+    pub(super) curly: bool,
     /// Which side the parting is on: -1 or 1.
-    pub part: f32,
-    pub volume: f32,
-    pub hair: Rgb,
-    pub beard: Beard,
-    pub glasses: Glasses,
-    pub frame: Rgb,
-    pub earring: Option<Rgb>,
-    pub texture: u32,
+    pub(super) part: f32,
+    pub(super) volume: f32,
+    pub(super) hair: Rgb,
+    pub(super) beard: Beard,
+    pub(super) glasses: Glasses,
+    pub(super) frame: Rgb,
+    pub(super) earring: Option<Rgb>,
+    pub(super) texture: u32,
 }
 
 /// Skin tones from very light to very dark.
@@ -135,13 +135,8 @@ const CLOTH: [Rgb; 10] = [
     [0.55, 0.55, 0.52],
 ];
 
-/// One of several, each as likely.
-fn one_of<T: Copy>(rng: &mut ChaCha8Rng, choices: &[T]) -> T {
-    choices[rng.random_range(0..choices.len())]
-}
-
 /// Draws a person.
-pub fn person(rng: &mut ChaCha8Rng) -> Person {
+pub(super) fn person(rng: &mut ChaCha8Rng) -> Person {
     let tone = between(rng, 0.0, 5.999);
     let mut skin = blend(SKIN[tone as usize], SKIN[tone as usize + 1], tone.fract());
     let warmth = between(rng, -0.025, 0.025);
@@ -241,7 +236,7 @@ pub fn person(rng: &mut ChaCha8Rng) -> Person {
 
 /// What is behind the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenery {
+pub(super) enum Scenery {
     Plain,
     Gradient,
     Wall,
@@ -252,38 +247,38 @@ pub enum Scenery {
 
 /// How one image was taken.
 #[derive(Clone, Debug)]
-pub struct Shot {
+pub(super) struct Shot {
     /// Radians.
-    pub roll: f32,
+    pub(super) roll: f32,
     /// Radians; positive looks to the image's right.
-    pub yaw: f32,
+    pub(super) yaw: f32,
     /// Radians; positive looks down.
-    pub pitch: f32,
+    pub(super) pitch: f32,
     /// Face unit, as a part of the image's side.
-    pub scale: f32,
-    pub shift: (f32, f32),
+    pub(super) scale: f32,
+    pub(super) shift: (f32, f32),
     /// Where the eyes look, -1 to 1.
-    pub gaze: (f32, f32),
+    pub(super) gaze: (f32, f32),
     /// Direction of the light on the face: (right, down).
-    pub light: (f32, f32),
-    pub light_strength: f32,
+    pub(super) light: (f32, f32),
+    pub(super) light_strength: f32,
     /// Gradient of brightness across the image: (right, down).
-    pub slope: (f32, f32),
-    pub brightness: f32,
-    pub contrast: f32,
+    pub(super) slope: (f32, f32),
+    pub(super) brightness: f32,
+    pub(super) contrast: f32,
     /// Positive warm, negative cold.
-    pub temperature: f32,
-    pub blur: f32,
-    pub noise: f32,
-    pub grey: bool,
-    pub scenery: Scenery,
-    pub backdrop: [Rgb; 2],
-    pub cloth: Rgb,
-    pub texture: u32,
+    pub(super) temperature: f32,
+    pub(super) blur: f32,
+    pub(super) noise: f32,
+    pub(super) grey: bool,
+    pub(super) scenery: Scenery,
+    pub(super) backdrop: [Rgb; 2],
+    pub(super) cloth: Rgb,
+    pub(super) texture: u32,
 }
 
 /// Draws the circumstances of one image.
-pub fn shot(rng: &mut ChaCha8Rng) -> Shot {
+pub(super) fn shot(rng: &mut ChaCha8Rng) -> Shot {
     use Scenery::{Cloudy, Gradient, Lights, Plain, Stripes, Wall};
     let backdrop = std::array::from_fn(|_| {
         let base = between(rng, 0.18, 0.88);

@@ -4,6 +4,9 @@
 //! image within the limits or one line that says what is wrong.
 //!
 //! Each case is a function of its number, so that a failure is reproduced by that number alone.
+//!
+//! Longer than other files, as it is used by tests alone and every format's damage is made with the same few
+//! helpers.
 
 use std::path::Path;
 
@@ -81,8 +84,7 @@ pub fn judge(file: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// Any format
+// ---- Any format
 
 fn one_of<'a, T>(r: &mut ChaCha8Rng, choices: &'a [T]) -> &'a T {
     &choices[r.random_range(0..choices.len())]
@@ -232,8 +234,7 @@ fn random_exif(r: &mut ChaCha8Rng) -> Vec<u8> {
     block
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// PNG
+// ---- PNG
 
 /// A PNG of these chunks (kind, body), with their lengths and check sums.
 fn png_of(chunks: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
@@ -383,8 +384,7 @@ fn random_png(r: &mut ChaCha8Rng) -> Vec<u8> {
     png_of(&chunks)
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// JPEG
+// ---- JPEG
 
 /// The segments of a JPEG: (marker, body), where a scan's body goes on with its compressed data; nothing if
 /// it is broken.
@@ -471,8 +471,7 @@ fn damage_jpeg(r: &mut ChaCha8Rng, file: &[u8], seeds: &[Vec<u8>]) -> Option<Vec
     Some(file)
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
-// BMP, TIFF, WebP
+// ---- BMP, TIFF, WebP
 
 fn random_bmp(r: &mut ChaCha8Rng) -> Vec<u8> {
     let header = *one_of(r, &[12u32, 40, 40, 40, 52, 56, 64, 108, 124]);
@@ -724,24 +723,24 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn damaged_files_are_answered_with_a_image_or_one_line() {
+    fn a_damaged_file_is_an_image_or_an_error_of_one_line() {
         // The workers are not waited for: one that hangs could not be.
         const WORKERS: u64 = 2;
-        let (told, answers) = mpsc::channel();
+        let (sender, answers) = mpsc::channel();
         for worker in 0..WORKERS {
-            let told = told.clone();
+            let sender = sender.clone();
             std::thread::spawn(move || {
                 let seeds = seeds();
                 for number in (worker..CASES).step_by(WORKERS as usize) {
                     let answer = catch_unwind(|| judge(&case(&seeds, number)))
                         .unwrap_or_else(|_| Err("a panic".into()));
-                    if told.send((worker, number, answer)).is_err() {
+                    if sender.send((worker, number, answer)).is_err() {
                         return;
                     }
                 }
             });
         }
-        drop(told);
+        drop(sender);
         let mut last = [None; WORKERS as usize];
         let mut count = 0;
         while count < CASES {
@@ -789,7 +788,7 @@ mod tests {
     }
 
     #[test]
-    fn jpeg_inside_of_tiff_is_refused() {
+    fn jpeg_data_inside_a_tiff_file_are_refused() {
         assert!(decode(&tiff_with(&[])).is_ok());
         // These tables are shorter than their own markers, which is a panic in the decoder.
         let tables = tiff_with(&[(259, 3, vec![7]), (347, 7, vec![0xff])]);
@@ -798,7 +797,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_tiff_cannot_all_claim_the_whole_file() {
-        // Each strip is decompressed anew: minutes for a file of 1 MiB that holds nothing but codes without a
+        // Each strip is decompressed again: minutes for a file of 1 MiB that holds nothing but codes without a
         // meaning.
         let rows = |bytes| {
             [(257, 3, vec![4000]), (273, 4, vec![16; 4000]), (278, 3, vec![1]), (279, 4, vec![bytes; 4000])]
@@ -816,10 +815,7 @@ mod tests {
         let head = [0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0];
         let frame = [&head[..], &riff_chunks(&[alpha, lossy_pixels()])].concat();
         let animated = extended(0x12, 64, &[(b"ANIM".to_vec(), vec![0; 6]), (b"ANMF".to_vec(), frame)]);
-        assert_eq!(
-            decode(&animated).unwrap_err().to_string(),
-            "corrupt image: the decoder cannot cope with it"
-        );
+        assert_eq!(decode(&animated).unwrap_err().to_string(), "corrupt image: the decoder gave up on it");
     }
 
     #[test]

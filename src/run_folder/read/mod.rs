@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::eval::calibration::Calibration;
 use crate::eval::files::{Evaluation, Prediction, read_evaluation, read_predictions};
 use crate::explain::index::Index;
-use crate::files::read_json;
+use crate::files::{csv_error, read_json};
 use crate::text::one_line;
 
 /// Everything that a run folder says.
@@ -327,9 +327,9 @@ fn predictions_of(path: &Path, evaluation: &Evaluation) -> Result<Vec<Prediction
 }
 
 fn read_epochs(path: &Path) -> Result<Vec<EpochRecord>> {
-    let mut reader = csv::Reader::from_path(path).map_err(|error| csv_error(path, &error))?;
+    let mut reader = csv::Reader::from_path(path).map_err(|error| csv_error(path, error))?;
     let epochs: Vec<EpochRecord> =
-        reader.deserialize().collect::<Result<_, _>>().map_err(|error| csv_error(path, &error))?;
+        reader.deserialize().collect::<Result<_, _>>().map_err(|error| csv_error(path, error))?;
     let finite = |epoch: &EpochRecord| {
         [epoch.train_loss, epoch.val_loss, epoch.learning_rate].iter().all(|value| value.is_finite())
     };
@@ -338,13 +338,6 @@ fn read_epochs(path: &Path) -> Result<Vec<EpochRecord>> {
         Some(epoch) => {
             Err(Error::at(path, format!("epoch {} holds a number that is not finite", epoch.epoch)))
         }
-    }
-}
-
-fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    match error.kind() {
-        csv::ErrorKind::Io(source) => Error::io("read", path, source.kind().into()),
-        _ => Error::at(path, one_line(error)),
     }
 }
 

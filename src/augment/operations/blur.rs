@@ -1,98 +1,111 @@
-//! Sharpness and blur: what looks at a pixel's neighbours.
+//! Gaussian blur with small square kernels, as OpenCV's `GaussianBlur`.
 
-use super::{Scratch, blended, reflect};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::border::{Border, reflect};
+use super::operation::{Apply, Configured, Keys};
+use super::scratch::Scratch;
+use crate::error::Result;
 use crate::image::Bitmap;
 
-#[derive(Default)]
-pub(super) struct Buffers {
-    sums: Vec<u16>,  // rows [w * C]
-    padded: Vec<u8>, // one row with what lies beyond its ends
+/// The table `[operations.blur]` of a profile.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How often it is drawn, relative to the other weights; 0 turns it off.
+    pub weight: f64,
+    /// Sides of the kernel to draw from: 3, 5, 7.
+    pub kernels: Vec<usize>,
+    /// An image whose shorter side is at most this long, in pixels, takes one of `small_kernels`.
+    pub small_side: usize,
+    /// Sides of the kernel for small images.
+    pub small_kernels: Vec<usize>,
 }
 
-/// Sharpens (`factor` > 1) or softens (< 1), as Pillow's `ImageEnhance.Sharpness` does: blends with the image
-/// smoothed by `ImageFilter.SMOOTH`. The outermost pixels keep their levels, and so does an image narrower or
-/// lower than 3 pixels.
-pub fn sharpness(image: &mut Bitmap, factor: f64, scratch: &mut Scratch) {
-    let (channels, stride) = (image.channels, image.stride());
-    if image.width < 3 || image.height < 3 || factor as f32 == 1.0 {
-        return;
-    }
-    let Scratch { level, target, filter: Buffers { sums, .. }, .. } = scratch;
-    target.take_shape_of(image);
-    sums.resize(stride + 2 * channels, 0); // a pixel more at either end, so that the frame needs no loop of its own
-    let last = image.height - 1;
-    for (y, row) in target.pixels.chunks_exact_mut(stride).enumerate() {
-        let here = &image.pixels[y * stride..][..stride];
-        if y == 0 || y == last {
-            row.copy_from_slice(here);
-            continue;
-        }
-        let [above, below] = [y - 1, y + 1].map(|y| &image.pixels[y * stride..][..stride]);
-        add_rows(*level, above, here, below, &mut sums[channels..]);
-        sharpen(*level, sums, here, row, channels, factor as f32);
-        row[..channels].copy_from_slice(&here[..channels]);
-        row[stride - channels..].copy_from_slice(&here[stride - channels..]);
-    }
-    std::mem::swap(image, target);
+/// One blur.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Drawn {
+    /// Side of the square kernel in pixels: 3, 5 or 7; any other stands for the next of these.
+    pub kernel: usize,
 }
 
-vectorized! {
-    fn add_rows(above: &[u8], here: &[u8], below: &[u8], sums: &mut [u16]) {
-        for (((sum, &above), &here), &below) in sums.iter_mut().zip(above).zip(here).zip(below) {
-            *sum = u16::from(above) + u16::from(here) + u16::from(below);
-        }
-    }
-}
+impl Configured for Settings {
+    type Drawn = Drawn;
 
-vectorized! {
-    /// Blends with the smooth image: from the sums of three rows, eight neighbours and five times the centre,
-    /// over 13, rounded.
-    fn sharpen(sums: &[u16], here: &[u8], target: &mut [u8], channels: usize, factor: f32) {
-        let sums = sums.iter().zip(&sums[channels..]).zip(&sums[2 * channels..]);
-        for ((target, &here), ((left, middle), right)) in target.iter_mut().zip(here).zip(sums) {
-            let sum = left + middle + right + 4 * u16::from(here);
-            *target = blended(here, ((sum + 6) / 13) as u8, factor);
+    fn safe() -> Self {
+        Self { weight: 1.0, kernels: vec![3, 5, 7], small_side: 64, small_kernels: vec![3] }
+    }
+
+    fn reference() -> Self {
+        Self { weight: 1.0, kernels: vec![3, 5, 7], small_side: 0, small_kernels: vec![3] }
+    }
+
+    fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    fn check(&self, keys: Keys) -> Result<()> {
+        for (key, kernels) in [("kernels", &self.kernels), ("small_kernels", &self.small_kernels)] {
+            if kernels.is_empty() || kernels.iter().any(|kernel| ![3, 5, 7].contains(kernel)) {
+                return keys.wrong(key, format_args!("{kernels:?}"), "one or more of 3, 5, 7");
+            }
         }
+        Ok(())
+    }
+
+    fn draw(&self, width: usize, height: usize, rng: &mut impl Rng) -> Drawn {
+        let is_small = width.min(height) <= self.small_side;
+        let kernels = if is_small { &self.small_kernels } else { &self.kernels };
+        Drawn { kernel: kernels[rng.random_range(0..kernels.len())] }
     }
 }
 
-/// Gaussian blur with a square kernel of `kernel` pixels a side: 3, 5 or 7; any other is taken for the next
-/// of these. As OpenCV's `GaussianBlur(image, (kernel, kernel), 0)`, which has fixed kernels for these sizes;
-/// reflect-101 at the border.
-pub fn blur(image: &mut Bitmap, kernel: usize, scratch: &mut Scratch) {
-    if image.pixels.is_empty() {
-        return;
-    }
-    let taps = if kernel <= 3 {
-        3
-    } else if kernel <= 5 {
-        5
-    } else {
-        7
-    };
-    let Scratch { level, target, filter: Buffers { sums, padded }, .. } = scratch;
-    let (channels, stride, radius) = (image.channels, image.stride(), taps / 2);
-    target.take_shape_of(image);
-    sums.resize(KEPT * stride, 0);
-    padded.resize((image.width + 2 * radius) * channels, 0);
+impl Apply for Drawn {
+    /// `GaussianBlur(image, (kernel, kernel), 0)`, for which OpenCV has fixed kernels at these sizes;
+    /// reflect-101 at the border, whatever the profile's.
+    fn apply(&self, image: &mut Bitmap, _: Border, scratch: &mut Scratch) -> usize {
+        if image.pixels.is_empty() {
+            return 0;
+        }
+        let taps = if self.kernel <= 3 {
+            3
+        } else if self.kernel <= 5 {
+            5
+        } else {
+            7
+        };
+        let Scratch { level, target, sums, padded, .. } = scratch;
+        let (channels, stride, radius) = (image.channels, image.stride(), taps / 2);
+        target.take_shape_of(image);
+        sums.resize(KEPT * stride, 0);
+        padded.resize((image.width + 2 * radius) * channels, 0);
 
-    const KEPT: usize = 8; // at least the taps
-    let mut ready = 0; // rows that are weighed along x; the last of them are kept
-    for (y, row) in target.pixels.chunks_exact_mut(stride).enumerate() {
-        while ready < image.height.min(y + radius + 1) {
-            pad(&image.pixels[ready * stride..][..stride], image.width, channels, radius, padded);
-            weigh_row(*level, taps, padded, &mut sums[ready % KEPT * stride..][..stride], channels);
-            ready += 1;
+        let mut ready = 0; // rows that are weighed along x; the last of them are kept
+        for (y, row) in target.pixels.chunks_exact_mut(stride).enumerate() {
+            while ready < image.height.min(y + radius + 1) {
+                pad(&image.pixels[ready * stride..][..stride], image.width, channels, radius, padded);
+                weigh_row(*level, taps, padded, &mut sums[ready % KEPT * stride..][..stride], channels);
+                ready += 1;
+            }
+            let mut rows: [&[u16]; 7] = [&[]; 7];
+            for (tap, weighed) in rows[..taps].iter_mut().enumerate() {
+                let source = reflect((y + tap) as i64 - radius as i64, image.height);
+                *weighed = &sums[source % KEPT * stride..][..stride];
+            }
+            weigh_rows(*level, &rows[..taps], row);
         }
-        let mut rows: [&[u16]; 7] = [&[]; 7];
-        for (tap, weighed) in rows[..taps].iter_mut().enumerate() {
-            let source = reflect((y + tap) as i64 - radius as i64, image.height);
-            *weighed = &sums[source % KEPT * stride..][..stride];
-        }
-        weigh_rows(*level, &rows[..taps], row);
+        std::mem::swap(image, target);
+        0
     }
-    std::mem::swap(image, target);
+
+    fn label(&self) -> String {
+        format!("{0}×{0} kernel", self.kernel)
+    }
 }
+
+/// Weighed rows that are kept: at least as many as the longest kernel has taps.
+const KEPT: usize = 8;
 
 /// Copies a row and puts `radius` pixels before and behind it, mirrored.
 fn pad(row: &[u8], width: usize, channels: usize, radius: usize, padded: &mut [u8]) {
@@ -159,7 +172,8 @@ vectorized! {
                 for (level, ((((((&a, &b), &c), &d), &e), &f), &g)) in target.iter_mut().zip(sums) {
                     // A pair has 15 bits.
                     let pairs = [d, c + e, b + f, a + g].map(|pair| i32::from(pair as i16));
-                    let sum: i32 = pairs.into_iter().zip(SEVEN).map(|(pair, weight)| pair * i32::from(weight)).sum();
+                    let products = pairs.into_iter().zip(SEVEN).map(|(pair, weight)| pair * i32::from(weight));
+                    let sum: i32 = products.sum();
                     *level = ((sum + (1 << 11)) >> 12) as u8;
                 }
             }
@@ -186,7 +200,7 @@ impl<T: Into<u16> + Copy, const PAIRS: usize> Weighed<PAIRS> for [(T, T); PAIRS]
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{SIZES, random};
+    use super::super::testing::{SIZES, random};
     use super::*;
 
     /// The blur from its definition: OpenCV's kernel over 256, all in one sum.
@@ -218,24 +232,11 @@ mod tests {
                 for kernel in kernels {
                     for image in [random(w, h, channels), white.clone()] {
                         let mut ours = image.clone();
-                        blur(&mut ours, kernel.len(), &mut scratch);
+                        Drawn { kernel: kernel.len() }.apply(&mut ours, Border::Black, &mut scratch);
                         assert!(ours == blurred(&image, kernel), "{image:?}, {}", kernel.len());
                     }
                 }
             }
         }
-    }
-
-    #[test]
-    fn sharpness_leaves_the_frame_and_even_areas() {
-        let mut image = random(17, 33, 3);
-        let before = image.clone();
-        sharpness(&mut image, 2.0, &mut Scratch::default());
-        let frame = |i: &usize| [0, 16].contains(&(i / 3 % 17)) || [0, 32].contains(&(i / 3 / 17));
-        assert!((0..image.pixels.len()).filter(frame).all(|i| image.pixels[i] == before.pixels[i]));
-        assert!(image != before);
-        let mut even = Bitmap::new(9, 9, 1, vec![77; 81]);
-        sharpness(&mut even, 2.0, &mut Scratch::default());
-        assert!(even.pixels.iter().all(|&level| level == 77));
     }
 }

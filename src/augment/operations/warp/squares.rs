@@ -4,13 +4,13 @@
 //! the outer ones reach beyond the image. Their numbers go by rows of w + 2. n is the number of pixels in a
 //! row of the target.
 
-use super::{interleave, truncated, truncated_exactly};
+use super::super::pixels::{interleave, truncated, truncated_exactly};
 use crate::image::Bitmap;
 use crate::simd::Level;
 
 /// What the outer squares have beyond the image.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Beyond {
+pub(in super::super) enum Beyond {
     Black,
     /// The outermost pixels again.
     Edge,
@@ -19,19 +19,19 @@ pub(super) enum Beyond {
 /// An image made ready for bilinear sampling: each pixel joined with the one below it, so that a square is
 /// one or three words that lie together.
 #[derive(Default)]
-pub(super) struct Source {
+pub(in super::super) struct Source {
     channels: usize,
-    pub(super) extent: Extent,
+    pub(in super::super) extent: Extent,
     pairs: Vec<u16>, // [h + 1, w + 2, C]: above and, in the upper byte, below; then a black square
     black: Vec<u8>,  // [w, C]
 }
 
 /// How the squares of a [`Source`] lie.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Extent {
-    pub(super) width: u32, // of the image
-    pub(super) height: u32,
-    pub(super) outside: u32, // the number of the black square
+pub(in super::super) struct Extent {
+    pub(in super::super) width: u32, // of the image
+    pub(in super::super) height: u32,
+    pub(in super::super) outside: u32, // the number of the black square
 }
 
 /// Words of the black square: with eight, the last square in colour can be read as a vector of eight words
@@ -39,7 +39,7 @@ pub(super) struct Extent {
 const BLACK: usize = 8;
 
 impl Source {
-    pub(super) fn load(&mut self, level: Level, image: &Bitmap, beyond: Beyond) {
+    pub(in super::super) fn load(&mut self, level: Level, image: &Bitmap, beyond: Beyond) {
         let (c, w, h, stride) = (image.channels, image.width, image.height, image.stride());
         self.channels = c;
         self.extent = Extent { width: w as u32, height: h as u32, outside: ((h + 1) * (w + 2)) as u32 };
@@ -68,7 +68,7 @@ impl Source {
 
     /// The squares of a row of the target, `[C, n]`; bytes of a word: top left, bottom left, top right,
     /// bottom right.
-    pub(super) fn fetch(&self, level: Level, squares: &[u32], quads: &mut [u32]) {
+    pub(in super::super) fn fetch(&self, level: Level, squares: &[u32], quads: &mut [u32]) {
         if self.channels == 1 {
             fetch_grey(level, &self.pairs, squares, quads);
         } else {
@@ -104,7 +104,8 @@ vectorized! {
         #[cfg(target_arch = "x86_64")]
         let done = {
             let fours = squares.as_chunks::<4>().0;
-            let planes = red.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0).zip(blue.as_chunks_mut().0);
+            let planes = red.as_chunks_mut().0.iter_mut().zip(green.as_chunks_mut().0);
+            let planes = planes.zip(blue.as_chunks_mut().0);
             for (squares, ((red, green), blue)) in fours.iter().zip(planes) {
                 fetch_four(pairs, squares, red, green, blue);
             }
@@ -114,7 +115,8 @@ vectorized! {
         let done = 0;
         for i in done..n {
             let pairs = &pairs[squares[i] as usize * 3..][..6];
-            [red[i], green[i], blue[i]] = std::array::from_fn(|c| u32::from(pairs[c]) | u32::from(pairs[c + 3]) << 16);
+            let join = |c: usize| u32::from(pairs[c]) | u32::from(pairs[c + 3]) << 16;
+            [red[i], green[i], blue[i]] = std::array::from_fn(join);
         }
     }
 }
@@ -152,7 +154,7 @@ fn fetch_four(
 }
 
 /// Makes a row of the target, `[n, C]`, of its planes.
-pub(super) fn make_row(
+pub(in super::super) fn make_row(
     level: Level,
     planes: &mut [u8],
     row: &mut [u8],
@@ -170,7 +172,12 @@ pub(super) fn make_row(
 
 vectorized! {
     /// Pillow's `BILINEAR_BODY`: f64, truncated.
-    pub(super) fn interpolate_exactly(quads: &[u32], across: &[f64], down: &[f64], target: &mut [u8]) {
+    pub(in super::super) fn interpolate_exactly(
+        quads: &[u32],
+        across: &[f64],
+        down: &[f64],
+        target: &mut [u8],
+    ) {
         for (((&quad, &x), &y), target) in quads.iter().zip(across).zip(down).zip(target) {
             let [top_left, bottom_left, top_right, bottom_right] = quad.to_le_bytes().map(i32::from);
             let top = f64::from(top_left) + f64::from(top_right - top_left) * x;
@@ -183,7 +190,7 @@ vectorized! {
 vectorized! {
     /// OpenCV's bilinear `remap` of 8 bits, for fractions in 32nds: rounded half up. All steps are exact in
     /// f32, as they are in its fixed point: 8 bits of the level and 5 + 5 of the fractions.
-    pub(super) fn interpolate(quads: &[u32], across: &[f32], down: &[f32], target: &mut [u8]) {
+    pub(in super::super) fn interpolate(quads: &[u32], across: &[f32], down: &[f32], target: &mut [u8]) {
         for (((&quad, &x), &y), target) in quads.iter().zip(across).zip(down).zip(target) {
             let [top_left, bottom_left, top_right, bottom_right] = quad.to_le_bytes().map(f32::from);
             let top = top_left + (top_right - top_left) * x;

@@ -1,0 +1,7 @@
+//! Whole loads.
+
+mod copies;
+mod folders;
+mod groups;
+mod reading;
+mod splits;
