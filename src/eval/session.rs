@@ -1,5 +1,5 @@
-//! A model, its numbers and the resources to run it over samples. Every image counts once; no random transform,
-//! no augmented copy.
+//! A model, its numbers and the resources to run it over samples. Every image counts once; no random
+//! transform, no augmented copy.
 
 use std::sync::Arc;
 
@@ -54,8 +54,8 @@ impl Session<'_> {
         })
     }
 
-    /// The raw logits of `samples` as [`Session::logits`], and the features of some: those at the positions `kept`
-    /// within `samples`, averaged over the map, `[kept][C]`.
+    /// The raw logits of `samples` as [`Session::logits`], and the features of some: those at the positions
+    /// `kept` within `samples`, averaged over the map, `[kept][C]`.
     ///
     /// # Errors
     /// As for [`Session::logits`].

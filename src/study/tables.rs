@@ -45,7 +45,7 @@ impl Results {
         }
         let _ = writeln!(
             out,
-            "\n{} in {}. Change: in accuracy, in percentage points; * significant after Holm's correction.",
+            "\n{} in {}. Change in accuracy in points; * significant after Holm's correction.",
             count(self.images, "test image", "test images"),
             count(self.groups, "group", "groups")
         );

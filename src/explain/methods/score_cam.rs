@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn channels_are_weighted_by_the_softmax_of_their_logits() {
         // A third channel is constant. The logit of a masked image is the sum of its pixels: the masks are
-        // [0, 1] and [1, 0] over an image of [ln 3, 0] in each of its planes, so that the logits are 0 and 3
+        // [0, 1] and [1, 0] over an image of [ln 3, 0] in each of its planes, so that the logits are 0 and 6
         // ln 3.
         let features = [&FEATURES[..], &[7.0, 7.0]].concat();
         let image = [3f32.ln(), 0.0, 3f32.ln(), 0.0].repeat(3);
