@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mien_kernels::{
-    ConvShape, Level, Norm, NormGradients, NormShape, conv_forward, conv_input_gradient, conv_weight_gradient, norm_backward,
-    norm_forward, with_level,
+    ConvShape, Level, Norm, NormGradients, NormShape, conv_forward, conv_input_gradient,
+    conv_weight_gradient, norm_backward, norm_forward, with_level,
 };
 
 /// Input and output channels, side of the input, kernel, stride, how many times.
@@ -72,24 +72,37 @@ fn least(mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let number = |place: usize, default: usize| arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let number = |place: usize, default: usize| {
+        arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let model = arguments.first().map_or("vgg16", |name| name.as_str());
     let (batch, size) = (number(1, 8), number(2, 256));
-    let among =
-        |place: usize, item: &str| arguments.get(place).is_none_or(|list| list == "-" || list.split(',').any(|one| one == item));
+    let among = |place: usize, item: &str| {
+        arguments.get(place).is_none_or(|list| list == "-" || list.split(',').any(|one| one == item))
+    };
     let levels: Vec<Level> = Level::available().filter(|level| among(3, level.name())).collect();
 
-    println!("{model} {size}x{size}, batch {batch}, {} threads; ms and GFLOP/s of the direct sums", rayon::current_num_threads());
-    println!("{:<28} {:<9} {:>8} {:>5} {:>8} {:>5} {:>8} {:>5}", "layer", "level", "forward", "", "dX", "", "dW, db", "");
+    println!(
+        "{model} {size}x{size}, batch {batch}, {} threads; ms and GFLOP/s of the direct sums",
+        rayon::current_num_threads()
+    );
+    println!(
+        "{:<28} {:<9} {:>8} {:>5} {:>8} {:>5} {:>8} {:>5}",
+        "layer", "level", "forward", "", "dX", "", "dW, db", ""
+    );
     let mut totals = vec![[0.0; 3]; levels.len()];
-    for (index, (in_channels, out_channels, side, kernel, stride, times)) in layers(model, size).into_iter().enumerate() {
+    for (index, (in_channels, out_channels, side, kernel, stride, times)) in
+        layers(model, size).into_iter().enumerate()
+    {
         if !among(4, &index.to_string()) {
             continue;
         }
         let (height, width, padding) = (side, side, kernel / 2);
         let shape = ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding };
-        let (input, weight, bias) = (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(out_channels, 3));
+        let (input, weight, bias) =
+            (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(out_channels, 3));
         let gradient = random(shape.output_len(), 4);
         let mut output = vec![0.0; shape.output_len()];
         let (mut by_input, mut by_weight, mut by_bias) =
@@ -100,9 +113,12 @@ fn main() {
             with_level(*level, || {
                 ms[0] = least(|| conv_forward(&shape, &input, &weight, Some(&bias), true, &mut output));
                 if index > 0 {
-                    ms[1] = least(|| conv_input_gradient(&shape, &gradient, None, &weight, None, &mut by_input));
+                    ms[1] =
+                        least(|| conv_input_gradient(&shape, &gradient, None, &weight, None, &mut by_input));
                 }
-                ms[2] = least(|| conv_weight_gradient(&shape, &input, &gradient, None, &mut by_weight, Some(&mut by_bias)));
+                ms[2] = least(|| {
+                    conv_weight_gradient(&shape, &input, &gradient, None, &mut by_weight, Some(&mut by_bias))
+                });
             });
             let name = format!("{in_channels}→{out_channels} {side}² {kernel}×{kernel} s{stride} ×{times}");
             print!("{name:<28} {:<9}", level.name());
@@ -134,7 +150,8 @@ fn norms(batch: usize, size: usize, levels: &[Level]) {
     let mut totals = vec![[0.0; 2]; levels.len()];
     for ((side, channels), times) in times.into_iter().rev() {
         let shape = NormShape { batch, channels, pixels: side * side };
-        let (input, mut output, mut images) = (random(shape.len(), 1), vec![0.0; shape.len()], random(shape.len(), 2));
+        let (input, mut output, mut images) =
+            (random(shape.len(), 1), vec![0.0; shape.len()], random(shape.len(), 2));
         let (scale, shift) = (vec![1.0; channels], vec![0.0; channels]);
         let (mut weight, mut bias) = (vec![0.0; channels], vec![0.0; channels]);
         let norm = Norm { shape, weight: &scale, bias: &shift, epsilon: 1e-5, adds: false, relu: true };
@@ -144,11 +161,21 @@ fn norms(batch: usize, size: usize, levels: &[Level]) {
                 ms[0] = least(|| drop(norm_forward(&norm, &input, None, &mut output)));
                 let statistics = norm_forward(&norm, &input, None, &mut output);
                 ms[1] = least(|| {
-                    let to = NormGradients { images: &mut images, residual: None, weight: &mut weight, bias: &mut bias };
+                    let to = NormGradients {
+                        images: &mut images,
+                        residual: None,
+                        weight: &mut weight,
+                        bias: &mut bias,
+                    };
                     norm_backward(&norm, &statistics, false, &input, None, to);
                 });
             });
-            println!("norm {channels:>4} {side}² ×{times:<15} {:<9} {:>8.2}       {:>8.2}", level.name(), ms[0], ms[1]);
+            println!(
+                "norm {channels:>4} {side}² ×{times:<15} {:<9} {:>8.2}       {:>8.2}",
+                level.name(),
+                ms[0],
+                ms[1]
+            );
             ms.iter().zip(total).for_each(|(ms, total)| *total += ms * times as f64);
         }
     }

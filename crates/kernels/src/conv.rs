@@ -32,7 +32,9 @@ pub struct ConvShape {
 impl ConvShape {
     /// Height and width of the output.
     pub fn output(&self) -> (usize, usize) {
-        let side = |size: usize| (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1);
+        let side = |size: usize| {
+            (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1)
+        };
         (side(self.height), side(self.width))
     }
 
@@ -66,7 +68,14 @@ impl ConvShape {
     fn turned(&self) -> Correlation {
         let (height, width) = self.output();
         let padding = 2 - self.padding;
-        Correlation { batch: self.batch, inputs: self.out_channels, outputs: self.in_channels, height, width, padding }
+        Correlation {
+            batch: self.batch,
+            inputs: self.out_channels,
+            outputs: self.in_channels,
+            height,
+            width,
+            padding,
+        }
     }
 
     /// Whether Winograd's way is possible, and the faster one, for a sum over this many channels and maps of this size.
@@ -128,7 +137,14 @@ impl Packed {
         let (height, width) = shape.output();
         if shape.winograd(shape.in_channels, (height, width)) {
             let tile = TileSize::for_outputs(height, width);
-            Self::Winograd(Transformed::new(strip_level(width), tile, weight, shape.out_channels, shape.in_channels, false))
+            Self::Winograd(Transformed::new(
+                strip_level(width),
+                tile,
+                weight,
+                shape.out_channels,
+                shape.in_channels,
+                false,
+            ))
         } else {
             Self::Direct(Panels::new(Level::current(), shape, weight))
         }
@@ -136,9 +152,13 @@ impl Packed {
 
     fn forward(&self, shape: &ConvShape, input: &[f32], epilogue: Epilogue, output: &mut [f32]) {
         match self {
-            Self::Winograd(weights) => {
-                winograd::correlate(&shape.correlation(), Source { values: input, gate: None }, weights, epilogue, output)
-            }
+            Self::Winograd(weights) => winograd::correlate(
+                &shape.correlation(),
+                Source { values: input, gate: None },
+                weights,
+                epilogue,
+                output,
+            ),
             Self::Direct(weights) => direct::forward(shape, input, weights, epilogue, output),
         }
     }
@@ -151,7 +171,14 @@ impl Packed {
 ///
 /// # Panics
 /// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
-pub fn conv_forward(shape: &ConvShape, input: &[f32], weight: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
+pub fn conv_forward(
+    shape: &ConvShape,
+    input: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    output: &mut [f32],
+) {
     check_forward("conv_forward", shape, input, bias, output);
     check_len("conv_forward", "weight", weight.len(), shape.weight_len());
     if !shape.is_empty() {
@@ -175,7 +202,11 @@ pub fn conv_forward_packed(
     output: &mut [f32],
 ) {
     check_forward("conv_forward_packed", shape, input, bias, output);
-    assert!(weights.fits(shape), "conv_forward_packed: the weights were packed for {:?}, not for {shape:?}", weights.shape);
+    assert!(
+        weights.fits(shape),
+        "conv_forward_packed: the weights were packed for {:?}, not for {shape:?}",
+        weights.shape
+    );
     if let Some(residual) = residual {
         check_len("conv_forward_packed", "residual", residual.len(), shape.output_len());
     }
@@ -217,7 +248,14 @@ pub fn conv_input_gradient(
     let gradient = Source { values: output_gradient, gate: relu_output };
     if shape.winograd(shape.out_channels, (shape.height, shape.width)) {
         let tile = TileSize::for_outputs(shape.height, shape.width);
-        let weights = Transformed::new(strip_level(shape.width), tile, weight, shape.in_channels, shape.out_channels, true);
+        let weights = Transformed::new(
+            strip_level(shape.width),
+            tile,
+            weight,
+            shape.in_channels,
+            shape.out_channels,
+            true,
+        );
         winograd::correlate(&shape.turned(), gradient, &weights, epilogue, input_gradient);
     } else {
         direct::input_gradient(Level::current(), shape, gradient, weight, epilogue, input_gradient);
@@ -252,7 +290,14 @@ pub fn conv_weight_gradient(
     }
     let gradient = Source { values: output_gradient, gate: relu_output };
     if shape.winograd(shape.in_channels, shape.output()) {
-        winograd::weight_gradient(Level::current(), &shape.correlation(), input, gradient, weight_gradient, bias_gradient);
+        winograd::weight_gradient(
+            Level::current(),
+            &shape.correlation(),
+            input,
+            gradient,
+            weight_gradient,
+            bias_gradient,
+        );
     } else {
         direct::weight_gradient(Level::current(), shape, input, gradient, weight_gradient, bias_gradient);
     }
@@ -262,7 +307,12 @@ pub fn conv_weight_gradient(
 ///
 /// # Panics
 /// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
-pub fn bias_gradient(shape: &ConvShape, output_gradient: &[f32], relu_output: Option<&[f32]>, bias_gradient: &mut [f32]) {
+pub fn bias_gradient(
+    shape: &ConvShape,
+    output_gradient: &[f32],
+    relu_output: Option<&[f32]>,
+    bias_gradient: &mut [f32],
+) {
     let name = "bias_gradient";
     check_backward(name, shape, output_gradient, relu_output);
     check_len(name, "bias_gradient", bias_gradient.len(), shape.out_channels);
@@ -273,7 +323,9 @@ pub fn bias_gradient(shape: &ConvShape, output_gradient: &[f32], relu_output: Op
         let mut sum = 0.0;
         for image in 0..shape.batch {
             // SAFETY: the plane lies inside the slices, and the level is the current one.
-            unsafe { add_plane(level, &gradient, (image * planes + k) * height * width, height * width, &mut sum) };
+            unsafe {
+                add_plane(level, &gradient, (image * planes + k) * height * width, height * width, &mut sum)
+            };
         }
         // SAFETY: each task writes its own channel.
         unsafe { *to.get().add(k) = sum as f32 };
@@ -305,7 +357,10 @@ unsafe fn add_plane_of<S: Simd>(source: &Source, start: usize, len: usize, sum: 
 }
 
 fn check_shape(name: &str, shape: &ConvShape) {
-    assert!(shape.kernel > 0 && shape.stride > 0, "{name}: kernel and stride must be at least 1, found {shape:?}");
+    assert!(
+        shape.kernel > 0 && shape.stride > 0,
+        "{name}: kernel and stride must be at least 1, found {shape:?}"
+    );
 }
 
 fn check_forward(name: &str, shape: &ConvShape, input: &[f32], bias: Option<&[f32]>, output: &[f32]) {

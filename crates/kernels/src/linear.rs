@@ -28,7 +28,14 @@ const MANY_ROWS: usize = 17;
 ///
 /// # Panics
 /// If a slice has another length than the shape says.
-pub fn linear_forward(shape: &LinearShape, input: &[f32], weight: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
+pub fn linear_forward(
+    shape: &LinearShape,
+    input: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    output: &mut [f32],
+) {
     let name = "linear_forward";
     check_len(name, "input", input.len(), shape.rows * shape.inputs);
     check_len(name, "weight", weight.len(), shape.outputs * shape.inputs);
@@ -38,7 +45,8 @@ pub fn linear_forward(shape: &LinearShape, input: &[f32], weight: &[f32], bias: 
     }
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
-        let shape = MatmulShape { rows, inner: inputs, columns: outputs, a_transposed: false, b_transposed: true };
+        let shape =
+            MatmulShape { rows, inner: inputs, columns: outputs, a_transposed: false, b_transposed: true };
         multiply(&shape, input, weight, bias, relu, output);
     } else {
         let level = Level::current();
@@ -57,14 +65,20 @@ pub fn linear_forward(shape: &LinearShape, input: &[f32], weight: &[f32], bias: 
 ///
 /// # Panics
 /// If a slice has another length than the shape says.
-pub fn linear_input_gradient(shape: &LinearShape, output_gradient: &[f32], weight: &[f32], input_gradient: &mut [f32]) {
+pub fn linear_input_gradient(
+    shape: &LinearShape,
+    output_gradient: &[f32],
+    weight: &[f32],
+    input_gradient: &mut [f32],
+) {
     let name = "linear_input_gradient";
     check_len(name, "output_gradient", output_gradient.len(), shape.rows * shape.outputs);
     check_len(name, "weight", weight.len(), shape.outputs * shape.inputs);
     check_len(name, "input_gradient", input_gradient.len(), shape.rows * shape.inputs);
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
-        let shape = MatmulShape { rows, inner: outputs, columns: inputs, a_transposed: false, b_transposed: false };
+        let shape =
+            MatmulShape { rows, inner: outputs, columns: inputs, a_transposed: false, b_transposed: false };
         return multiply(&shape, output_gradient, weight, None, false, input_gradient);
     }
     let (level, to) = (Level::current(), Pointer::to(input_gradient));
@@ -78,7 +92,18 @@ pub fn linear_input_gradient(shape: &LinearShape, output_gradient: &[f32], weigh
                 // SAFETY: each task writes its own columns; the level is the current one.
                 unsafe {
                     let from = weight.as_ptr().wrapping_add(first * inputs + start);
-                    combine(level, factors, 1, terms, from, inputs, len, to.get().add(row * inputs + start), first > 0, false);
+                    combine(
+                        level,
+                        factors,
+                        1,
+                        terms,
+                        from,
+                        inputs,
+                        len,
+                        to.get().add(row * inputs + start),
+                        first > 0,
+                        false,
+                    );
                 }
             }
         }
@@ -89,14 +114,25 @@ pub fn linear_input_gradient(shape: &LinearShape, output_gradient: &[f32], weigh
 ///
 /// # Panics
 /// If a slice has another length than the shape says.
-pub fn linear_weight_gradient(shape: &LinearShape, input: &[f32], output_gradient: &[f32], weight_gradient: &mut [f32]) {
+pub fn linear_weight_gradient(
+    shape: &LinearShape,
+    input: &[f32],
+    output_gradient: &[f32],
+    weight_gradient: &mut [f32],
+) {
     let name = "linear_weight_gradient";
     check_len(name, "input", input.len(), shape.rows * shape.inputs);
     check_len(name, "output_gradient", output_gradient.len(), shape.rows * shape.outputs);
     check_len(name, "weight_gradient", weight_gradient.len(), shape.outputs * shape.inputs);
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
-        let shape = MatmulShape { rows: outputs, inner: rows, columns: inputs, a_transposed: true, b_transposed: false };
+        let shape = MatmulShape {
+            rows: outputs,
+            inner: rows,
+            columns: inputs,
+            a_transposed: true,
+            b_transposed: false,
+        };
         return multiply(&shape, output_gradient, input, None, false, weight_gradient);
     }
     let (level, len) = (Level::current(), weight_gradient.len());
@@ -203,7 +239,8 @@ unsafe fn dots_of<S: Simd>(
         let ks = 2.min(outputs.end - k);
         for row in (0..shape.rows).step_by(4) {
             let rows = 4.min(shape.rows - row);
-            let x = [0, 1, 2, 3].map(|i: usize| input.as_ptr().wrapping_add((row + i.min(rows - 1)) * inputs));
+            let x =
+                [0, 1, 2, 3].map(|i: usize| input.as_ptr().wrapping_add((row + i.min(rows - 1)) * inputs));
             let w = [0, 1].map(|i: usize| weight.as_ptr().wrapping_add((k + i.min(ks - 1)) * inputs));
             let mut sums = [[S::splat(0.0); 2]; 4];
             let whole = inputs - inputs % S::LANES;
@@ -313,7 +350,12 @@ unsafe fn multiply_block_of<S: Simd>(job: &Job, task: usize, scratch: *mut f32) 
         }
         for c in (0..columns_here).step_by(panel) {
             for r in (0..rows_here).step_by(S::ROWS) {
-                let to = Store { to: sums.add(r * width + c), row_stride: width, vector_stride: S::LANES, add: first > 0 };
+                let to = Store {
+                    to: sums.add(r * width + c),
+                    row_stride: width,
+                    vector_stride: S::LANES,
+                    add: first > 0,
+                };
                 S::product(S::WIDTHS.vectors, len, b.add(c * INNER), a.add(r * INNER), std::ptr::null(), to);
             }
         }
@@ -322,7 +364,8 @@ unsafe fn multiply_block_of<S: Simd>(job: &Job, task: usize, scratch: *mut f32) 
     for r in 0..rows_here {
         for c in (0..columns_here).step_by(S::LANES) {
             let mask = S::mask(0, columns_here - c);
-            let bias = job.bias.map_or(S::splat(0.0), |bias| S::load_masked(bias.as_ptr().add(column + c), mask));
+            let bias =
+                job.bias.map_or(S::splat(0.0), |bias| S::load_masked(bias.as_ptr().add(column + c), mask));
             let value = S::at_least(floor, S::add(S::load(sums.add(r * width + c)), bias));
             S::store_masked(job.c.get().add((row + r) * columns + column + c), mask, value);
         }
@@ -331,13 +374,25 @@ unsafe fn multiply_block_of<S: Simd>(job: &Job, task: usize, scratch: *mut f32) 
 
 /// to[k][j] = from[j · stride + k · step] for k < len and j < width, zero from j = count on; either stride or step is 1.
 #[inline(always)]
-unsafe fn pack<S: Simd>(from: *const f32, stride: usize, step: usize, count: usize, width: usize, len: usize, to: *mut f32) {
+unsafe fn pack<S: Simd>(
+    from: *const f32,
+    stride: usize,
+    step: usize,
+    count: usize,
+    width: usize,
+    len: usize,
+    to: *mut f32,
+) {
     for j in (0..width).step_by(S::LANES) {
         let (lanes, wanted) = (count.saturating_sub(j).min(S::LANES), S::mask(0, width - j));
         if stride == 1 {
             let mask = S::mask(0, lanes);
             for k in 0..len {
-                S::store_masked(to.add(k * width + j), wanted, S::load_masked(from.wrapping_add(j + k * step), mask));
+                S::store_masked(
+                    to.add(k * width + j),
+                    wanted,
+                    S::load_masked(from.wrapping_add(j + k * step), mask),
+                );
             }
         } else {
             for k in (0..len).step_by(S::LANES) {

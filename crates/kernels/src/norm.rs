@@ -110,7 +110,13 @@ pub fn norm_forward(norm: &Norm, input: &[f32], residual: Option<&[f32]>, output
 ///
 /// # Panics
 /// As [`norm_forward`].
-pub fn norm_apply(norm: &Norm, statistics: &Statistics, input: &[f32], residual: Option<&[f32]>, output: &mut [f32]) {
+pub fn norm_apply(
+    norm: &Norm,
+    statistics: &Statistics,
+    input: &[f32],
+    residual: Option<&[f32]>,
+    output: &mut [f32],
+) {
     check("norm_apply", norm, &[("input", input), ("output", output)], residual);
     check_residual("norm_apply", norm, residual.is_some());
     check_statistics("norm_apply", norm, statistics);
@@ -263,7 +269,8 @@ unsafe fn store<S: Simd>(to: *mut f32, mask: Option<S::Mask>, v: S::V) {
 unsafe fn measure_of<S: Simd>(shape: &NormShape, input: &[f32], channel: usize, moments: &mut Moments) {
     for image in 0..shape.batch {
         for start in (0..shape.pixels).step_by(PIECE) {
-            let (from, len) = (input.as_ptr().add(shape.plane(image, channel) + start), PIECE.min(shape.pixels - start));
+            let (from, len) =
+                (input.as_ptr().add(shape.plane(image, channel) + start), PIECE.min(shape.pixels - start));
             let mut sums = [S::splat(0.0); 4];
             vectors!(S, len, |x, LANE, mask| {
                 sums[LANE] = S::add(sums[LANE], load::<S>(from.add(x), mask));
@@ -280,7 +287,13 @@ unsafe fn measure_of<S: Simd>(shape: &NormShape, input: &[f32], channel: usize, 
 }
 
 #[inline(always)]
-unsafe fn normalise_of<S: Simd>(norm: &Norm, line: &Line, input: &[f32], residual: Option<&[f32]>, to: Pointer) {
+unsafe fn normalise_of<S: Simd>(
+    norm: &Norm,
+    line: &Line,
+    input: &[f32],
+    residual: Option<&[f32]>,
+    to: Pointer,
+) {
     let floor = S::splat(if norm.relu { 0.0 } else { f32::NEG_INFINITY });
     for image in 0..norm.shape.batch {
         let plane = norm.shape.plane(image, line.channel);
@@ -288,7 +301,11 @@ unsafe fn normalise_of<S: Simd>(norm: &Norm, line: &Line, input: &[f32], residua
         match residual {
             None => {
                 vectors!(S, norm.shape.pixels, |x, _LANE, mask| {
-                    store::<S>(to.add(x), mask, S::at_least(floor, on_line::<S>(line, load::<S>(from.add(x), mask))));
+                    store::<S>(
+                        to.add(x),
+                        mask,
+                        S::at_least(floor, on_line::<S>(line, load::<S>(from.add(x), mask))),
+                    );
                 });
             }
             Some(residual) => {
@@ -332,7 +349,9 @@ unsafe fn passed<S: Simd, const GATE: u8>(job: &Backward, at: usize, mask: Optio
     let x = load::<S>(job.input.as_ptr().add(at), mask);
     let gradient = load::<S>(job.images.get().add(at), mask);
     let gradient = match GATE {
-        GATED => S::gate(load::<S>(job.gate.map_or(job.input.as_ptr(), <[f32]>::as_ptr).add(at), mask), gradient),
+        GATED => {
+            S::gate(load::<S>(job.gate.map_or(job.input.as_ptr(), <[f32]>::as_ptr).add(at), mask), gradient)
+        }
         AGAIN => S::gate(on_line::<S>(&job.line, x), gradient),
         _ => gradient,
     };
@@ -353,7 +372,8 @@ unsafe fn sum_of<S: Simd>(job: &Backward, sums: &mut [f64; 2]) {
 unsafe fn sum_passed<S: Simd, const GATE: u8>(job: &Backward, sums: &mut [f64; 2]) {
     for image in 0..job.shape.batch {
         for start in (0..job.shape.pixels).step_by(PIECE) {
-            let (at, len) = (job.shape.plane(image, job.line.channel) + start, PIECE.min(job.shape.pixels - start));
+            let (at, len) =
+                (job.shape.plane(image, job.line.channel) + start, PIECE.min(job.shape.pixels - start));
             let (mut plain, mut weighted) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
             vectors!(S, len, |x, LANE, mask| {
                 let [gradient, difference] = passed::<S, GATE>(job, at + x, mask);
@@ -401,7 +421,11 @@ unsafe fn spread_passed<S: Simd, const GATE: u8, const FIXED: bool>(job: &Backwa
 }
 
 fn check_residual(name: &str, norm: &Norm, is_there: bool) {
-    assert!(norm.adds == is_there, "{name}: the norm {} a residual", if norm.adds { "lacks" } else { "does not add" });
+    assert!(
+        norm.adds == is_there,
+        "{name}: the norm {} a residual",
+        if norm.adds { "lacks" } else { "does not add" }
+    );
 }
 
 fn check(name: &str, norm: &Norm, images: &[(&str, &[f32])], other: Option<&[f32]>) {

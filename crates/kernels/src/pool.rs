@@ -26,7 +26,9 @@ pub struct PoolShape {
 impl PoolShape {
     /// Height and width of the output.
     pub fn output(&self) -> (usize, usize) {
-        let side = |size: usize| (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1);
+        let side = |size: usize| {
+            (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1)
+        };
         (side(self.height), side(self.width))
     }
 
@@ -68,8 +70,10 @@ pub fn max_pool_forward(shape: &PoolShape, input: &[f32], output: &mut [f32], in
         let input = &input[plane * shape.height * shape.width..][..shape.height * shape.width];
         // SAFETY: each task writes its own plane; the level is the current one.
         unsafe {
-            let output = std::slice::from_raw_parts_mut(outputs.get().add(plane * height * width), height * width);
-            let places = std::slice::from_raw_parts_mut(places.get().add(plane * height * width), height * width);
+            let output =
+                std::slice::from_raw_parts_mut(outputs.get().add(plane * height * width), height * width);
+            let places =
+                std::slice::from_raw_parts_mut(places.get().add(plane * height * width), height * width);
             pool_plane(level, shape, input, output, places);
         }
     });
@@ -79,7 +83,12 @@ pub fn max_pool_forward(shape: &PoolShape, input: &[f32], output: &mut [f32], in
 ///
 /// # Panics
 /// As [`max_pool_forward`], and if an index names a place outside the image.
-pub fn max_pool_backward(shape: &PoolShape, output_gradient: &[f32], indices: &[u8], input_gradient: &mut [f32]) {
+pub fn max_pool_backward(
+    shape: &PoolShape,
+    output_gradient: &[f32],
+    indices: &[u8],
+    input_gradient: &mut [f32],
+) {
     check("max_pool_backward", shape);
     check_len("max_pool_backward", "output_gradient", output_gradient.len(), shape.output_len());
     check_len("max_pool_backward", "indices", indices.len(), shape.output_len());
@@ -132,7 +141,8 @@ unsafe fn pool_plane_of<S: Simd>(shape: &PoolShape, input: &[f32], output: &mut 
         let mut x = 0;
         while x < width {
             if !inside.contains(&x) {
-                let columns = padding.saturating_sub(x * stride)..kernel.min(shape.width + padding - x * stride);
+                let columns =
+                    padding.saturating_sub(x * stride)..kernel.min(shape.width + padding - x * stride);
                 let (mut best, mut place) = (f32::NEG_INFINITY, rows.start * kernel + columns.start);
                 for ky in rows.clone() {
                     for kx in columns.clone() {

@@ -94,7 +94,9 @@ fn sum_together(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) 
     for block in 0..of.blocks() {
         for_each(packings, of.work(), |task| {
             // SAFETY: the places have the lengths asked for; a block is packed before it is multiplied.
-            with_local(lengths.packing, |packing| unsafe { of.pack(&places, task, block, block == 0, packing) });
+            with_local(lengths.packing, |packing| unsafe {
+                of.pack(&places, task, block, block == 0, packing)
+            });
         });
         for_each(products, of.work(), |task| unsafe { of.multiply(&places, task, block, block == 0) });
     }
@@ -124,7 +126,8 @@ fn sum_groups(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
             let packing = sums.add(lengths.sums);
             let result = to.get().add(group * result);
             let sums = if of.plain() { result } else { sums };
-            let [inputs, gradients, sums, bias] = [inputs, gradients, sums, result.add(weight.len())].map(Pointer::new);
+            let [inputs, gradients, sums, bias] =
+                [inputs, gradients, sums, result.add(weight.len())].map(Pointer::new);
             let places = Places { inputs, gradients, sums, bias };
             let blocks = of.blocks() * group / groups..of.blocks() * (group + 1) / groups;
             for block in blocks.clone() {
@@ -138,8 +141,9 @@ fn sum_groups(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
         });
     });
     // SAFETY: all groups have written their results.
-    let results: Vec<&[f32]> =
-        (0..groups).map(|g| unsafe { std::slice::from_raw_parts(to.get().add(g * result), result) }).collect();
+    let results: Vec<&[f32]> = (0..groups)
+        .map(|g| unsafe { std::slice::from_raw_parts(to.get().add(g * result), result) })
+        .collect();
     let weights = weight.len();
     add_up(&results, 0, weight);
     if let Some(bias) = bias {

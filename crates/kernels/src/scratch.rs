@@ -24,8 +24,8 @@ impl Buffer {
     fn new(len: usize) -> Self {
         let bytes = (len * size_of::<f32>()).max(64);
         let align = if bytes >= LARGE { LARGE } else { 64 };
-        let layout =
-            Layout::from_size_align(bytes.next_multiple_of(align), align).expect("scratch is smaller than the address space");
+        let layout = Layout::from_size_align(bytes.next_multiple_of(align), align)
+            .expect("scratch is smaller than the address space");
         // SAFETY: the layout is not empty.
         let Some(start) = NonNull::new(unsafe { alloc(layout) }.cast()) else { handle_alloc_error(layout) };
         advise_large_pages(start.as_ptr(), &layout);
@@ -50,7 +50,11 @@ fn advise_large_pages(start: *mut f32, layout: &Layout) {
     #[cfg(target_os = "linux")]
     if layout.align() == LARGE {
         unsafe extern "C" {
-            fn madvise(address: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
+            fn madvise(
+                address: *mut std::ffi::c_void,
+                length: usize,
+                advice: std::ffi::c_int,
+            ) -> std::ffi::c_int;
         }
         const MADV_HUGEPAGE: std::ffi::c_int = 14;
         // SAFETY: whole pages that the buffer owns; the advice changes no contents, and it may be refused.

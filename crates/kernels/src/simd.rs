@@ -78,7 +78,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn transpose(rows: &mut [Self::V; MAX_LANES]);
 
     /// [`crate::product::block`] with `vectors` of at most `WIDTHS.vectors`.
-    unsafe fn product(vectors: usize, len: usize, v: *const f32, u: *const f32, next_v: *const f32, sink: impl Sink<Self>);
+    unsafe fn product(
+        vectors: usize,
+        len: usize,
+        v: *const f32,
+        u: *const f32,
+        next_v: *const f32,
+        sink: impl Sink<Self>,
+    );
 }
 
 /// The sizes of a level's vectors and of the register block of its products.
@@ -156,7 +163,12 @@ pub(crate) unsafe fn load_pixels<S: Simd, const GATED: bool>(
 }
 
 #[inline(always)]
-unsafe fn load_row<S: Simd, const GATED: bool>(values: *const f32, gates: *const f32, x: isize, width: usize) -> S::V {
+unsafe fn load_row<S: Simd, const GATED: bool>(
+    values: *const f32,
+    gates: *const f32,
+    x: isize,
+    width: usize,
+) -> S::V {
     let (values, gates) = (values.wrapping_offset(x), gates.wrapping_offset(x));
     if x >= 0 && x as usize + S::LANES <= width {
         let v = S::load(values);

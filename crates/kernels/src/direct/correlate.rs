@@ -32,10 +32,22 @@ impl Panels {
 
     /// The weights of the gradient by the input, of some taps.
     fn turned(level: Level, shape: &ConvShape, weight: &[f32], taps: &[usize]) -> Self {
-        Self::pack(level, weight, shape, (shape.in_channels, shape.out_channels * taps.len()), Order::Turned(taps))
+        Self::pack(
+            level,
+            weight,
+            shape,
+            (shape.in_channels, shape.out_channels * taps.len()),
+            Order::Turned(taps),
+        )
     }
 
-    fn pack(level: Level, weight: &[f32], shape: &ConvShape, (outputs, len): (usize, usize), order: Order) -> Self {
+    fn pack(
+        level: Level,
+        weight: &[f32],
+        shape: &ConvShape,
+        (outputs, len): (usize, usize),
+        order: Order,
+    ) -> Self {
         let lanes = Widths::of(level).lanes;
         let vectors = if len == 0 { 0 } else { outputs.div_ceil(lanes) }; // a phase may meet no tap
         let values = Shared::take(vectors * lanes * len);
@@ -121,7 +133,13 @@ unsafe fn pack_weights_of<S: Simd>(job: &Weights, vector: usize) {
 const WEIGHTS_AHEAD: usize = 8;
 
 /// output = convolution of the input, and the epilogue.
-pub(crate) fn forward(shape: &ConvShape, input: &[f32], weights: &Panels, epilogue: Epilogue, output: &mut [f32]) {
+pub(crate) fn forward(
+    shape: &ConvShape,
+    input: &[f32],
+    weights: &Panels,
+    epilogue: Epilogue,
+    output: &mut [f32],
+) {
     let (height, width) = shape.output();
     let target = Target { height, width, row: 0 };
     let source = Source { values: input, gate: None };
@@ -131,8 +149,12 @@ pub(crate) fn forward(shape: &ConvShape, input: &[f32], weights: &Panels, epilog
 /// The pixels that the outputs are made of.
 pub(super) fn forward_grid(shape: &ConvShape) -> Grid {
     let (rows, columns) = shape.output();
-    let tap =
-        |i: usize| ((i / shape.kernel) as isize - shape.padding as isize, (i % shape.kernel) as isize - shape.padding as isize);
+    let tap = |i: usize| {
+        (
+            (i / shape.kernel) as isize - shape.padding as isize,
+            (i % shape.kernel) as isize - shape.padding as isize,
+        )
+    };
     let taps = (0..shape.kernel * shape.kernel).map(tap).collect();
     let &ConvShape { batch, in_channels, height, width, stride, .. } = shape;
     Grid { batch, channels: in_channels, height, width, rows, columns, step: stride, taps }
@@ -164,7 +186,8 @@ pub(crate) fn input_gradient(
             let pairs: Vec<_> = taps(row).flat_map(|y| taps(column).map(move |x| (y, x))).collect();
             let places: Vec<usize> = pairs.iter().map(|((ky, _), (kx, _))| ky * kernel + kx).collect();
             let taps = pairs.iter().map(|((_, dy), (_, dx))| (*dy, *dx)).collect();
-            let grid = Grid { batch, channels, height: out_height, width: out_width, rows, columns, step: 1, taps };
+            let grid =
+                Grid { batch, channels, height: out_height, width: out_width, rows, columns, step: 1, taps };
             (grid, Panels::turned(level, shape, weight, &places))
         };
         let phases: Vec<_> = (0..stride).map(phase).collect();
@@ -208,7 +231,13 @@ impl Job<'_> {
     }
 }
 
-fn correlate(phases: Vec<(Grid, &Panels)>, source: Source, epilogue: Epilogue, mut target: Target, output: &mut [f32]) {
+fn correlate(
+    phases: Vec<(Grid, &Panels)>,
+    source: Source,
+    epilogue: Epilogue,
+    mut target: Target,
+    output: &mut [f32],
+) {
     let mut grid = (phases[0].0.rows, phases[0].0.columns);
     if phases.len() == 1 {
         // Pixels that follow each other in the output, too.
@@ -224,13 +253,26 @@ fn correlate(phases: Vec<(Grid, &Panels)>, source: Source, epilogue: Epilogue, m
     let threads = rayon::current_num_threads();
     // As in Winograd's, no sum depends on how the outputs are cut up.
     let all = pixels.div_ceil(panel);
-    let panels = (PACKED / (len.max(1) * panel * size_of::<f32>())).clamp(1, 16).min(all.div_ceil(threads)).max(1);
+    let panels =
+        (PACKED / (len.max(1) * panel * size_of::<f32>())).clamp(1, 16).min(all.div_ceil(threads)).max(1);
     let tasks = all.div_ceil(panels);
     let parts = if tasks < threads { threads.min(outputs.div_ceil(32)).max(1) } else { 1 };
     let part = outputs.div_ceil(parts).next_multiple_of(widths.rows);
     let stream = size_of_val(output) > STREAM;
     let output = Pointer::to(output);
-    let job = Job { phases, grid, source, epilogue, target, outputs, output, stream, panel, pixels: panels * panel, part };
+    let job = Job {
+        phases,
+        grid,
+        source,
+        epilogue,
+        target,
+        outputs,
+        output,
+        stream,
+        panel,
+        pixels: panels * panel,
+        part,
+    };
     let packed: usize = (0..job.phases.len()).map(|phase| job.stride(phase) * panels).sum();
     for_each(tasks * parts, 2.0 * pixels as f64 * (len + 8) as f64 * (outputs + 8) as f64, |task| {
         with_local(packed + job.phases.len() * widths.rows * job.pixels + MAX_LANES, |packed| {
@@ -264,7 +306,14 @@ unsafe fn correlate_pixels_of<S: Simd>(job: &Job, task: usize, part: usize, pack
             for (i, first) in (0..pixels.len()).step_by(job.panel).enumerate() {
                 let to = sums.add(p * S::ROWS * job.pixels + first);
                 let sums = Store { to, row_stride: job.pixels, vector_stride: S::LANES, add: false };
-                S::product(S::WIDTHS.vectors, weights.len, v.add(i * job.stride(p)), u, std::ptr::null(), sums);
+                S::product(
+                    S::WIDTHS.vectors,
+                    weights.len,
+                    v.add(i * job.stride(p)),
+                    u,
+                    std::ptr::null(),
+                    sums,
+                );
             }
             v = v.add(job.stride(p) * (job.pixels / job.panel));
         }
@@ -285,7 +334,8 @@ unsafe fn write_channel<S: Simd>(job: &Job, runs: &[Run], channel: usize, sums: 
     let bias = S::splat(job.epilogue.bias.map_or(0.0, |bias| bias[channel]));
     let floor = S::splat(if job.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
     for run in runs {
-        let row = ((run.image * outputs + channel) * target.height + run.y * step + target.row) * target.width;
+        let row =
+            ((run.image * outputs + channel) * target.height + run.y * step + target.row) * target.width;
         let (start, from) = (row + run.x * step, sums.add(run.at));
         let (mut i, count) = (0, (run.len * step).min(target.width - run.x * step));
         while i < count {

@@ -132,7 +132,8 @@ impl Grid {
     /// What the panels of [`pack`] are made of. What a piece writes past its row's end, the next row overwrites.
     #[inline(always)]
     unsafe fn pieces<S: Simd>(&self, pixels: Range<usize>, width: usize, stride: usize) -> Vec<Piece<S>> {
-        let mut pieces = Vec::with_capacity(pixels.len().div_ceil(width) * self.taps.len() * (width / S::LANES + 1));
+        let mut pieces =
+            Vec::with_capacity(pixels.len().div_ceil(width) * self.taps.len() * (width / S::LANES + 1));
         for (panel, first) in pixels.clone().step_by(width).enumerate() {
             let runs: Vec<Run> = self.runs(first..pixels.end.min(first + width)).collect();
             for (tap, (dy, dx)) in self.taps.iter().enumerate() {
@@ -232,8 +233,11 @@ pub(super) unsafe fn pack_row<S: Simd, const GATED: bool>(
         let row = ((run.image * grid.channels + channel) * grid.height + y as usize) * grid.width;
         let values = source.values.as_ptr().add(row);
         let gates = source.gate.map_or(values, |gate| gate.as_ptr().add(row));
-        let ahead =
-            values.wrapping_add(if channel + ROWS_AHEAD < grid.channels { ROWS_AHEAD * grid.height * grid.width } else { 0 });
+        let ahead = values.wrapping_add(if channel + ROWS_AHEAD < grid.channels {
+            ROWS_AHEAD * grid.height * grid.width
+        } else {
+            0
+        });
         for i in (0..run.len).step_by(S::LANES) {
             let x = ((run.x + i) * grid.step) as isize + dx;
             for line in 0..grid.step {

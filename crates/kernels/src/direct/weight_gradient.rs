@@ -45,8 +45,16 @@ pub(crate) fn weight_gradient(
     let inputs = forward_grid(shape);
     let (height, width) = (inputs.rows, inputs.columns);
     let taps = vec![(0, 0)];
-    let gradients =
-        Grid { batch: shape.batch, channels: shape.out_channels, height, width, rows: height, columns: width, step: 1, taps };
+    let gradients = Grid {
+        batch: shape.batch,
+        channels: shape.out_channels,
+        height,
+        width,
+        rows: height,
+        columns: width,
+        step: 1,
+        taps,
+    };
     let job = Job {
         level,
         widths,
@@ -129,7 +137,13 @@ vectorized!(fn multiply(job: &Job, places: &Places, task: usize, block: usize, a
 
 /// As many rows of the product as there are lanes: input → X.
 #[inline(always)]
-unsafe fn pack_inputs_of<S: Simd>(job: &Job, places: &Places, vector: usize, block: usize, packing: *mut f32) {
+unsafe fn pack_inputs_of<S: Simd>(
+    job: &Job,
+    places: &Places,
+    vector: usize,
+    block: usize,
+    packing: *mut f32,
+) {
     let pixels = job.pixels(block);
     let rows = pack_rows::<S, false>(&job.inputs, &job.input, vector, &pixels, packing);
     let (start, vectors) = job.panel(vector / S::WIDTHS.vectors);
@@ -145,7 +159,14 @@ unsafe fn pack_inputs_of<S: Simd>(job: &Job, places: &Places, vector: usize, blo
 
 /// As many output channels as there are lanes: gradient → D, and its sums.
 #[inline(always)]
-unsafe fn pack_gradients_of<S: Simd>(job: &Job, places: &Places, vector: usize, block: usize, add: bool, packing: *mut f32) {
+unsafe fn pack_gradients_of<S: Simd>(
+    job: &Job,
+    places: &Places,
+    vector: usize,
+    block: usize,
+    add: bool,
+    packing: *mut f32,
+) {
     let pixels = job.pixels(block);
     let rows = if job.gradient.gate.is_some() {
         pack_rows::<S, true>(&job.gradients, &job.gradient, vector, &pixels, packing)

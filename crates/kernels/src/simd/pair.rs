@@ -13,7 +13,8 @@ impl Simd for Pair {
     type V = V;
     type Mask = (usize, usize);
     // A block's sums stay in registers: SSE2 has 16 of a quad, AArch64 32.
-    const WIDTHS: Widths = Widths { lanes: 8, rows: 4, vectors: if cfg!(target_arch = "aarch64") { 3 } else { 1 } };
+    const WIDTHS: Widths =
+        Widths { lanes: 8, rows: 4, vectors: if cfg!(target_arch = "aarch64") { 3 } else { 1 } };
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> V {
@@ -239,7 +240,11 @@ mod quad {
     }
     #[inline(always)]
     pub(super) unsafe fn fma(a: Q, b: Q, c: Q) -> Q {
-        if cfg!(target_arch = "aarch64") { from_fn(|i| a[i].mul_add(b[i], c[i])) } else { from_fn(|i| a[i] * b[i] + c[i]) }
+        if cfg!(target_arch = "aarch64") {
+            from_fn(|i| a[i].mul_add(b[i], c[i]))
+        } else {
+            from_fn(|i| a[i] * b[i] + c[i])
+        }
     }
     #[inline(always)]
     pub(super) unsafe fn fnma(a: Q, b: Q, c: Q) -> Q {

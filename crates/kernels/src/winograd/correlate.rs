@@ -61,7 +61,14 @@ pub(crate) struct Transformed {
 
 impl Transformed {
     /// Transforms weights: `[outputs][inputs][3][3]` or, if `turned` (by 180°, for the gradient), `[inputs][outputs][3][3]`.
-    pub(crate) fn new(level: Level, tile: TileSize, weight: &[f32], outputs: usize, inputs: usize, turned: bool) -> Self {
+    pub(crate) fn new(
+        level: Level,
+        tile: TileSize,
+        weight: &[f32],
+        outputs: usize,
+        inputs: usize,
+        turned: bool,
+    ) -> Self {
         let widths = Widths::of(level);
         let products = match tile {
             TileSize::Two => F2::PRODUCTS,
@@ -151,15 +158,31 @@ unsafe fn transform_filters_of<S: Simd, T: Tile>(job: &Filters, group: usize, sc
 }
 
 /// outputs = correlation of the source with the weights, and the epilogue.
-pub(crate) fn correlate(shape: &Correlation, source: Source, weights: &Transformed, epilogue: Epilogue, output: &mut [f32]) {
-    assert_eq!((weights.inputs, weights.outputs), (shape.inputs, shape.outputs), "weights of another convolution");
+pub(crate) fn correlate(
+    shape: &Correlation,
+    source: Source,
+    weights: &Transformed,
+    epilogue: Epilogue,
+    output: &mut [f32],
+) {
+    assert_eq!(
+        (weights.inputs, weights.outputs),
+        (shape.inputs, shape.outputs),
+        "weights of another convolution"
+    );
     match weights.tile {
         TileSize::Two => correlate_tiled::<F2>(shape, source, weights, epilogue, output),
         TileSize::Four => correlate_tiled::<F4>(shape, source, weights, epilogue, output),
     }
 }
 
-fn correlate_tiled<T: Tile>(shape: &Correlation, source: Source, weights: &Transformed, epilogue: Epilogue, output: &mut [f32]) {
+fn correlate_tiled<T: Tile>(
+    shape: &Correlation,
+    source: Source,
+    weights: &Transformed,
+    epilogue: Epilogue,
+    output: &mut [f32],
+) {
     let widths = Widths::of(weights.level);
     let grid = Grid::new::<T>(shape, widths.lanes);
     // How the outputs are cut up and which thread computes them changes none of them: each is a sum over the channels in their order.
@@ -183,8 +206,10 @@ fn correlate_tiled<T: Tile>(shape: &Correlation, source: Source, weights: &Trans
     };
     let v_len = vectors.div_ceil(job.panel) * T::PRODUCTS * job.v_stride;
     let m_len = vectors * CHANNELS * T::PRODUCTS * widths.lanes;
-    let work =
-        (grid.vectors() * widths.lanes * T::PRODUCTS) as f64 * 2.0 * (shape.inputs + 8) as f64 * (shape.outputs + 8) as f64;
+    let work = (grid.vectors() * widths.lanes * T::PRODUCTS) as f64
+        * 2.0
+        * (shape.inputs + 8) as f64
+        * (shape.outputs + 8) as f64;
     for_each(blocks * parts, work, |task| {
         with_local(v_len + m_len, |v| {
             // SAFETY: the scratch has room for V and M, the tasks write different outputs, the weights have the level of the caller.
@@ -281,7 +306,10 @@ impl<S: Simd> Place<S> {
             // Lane i is the source's pixel left - padding + shift + i.
             let inside = |shift: usize| {
                 let before = shape.padding.saturating_sub(left + shift);
-                S::mask(before, (shape.width + shape.padding).saturating_sub(left + shift).min(S::LANES).max(before))
+                S::mask(
+                    before,
+                    (shape.width + shape.padding).saturating_sub(left + shift).min(S::LANES).max(before),
+                )
             };
             for r in 0..T::SIDE {
                 if (shape.padding..shape.height + shape.padding).contains(&(top + r)) {
@@ -299,7 +327,13 @@ vectorized!(fn correlate_block<T: Tile>(job: &Job, block: usize, part: usize, v:
 const MAX_VECTORS: usize = 6;
 
 #[inline(always)]
-unsafe fn correlate_block_of<S: Simd, T: Tile>(job: &Job, block: usize, part: usize, v: *mut f32, m: *mut f32) {
+unsafe fn correlate_block_of<S: Simd, T: Tile>(
+    job: &Job,
+    block: usize,
+    part: usize,
+    v: *mut f32,
+    m: *mut f32,
+) {
     let first = block * job.vectors;
     let count = job.vectors.min(job.grid.vectors() - first);
     let mut places = [Place::<S>::new::<T>(&job.shape, &job.grid, first); MAX_VECTORS];
@@ -349,12 +383,14 @@ unsafe fn transform_inputs<S: Simd, T: Tile, const GATED: bool>(job: &Job, place
         for (i, place) in places.iter().enumerate() {
             let panel = i / job.panel;
             let panel_vectors = job.panel.min(places.len() - panel * job.panel);
-            let to = v.add(panel * T::PRODUCTS * job.v_stride + (c * panel_vectors + i % job.panel) * S::LANES);
+            let to =
+                v.add(panel * T::PRODUCTS * job.v_stride + (c * panel_vectors + i % job.panel) * S::LANES);
             // Offsets of the strips' upper left source pixels; where they are outside, so are the masks.
             let mut start = [0isize; 4];
             for (l, strip) in place.strips.iter().enumerate().take(T::M) {
                 let plane = (strip.image * inputs + c) * height * width;
-                start[l] = (plane + strip.top * width + strip.left) as isize - (padding * (width + 1)) as isize;
+                start[l] =
+                    (plane + strip.top * width + strip.left) as isize - (padding * (width + 1)) as isize;
                 if c + AHEAD < inputs {
                     let ahead = values.wrapping_offset(start[l]).wrapping_add(AHEAD * height * width);
                     for r in 0..T::SIDE {
@@ -373,7 +409,8 @@ unsafe fn transform_inputs<S: Simd, T: Tile, const GATED: bool>(job: &Job, place
                 rows[r] = T::input::<S>(T::gather::<S>(low, high));
             }
             for j in 0..T::SIDE {
-                let column = T::input::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
+                let column =
+                    T::input::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
                 for i in 0..T::SIDE {
                     S::store(to.add((i * T::SIDE + j) * job.v_stride), column[i]);
                 }
@@ -383,14 +420,26 @@ unsafe fn transform_inputs<S: Simd, T: Tile, const GATED: bool>(job: &Job, place
 }
 
 #[inline(always)]
-unsafe fn load<S: Simd, const GATED: bool>(values: *const f32, gates: *const f32, at: isize, mask: S::Mask) -> S::V {
+unsafe fn load<S: Simd, const GATED: bool>(
+    values: *const f32,
+    gates: *const f32,
+    at: isize,
+    mask: S::Mask,
+) -> S::V {
     let value = S::load_masked(values.wrapping_offset(at), mask);
     if GATED { S::gate(S::load_masked(gates.wrapping_offset(at), mask), value) } else { value }
 }
 
 /// M[vector][k][product][lanes] = Σ_c U[product][k][c] · V[product][c], for the channels k of `from..to`.
 #[inline(always)]
-unsafe fn multiply<S: Simd, T: Tile>(job: &Job, count: usize, v: *const f32, m: *mut f32, from: usize, to: usize) {
+unsafe fn multiply<S: Simd, T: Tile>(
+    job: &Job,
+    count: usize,
+    v: *const f32,
+    m: *mut f32,
+    from: usize,
+    to: usize,
+) {
     let inputs = job.shape.inputs;
     let (row_stride, vector_stride) = (T::PRODUCTS * S::LANES, CHANNELS * T::PRODUCTS * S::LANES);
     for product in 0..T::PRODUCTS {
@@ -401,7 +450,9 @@ unsafe fn multiply<S: Simd, T: Tile>(job: &Job, count: usize, v: *const f32, m: 
                 // With the last rows, the panel's next product.
                 let next = if k + S::ROWS >= to { v.wrapping_add(job.v_stride) } else { std::ptr::null() };
                 let sums = Store {
-                    to: m.add(panel * job.panel * vector_stride + (k - from) * row_stride + product * S::LANES),
+                    to: m.add(
+                        panel * job.panel * vector_stride + (k - from) * row_stride + product * S::LANES,
+                    ),
                     row_stride,
                     vector_stride,
                     add: false,
@@ -414,7 +465,14 @@ unsafe fn multiply<S: Simd, T: Tile>(job: &Job, count: usize, v: *const f32, m: 
 
 /// One channel of a vector of tiles: Aᵀ m A and the epilogue.
 #[inline(always)]
-unsafe fn transform_outputs<S: Simd, T: Tile>(job: &Job, place: &Place<S>, k: usize, m: *const f32, bias: S::V, floor: S::V) {
+unsafe fn transform_outputs<S: Simd, T: Tile>(
+    job: &Job,
+    place: &Place<S>,
+    k: usize,
+    m: *const f32,
+    bias: S::V,
+    floor: S::V,
+) {
     let (height, width) = (job.shape.out_height(), job.shape.out_width());
     let mut rows = [[S::splat(0.0); MAX_SIDE]; 4];
     for j in 0..T::SIDE {
@@ -431,7 +489,8 @@ unsafe fn transform_outputs<S: Simd, T: Tile>(job: &Job, place: &Place<S>, k: us
         let pixels = T::scatter::<S>(T::output::<S>(*row));
         for (l, strip) in place.strips.iter().enumerate().take(T::M) {
             if i < strip.rows {
-                let at = ((strip.image * job.shape.outputs + k) * height + strip.top + i) * width + strip.left;
+                let at =
+                    ((strip.image * job.shape.outputs + k) * height + strip.top + i) * width + strip.left;
                 let to = job.output.get().add(at);
                 let mut value = S::add(pixels[l], bias);
                 if let Some(residual) = job.epilogue.residual {

@@ -97,7 +97,14 @@ impl Tile for F4 {
         let even_p = S::fma(s(p * p * AT_P), g[2], S::mul(s(AT_P), g[0]));
         let even_q = S::fma(s(q * q * AT_Q), g[2], S::mul(s(AT_Q), g[0]));
         let (odd_p, odd_q) = (S::mul(s(p * AT_P), g[1]), S::mul(s(q * AT_Q), g[1]));
-        [S::mul(s(AT_0), g[0]), S::add(even_p, odd_p), S::sub(even_p, odd_p), S::add(even_q, odd_q), S::sub(even_q, odd_q), g[2]]
+        [
+            S::mul(s(AT_0), g[0]),
+            S::add(even_p, odd_p),
+            S::sub(even_p, odd_p),
+            S::add(even_q, odd_q),
+            S::sub(even_q, odd_q),
+            g[2],
+        ]
     }
 }
 
@@ -111,7 +118,14 @@ impl F4 {
         let even_q = S::fma(s(q * q * AT_Q), g[2], S::mul(s(AT_Q), g[0]));
         let odd_p = S::fma(s(p * p * p * AT_P), g[3], S::mul(s(p * AT_P), g[1]));
         let odd_q = S::fma(s(q * q * q * AT_Q), g[3], S::mul(s(q * AT_Q), g[1]));
-        [S::mul(s(AT_0), g[0]), S::add(even_p, odd_p), S::sub(even_p, odd_p), S::add(even_q, odd_q), S::sub(even_q, odd_q), g[3]]
+        [
+            S::mul(s(AT_0), g[0]),
+            S::add(even_p, odd_p),
+            S::sub(even_p, odd_p),
+            S::add(even_q, odd_q),
+            S::sub(even_q, odd_q),
+            g[3],
+        ]
     }
 
     /// [`Tile::output`] for three outputs, with [`F4::weights_of_4`].

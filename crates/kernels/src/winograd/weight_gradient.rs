@@ -62,7 +62,8 @@ impl Sizes {
         let tiles = rows * columns;
         let vectors = widths.panel_for(shape.inputs);
         let panel = vectors * widths.lanes;
-        let (inputs, outputs) = (shape.inputs.next_multiple_of(panel), shape.outputs.next_multiple_of(widths.lanes));
+        let (inputs, outputs) =
+            (shape.inputs.next_multiple_of(panel), shape.outputs.next_multiple_of(widths.lanes));
         let pitch = (columns * M + 2).max(shape.padding + shape.width.next_multiple_of(widths.lanes));
         Self {
             shape: *shape,
@@ -134,7 +135,9 @@ impl Blocks for Job<'_> {
     }
 
     fn work(&self) -> f64 {
-        (2 * PRODUCTS * self.sizes.tiles) as f64 * (self.sizes.inputs + 8) as f64 * (self.sizes.outputs + 8) as f64
+        (2 * PRODUCTS * self.sizes.tiles) as f64
+            * (self.sizes.inputs + 8) as f64
+            * (self.sizes.outputs + 8) as f64
     }
 
     fn out_channels(&self) -> usize {
@@ -185,7 +188,8 @@ unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, bl
         }
         for padded in loaded..top + SIDE {
             let inside = (padding..height + padding).contains(&padded);
-            let row = ((image * inputs + vector * S::LANES) * height).wrapping_add(padded.wrapping_sub(padding));
+            let row =
+                ((image * inputs + vector * S::LANES) * height).wrapping_add(padded.wrapping_sub(padding));
             let at = row.wrapping_mul(width); // outside where `inside` says so
             let slot = ring.add(padded % SIDE * pitch + padding * S::LANES);
             row_to_lanes::<S, false>(&source, at, height * width, lanes, width, inside, slot);
@@ -202,9 +206,11 @@ unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, bl
                 *factors = F4::input::<S>(pixels);
             }
             let tile = (row - range.start) * sizes.columns + column;
-            let at = (vector / sizes.vectors * sizes.tiles + tile) * sizes.panel + vector % sizes.vectors * S::LANES;
+            let at = (vector / sizes.vectors * sizes.tiles + tile) * sizes.panel
+                + vector % sizes.vectors * S::LANES;
             for j in 0..SIDE {
-                let factors = F4::input::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
+                let factors =
+                    F4::input::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
                 for (i, factor) in factors.iter().enumerate() {
                     S::store(to.inputs.get().add(at + (i * SIDE + j) * sizes.v_stride), *factor);
                 }
@@ -215,7 +221,14 @@ unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, bl
 
 /// One vector of channels of a block: gradient → D, and its sums.
 #[inline(always)]
-unsafe fn transform_gradients_of<S: Simd>(job: &Job, to: &Places, vector: usize, block: usize, add: bool, ring: *mut f32) {
+unsafe fn transform_gradients_of<S: Simd>(
+    job: &Job,
+    to: &Places,
+    vector: usize,
+    block: usize,
+    add: bool,
+    ring: *mut f32,
+) {
     if job.gradient.gate.is_some() {
         transform_gated::<S, true>(job, to, vector, block, add, ring);
     } else {
@@ -247,7 +260,15 @@ unsafe fn transform_gated<S: Simd, const GATED: bool>(
         for r in 0..M {
             let at = ((image * outputs + vector * S::LANES) * height + top + r) * width;
             let slot = ring.add(r * pitch);
-            let row_sum = row_to_lanes::<S, GATED>(&job.gradient, at, height * width, lanes, width, top + r < height, slot);
+            let row_sum = row_to_lanes::<S, GATED>(
+                &job.gradient,
+                at,
+                height * width,
+                lanes,
+                width,
+                top + r < height,
+                slot,
+            );
             sum = S::add(sum, row_sum);
         }
         for column in 0..sizes.columns {
@@ -314,12 +335,27 @@ unsafe fn row_to_lanes<S: Simd, const GATED: bool>(
 unsafe fn multiply_of<S: Simd>(job: &Job, places: &Places, product: usize, block: usize, add: bool) {
     let sizes = &job.sizes;
     let len = sizes.block_rows(block).len() * sizes.columns;
-    let (v, d) = (places.inputs.get().add(product * sizes.v_stride), places.gradients.get().add(product * sizes.d_stride));
+    let (v, d) = (
+        places.inputs.get().add(product * sizes.v_stride),
+        places.gradients.get().add(product * sizes.d_stride),
+    );
     let s = places.sums.get().add(product * sizes.s_stride);
     for c in (0..sizes.inputs).step_by(sizes.panel) {
         for k in (0..sizes.shape.outputs).step_by(S::ROWS) {
-            let sums = Store { to: s.add(k * sizes.inputs + c), row_stride: sizes.inputs, vector_stride: S::LANES, add };
-            S::product(sizes.vectors, len, v.add(c * sizes.tiles), d.add(k * sizes.tiles), std::ptr::null(), sums);
+            let sums = Store {
+                to: s.add(k * sizes.inputs + c),
+                row_stride: sizes.inputs,
+                vector_stride: S::LANES,
+                add,
+            };
+            S::product(
+                sizes.vectors,
+                len,
+                v.add(c * sizes.tiles),
+                d.add(k * sizes.tiles),
+                std::ptr::null(),
+                sums,
+            );
         }
     }
 }

@@ -27,7 +27,8 @@ pub fn error(found: &[f32], expected: &[f64]) -> f64 {
 /// The error in the L2 norm of sums that may cancel, relative to the root of the terms' squares.
 pub fn error_of_sums(found: &[f32], expected: &[f64], squares: f64) -> f64 {
     assert_eq!(found.len(), expected.len());
-    let difference: f64 = found.iter().zip(expected).map(|(found, expected)| (f64::from(*found) - expected).powi(2)).sum();
+    let difference: f64 =
+        found.iter().zip(expected).map(|(found, expected)| (f64::from(*found) - expected).powi(2)).sum();
     let error = (difference / squares.max(f64::MIN_POSITIVE)).sqrt();
     if error.is_nan() { f64::INFINITY } else { error }
 }
@@ -41,7 +42,10 @@ pub fn each_product(shape: &ConvShape, mut term: impl FnMut(usize, usize, usize)
             for c in 0..in_channels {
                 for y in 0..out_height {
                     for ky in 0..kernel {
-                        let Some(row) = (y * stride + ky).checked_sub(padding).filter(|row| *row < height) else { continue };
+                        let Some(row) = (y * stride + ky).checked_sub(padding).filter(|row| *row < height)
+                        else {
+                            continue;
+                        };
                         for x in 0..out_width {
                             for kx in 0..kernel {
                                 let column = (x * stride + kx).wrapping_sub(padding);
@@ -79,13 +83,17 @@ pub struct Convolution {
 
 impl Convolution {
     pub fn new(shape: ConvShape, gated: bool) -> Self {
-        let (input, weight, bias) = (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
+        let (input, weight, bias) =
+            (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
         let (gradient, gate) = (random(shape.output_len(), 4), random(shape.output_len(), 5));
         let plane = shape.output().0 * shape.output().1;
         let channel = |i: usize| i / plane % shape.out_channels;
         let mut output: Vec<f64> = (0..shape.output_len()).map(|i| f64::from(bias[channel(i)])).collect();
-        let passed: Vec<f64> =
-            gradient.iter().zip(&gate).map(|(&g, &gate)| if gated && gate <= 0.0 { 0.0 } else { f64::from(g) }).collect();
+        let passed: Vec<f64> = gradient
+            .iter()
+            .zip(&gate)
+            .map(|(&g, &gate)| if gated && gate <= 0.0 { 0.0 } else { f64::from(g) })
+            .collect();
         let squares = passed.iter().map(|v| v * v).sum();
         let mut input_gradient = vec![0.0; shape.input_len()];
         let mut weight_gradient = vec![0.0; shape.weight_len()];
@@ -98,6 +106,17 @@ impl Convolution {
             input_gradient[x] += passed[y] * f64::from(weight[w]);
             weight_gradient[w] += passed[y] * f64::from(input[x]);
         });
-        Self { input, weight, bias, gradient, gate, output, input_gradient, weight_gradient, bias_gradient, squares }
+        Self {
+            input,
+            weight,
+            bias,
+            gradient,
+            gate,
+            output,
+            input_gradient,
+            weight_gradient,
+            bias_gradient,
+            squares,
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::common::{Convolution, error, error_of_sums, random};
 use mien_kernels::{
-    ConvShape, Level, PackedWeights, conv_forward, conv_forward_packed, conv_input_gradient, conv_weight_gradient, with_level,
+    ConvShape, Level, PackedWeights, conv_forward, conv_forward_packed, conv_input_gradient,
+    conv_weight_gradient, with_level,
 };
 
 fn square(batch: usize, channels: (usize, usize), size: (usize, usize), padding: usize) -> ConvShape {
@@ -33,10 +34,19 @@ fn check(shape: ConvShape, bound: f64) {
                 let residual = random(shape.output_len(), 6);
                 let packed = PackedWeights::new(&shape, &case.weight);
                 for relu in [false, true] {
-                    conv_forward_packed(&shape, &case.input, &packed, Some(&case.bias), Some(&residual), relu, &mut output);
+                    conv_forward_packed(
+                        &shape,
+                        &case.input,
+                        &packed,
+                        Some(&case.bias),
+                        Some(&residual),
+                        relu,
+                        &mut output,
+                    );
                     let sum = |(sum, residual): (&f64, &f32)| sum + f64::from(*residual);
                     let floor = if relu { 0.0 } else { f64::NEG_INFINITY };
-                    let expected: Vec<f64> = case.output.iter().zip(&residual).map(|pair| sum(pair).max(floor)).collect();
+                    let expected: Vec<f64> =
+                        case.output.iter().zip(&residual).map(|pair| sum(pair).max(floor)).collect();
                     below("output and residual", error(&output, &expected), bound);
                 }
 
@@ -44,13 +54,28 @@ fn check(shape: ConvShape, bound: f64) {
                 conv_input_gradient(&shape, &case.gradient, gate, &case.weight, None, &mut gradient);
                 below("gradient by the input", error(&gradient, &case.input_gradient), bound);
                 let residual = random(shape.input_len(), 7);
-                let expected: Vec<f64> = case.input_gradient.iter().zip(&residual).map(|(g, r)| g + f64::from(*r)).collect();
-                conv_input_gradient(&shape, &case.gradient, gate, &case.weight, Some(&residual), &mut gradient);
+                let expected: Vec<f64> =
+                    case.input_gradient.iter().zip(&residual).map(|(g, r)| g + f64::from(*r)).collect();
+                conv_input_gradient(
+                    &shape,
+                    &case.gradient,
+                    gate,
+                    &case.weight,
+                    Some(&residual),
+                    &mut gradient,
+                );
                 below("gradient by the input and a residual", error(&gradient, &expected), bound);
 
                 let mut gradient = vec![f32::NAN; shape.weight_len()];
                 let mut bias = vec![f32::NAN; shape.out_channels];
-                conv_weight_gradient(&shape, &case.input, &case.gradient, gate, &mut gradient, Some(&mut bias));
+                conv_weight_gradient(
+                    &shape,
+                    &case.input,
+                    &case.gradient,
+                    gate,
+                    &mut gradient,
+                    Some(&mut bias),
+                );
                 below("gradient by the weights", error(&gradient, &case.weight_gradient), bound);
                 below("gradient by the bias", error_of_sums(&bias, &case.bias_gradient, case.squares), 1e-6);
             });
@@ -63,9 +88,23 @@ fn other_kernels() {
     for padding in [0, 1, 3] {
         for stride in [1, 2, 3] {
             for kernel in [1, 2, 3, 5, 7] {
-                for (batch, channels, (height, width)) in [(2, (3, 10), (19, 37)), (3, (21, 6), (8, 8)), (1, (2, 1), (40, 9))] {
+                for (batch, channels, (height, width)) in
+                    [(2, (3, 10), (19, 37)), (3, (21, 6), (8, 8)), (1, (2, 1), (40, 9))]
+                {
                     let (in_channels, out_channels) = channels;
-                    check(ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding }, 2e-6);
+                    check(
+                        ConvShape {
+                            batch,
+                            in_channels,
+                            out_channels,
+                            height,
+                            width,
+                            kernel,
+                            stride,
+                            padding,
+                        },
+                        2e-6,
+                    );
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use crate::common::{error, random};
 use mien_kernels::{
-    Level, LinearShape, MatmulShape, linear_forward, linear_input_gradient, linear_weight_gradient, matmul, with_level,
+    Level, LinearShape, MatmulShape, linear_forward, linear_input_gradient, linear_weight_gradient, matmul,
+    with_level,
 };
 
 const BOUND: f64 = 1e-6;
@@ -34,7 +35,9 @@ fn linear_layers() {
         let dw64 = product(outputs, rows, inputs, |i, k| dy[k * outputs + i], |k, j| x[k * inputs + j]);
         for level in Level::available() {
             with_level(level, || {
-                let below = |what: &str, error: f64| assert!(error <= BOUND, "{what} of {shape:?} at {level:?}: {error:.2e}");
+                let below = |what: &str, error: f64| {
+                    assert!(error <= BOUND, "{what} of {shape:?} at {level:?}: {error:.2e}")
+                };
                 let mut y = vec![f32::NAN; rows * outputs];
                 linear_forward(&shape, &x, &w, Some(&b), false, &mut y);
                 below("output", error(&y, &y64));

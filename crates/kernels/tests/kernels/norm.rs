@@ -1,7 +1,9 @@
 //! Batch norm against the definition in f64, at every level of this processor.
 
 use crate::common::{error, error_of_sums, random, with_threads};
-use mien_kernels::{Level, Norm, NormGradients, NormShape, Statistics, norm_apply, norm_backward, norm_forward, with_level};
+use mien_kernels::{
+    Level, Norm, NormGradients, NormShape, Statistics, norm_apply, norm_backward, norm_forward, with_level,
+};
 
 const EPSILON: f32 = 1e-5;
 
@@ -34,7 +36,8 @@ impl Case {
         let variance: Vec<f32> = random(channels, 3).iter().map(|v| v * v + 0.1).collect();
         let given = Statistics { mean: random(channels, 4), variance };
         // Means far from zero, as images have them that were not normalised.
-        let input: Vec<f32> = random(shape.len(), 5).iter().enumerate().map(|(i, v)| v * 0.3 + channel(i) as f32).collect();
+        let input: Vec<f32> =
+            random(shape.len(), 5).iter().enumerate().map(|(i, v)| v * 0.3 + channel(i) as f32).collect();
         let residual = added.then(|| random(shape.len(), 6));
         let gradient = random(shape.len(), 7);
 
@@ -46,13 +49,17 @@ impl Case {
         };
         let over_n = |sums: Vec<f64>| -> Vec<f64> { sums.iter().map(|sum| sum / n as f64).collect() };
         let (mean, variance) = if fixed {
-            (given.mean.iter().map(|v| f64::from(*v)).collect(), given.variance.iter().map(|v| f64::from(*v)).collect())
+            (
+                given.mean.iter().map(|v| f64::from(*v)).collect(),
+                given.variance.iter().map(|v| f64::from(*v)).collect(),
+            )
         } else {
             let mean = over_n(per_channel(&|i| f64::from(input[i])));
             let variance = over_n(per_channel(&|i| (f64::from(input[i]) - mean[channel(i)]).powi(2)));
             (mean, variance)
         };
-        let inverse: Vec<f64> = variance.iter().map(|v: &f64| 1.0 / (v + f64::from(EPSILON)).sqrt()).collect();
+        let inverse: Vec<f64> =
+            variance.iter().map(|v: &f64| 1.0 / (v + f64::from(EPSILON)).sqrt()).collect();
         let normal = |i: usize| (f64::from(input[i]) - mean[channel(i)]) * inverse[channel(i)];
         let sum = |i: usize| {
             let y = normal(i) * f64::from(weight[channel(i)]) + f64::from(bias[channel(i)]);
@@ -112,7 +119,8 @@ impl Case {
 
     /// By input, what was added, weight and bias.
     fn backward(&self, statistics: &Statistics, output: Option<&[f32]>) -> [Vec<f32>; 4] {
-        let mut found = [self.shape.len(), self.shape.len(), self.shape.channels, self.shape.channels].map(|n| vec![f32::NAN; n]);
+        let mut found = [self.shape.len(), self.shape.len(), self.shape.channels, self.shape.channels]
+            .map(|n| vec![f32::NAN; n]);
         let [images, residual, weight, bias] = &mut found;
         images.copy_from_slice(&self.gradient);
         let residual = self.residual.is_some().then_some(residual.as_mut_slice());
@@ -122,8 +130,16 @@ impl Case {
     }
 
     fn check(&self, level: Level) {
-        let name = format!("{:?}, relu {}, fixed {}, added {}", self.shape, self.relu, self.fixed, self.residual.is_some());
-        let near = |what: &str, error: f64, bound: f64| assert!(error <= bound, "{what} of {name} at {level:?}: {error:.1e}");
+        let name = format!(
+            "{:?}, relu {}, fixed {}, added {}",
+            self.shape,
+            self.relu,
+            self.fixed,
+            self.residual.is_some()
+        );
+        let near = |what: &str, error: f64, bound: f64| {
+            assert!(error <= bound, "{what} of {name} at {level:?}: {error:.1e}")
+        };
         let (statistics, output) = self.forward();
         near("mean", error(&statistics.mean, &self.mean), 1e-6);
         near("variance", error(&statistics.variance, &self.variance), 1e-6);
@@ -147,7 +163,9 @@ impl Case {
 
 #[test]
 fn as_defined() {
-    for (batch, channels, pixels) in [(8, 5, 16), (3, 7, 65), (2, 3, 4097), (4, 2, 10_000), (16, 9, 1), (1, 4, 130)] {
+    for (batch, channels, pixels) in
+        [(8, 5, 16), (3, 7, 65), (2, 3, 4097), (4, 2, 10_000), (16, 9, 1), (1, 4, 130)]
+    {
         let shape = NormShape { batch, channels, pixels };
         for (relu, added, fixed) in (0..8).map(|bits| (bits & 1 > 0, bits & 2 > 0, bits & 4 > 0)) {
             let case = Case::new(shape, relu, added, fixed);
@@ -162,7 +180,8 @@ fn as_defined() {
 #[test]
 fn no_variance_gives_the_bias() {
     let shape = NormShape { batch: 1, channels: 2, pixels: 40 };
-    let norm = Norm { shape, weight: &[2.0, 3.0], bias: &[0.5, -0.5], epsilon: EPSILON, adds: false, relu: false };
+    let norm =
+        Norm { shape, weight: &[2.0, 3.0], bias: &[0.5, -0.5], epsilon: EPSILON, adds: false, relu: false };
     let input = [[7.25; 40], [-3.0; 40]].concat();
     let mut output = vec![f32::NAN; 80];
     let statistics = norm_forward(&norm, &input, None, &mut output);
@@ -206,7 +225,9 @@ fn fixed_statistics_let_the_gradient_of_an_infinite_input_be() {
     for level in Level::available() {
         let (mut images, mut weight, mut bias) = ([1.0; 3], [0.0], [0.0]);
         let to = NormGradients { images: &mut images, residual: None, weight: &mut weight, bias: &mut bias };
-        with_level(level, || norm_backward(&norm, &statistics, true, &[1.0, f32::NEG_INFINITY, 2.0], None, to));
+        with_level(level, || {
+            norm_backward(&norm, &statistics, true, &[1.0, f32::NEG_INFINITY, 2.0], None, to)
+        });
         assert_eq!((images, bias), ([2.0, 0.0, 2.0], [2.0]), "{level:?}");
     }
 }

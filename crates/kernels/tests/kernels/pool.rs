@@ -13,7 +13,8 @@ fn reference(shape: &PoolShape, input: &[f32], gradient: &[f32]) -> (Vec<f32>, V
         let mut best: Option<(f32, u8, usize)> = None;
         for ky in 0..kernel {
             for kx in 0..kernel {
-                let (row, column) = ((y * stride + ky).wrapping_sub(padding), (x * stride + kx).wrapping_sub(padding));
+                let (row, column) =
+                    ((y * stride + ky).wrapping_sub(padding), (x * stride + kx).wrapping_sub(padding));
                 if row < height && column < width {
                     let at = (plane * height + row) * width + column;
                     if best.is_none_or(|(value, ..)| input[at] > value || input[at].is_nan()) {
@@ -46,7 +47,8 @@ fn as_defined() {
                 with_level(level, || {
                     let (mut output, mut indices) = (vec![0.0; values.len()], vec![99; values.len()]);
                     max_pool_forward(&shape, &input, &mut output, &mut indices);
-                    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                    let bits =
+                        |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
                     assert_eq!(bits(&output), bits(&values), "values of {shape:?} at {level:?}");
                     assert_eq!(indices, places, "places of {shape:?} at {level:?}");
                     let mut found = vec![f32::NAN; input.len()];

@@ -2,13 +2,23 @@
 
 use crate::common::{random, with_threads};
 use mien_kernels::{
-    ConvShape, Level, LinearShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed, conv_input_gradient,
-    conv_weight_gradient, linear_forward, linear_input_gradient, linear_weight_gradient, release_scratch, with_level,
+    ConvShape, Level, LinearShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed,
+    conv_input_gradient, conv_weight_gradient, linear_forward, linear_input_gradient, linear_weight_gradient,
+    release_scratch, with_level,
 };
 
 fn conv(batch: usize, channels: (usize, usize), size: usize, kernel: usize, stride: usize) -> ConvShape {
     let (in_channels, out_channels) = channels;
-    ConvShape { batch, in_channels, out_channels, height: size, width: size, kernel, stride, padding: kernel / 2 }
+    ConvShape {
+        batch,
+        in_channels,
+        out_channels,
+        height: size,
+        width: size,
+        kernel,
+        stride,
+        padding: kernel / 2,
+    }
 }
 
 /// Shapes that take all ways: groups of blocks, blocks together, Winograd's, direct, many channels, few.
@@ -27,7 +37,8 @@ fn shapes() -> [ConvShape; 8] {
 
 /// All results, bit by bit.
 fn everything(shape: &ConvShape) -> Vec<u32> {
-    let (input, weight, bias) = (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
+    let (input, weight, bias) =
+        (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
     let gradient = random(shape.output_len(), 4);
     let mut output = vec![0.0; shape.output_len()];
     let (mut by_input, mut by_weight) = (vec![0.0; shape.input_len()], vec![0.0; shape.weight_len()]);
@@ -56,7 +67,10 @@ fn any_number_of_threads_gives_the_same_bits() {
             let all = || with_level(level, || everything(&shape));
             let one = with_threads(1, all);
             for threads in [2, 3] {
-                assert!(one == with_threads(threads, all), "{shape:?} at {level:?}: {threads} threads give other bits than one");
+                assert!(
+                    one == with_threads(threads, all),
+                    "{shape:?} at {level:?}: {threads} threads give other bits than one"
+                );
             }
         }
     }
@@ -66,8 +80,10 @@ fn any_number_of_threads_gives_the_same_bits() {
 #[test]
 fn packed_weights_give_the_same_bits() {
     for shape in shapes() {
-        let (input, weight, bias) = (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
-        let (mut output, mut packed_output) = (vec![0.0; shape.output_len()], vec![f32::NAN; shape.output_len()]);
+        let (input, weight, bias) =
+            (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
+        let (mut output, mut packed_output) =
+            (vec![0.0; shape.output_len()], vec![f32::NAN; shape.output_len()]);
         for level in Level::available() {
             let packed = with_level(level, || {
                 conv_forward(&shape, &input, &weight, Some(&bias), true, &mut output);
@@ -89,7 +105,8 @@ fn what_is_not_finite_does_not_vanish() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for level in Level::available() {
                 let (mut input, weight) = (random(shape.input_len(), 1), random(shape.weight_len(), 2));
-                let (mut output, mut by_input) = (vec![0.0; shape.output_len()], vec![0.0; shape.input_len()]);
+                let (mut output, mut by_input) =
+                    (vec![0.0; shape.output_len()], vec![0.0; shape.input_len()]);
                 let mut by_weight = vec![0.0; shape.weight_len()];
                 // A pixel that every kernel and stride meets, in the last image's last channel.
                 let at = input.len() - shape.height * shape.width + 2 * shape.width + 2;
@@ -104,10 +121,16 @@ fn what_is_not_finite_does_not_vanish() {
                         assert!(!lost(&output), "ReLU of {shape:?} at {level:?}: {bad} vanished");
                     }
                     conv_weight_gradient(&shape, &input, &gradient, None, &mut by_weight, None);
-                    assert!(!lost(&by_weight), "gradient by the weights of {shape:?} at {level:?}: {bad} vanished");
+                    assert!(
+                        !lost(&by_weight),
+                        "gradient by the weights of {shape:?} at {level:?}: {bad} vanished"
+                    );
                     gradient[0] = bad;
                     conv_input_gradient(&shape, &gradient, None, &weight, None, &mut by_input);
-                    assert!(!lost(&by_input), "gradient by the input of {shape:?} at {level:?}: {bad} vanished");
+                    assert!(
+                        !lost(&by_input),
+                        "gradient by the input of {shape:?} at {level:?}: {bad} vanished"
+                    );
                 });
             }
         }
