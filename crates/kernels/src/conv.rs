@@ -4,90 +4,10 @@ use crate::Level;
 use crate::direct::{self, Panels};
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
+use crate::shape::{ConvShape, check_len};
 use crate::simd::{Simd, sum_vectors};
 use crate::source::{Epilogue, Source};
 use crate::winograd::{self, Correlation, TileSize, Transformed};
-
-/// A square convolution of `f32` images, in one group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConvShape {
-    /// Images.
-    pub batch: usize,
-    /// Channels of the input.
-    pub in_channels: usize,
-    /// Channels of the output.
-    pub out_channels: usize,
-    /// Rows of the input.
-    pub height: usize,
-    /// Columns of the input.
-    pub width: usize,
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-    /// Zeros on all four sides.
-    pub padding: usize,
-}
-
-impl ConvShape {
-    /// Height and width of the output.
-    pub fn output(&self) -> (usize, usize) {
-        let side = |size: usize| {
-            (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1)
-        };
-        (side(self.height), side(self.width))
-    }
-
-    /// Elements of the input, `[batch, in_channels, height, width]`.
-    pub fn input_len(&self) -> usize {
-        self.batch * self.in_channels * self.height * self.width
-    }
-
-    /// Elements of the output, `[batch, out_channels, height, width]`.
-    pub fn output_len(&self) -> usize {
-        let (height, width) = self.output();
-        self.batch * self.out_channels * height * width
-    }
-
-    /// Elements of the weights, `[out_channels, in_channels, kernel, kernel]`.
-    pub fn weight_len(&self) -> usize {
-        self.out_channels * self.in_channels * self.kernel * self.kernel
-    }
-
-    /// Whether there is nothing to compute: an empty input or output.
-    fn is_empty(&self) -> bool {
-        self.input_len() == 0 || self.output_len() == 0
-    }
-
-    fn correlation(&self) -> Correlation {
-        let &Self { batch, in_channels: inputs, out_channels: outputs, height, width, padding, .. } = self;
-        Correlation { batch, inputs, outputs, height, width, padding }
-    }
-
-    /// The gradient by the input, as a correlation of the gradient by the output.
-    fn turned(&self) -> Correlation {
-        let (height, width) = self.output();
-        let padding = 2 - self.padding;
-        Correlation {
-            batch: self.batch,
-            inputs: self.out_channels,
-            outputs: self.in_channels,
-            height,
-            width,
-            padding,
-        }
-    }
-
-    /// Whether Winograd's way is possible, and the faster one, for a sum over this many channels and maps of this size.
-    ///
-    /// The transforms of the outputs cost as much as some channels' products, and transformed weights take up four times the memory:
-    /// few channels, or few tiles for many weights, do not pay for them. The limits were measured.
-    fn winograd(&self, channels: usize, (height, width): (usize, usize)) -> bool {
-        let tiles = self.batch * height.div_ceil(4) * width.div_ceil(4);
-        let possible = self.kernel == 3 && self.stride == 1 && self.padding <= 2;
-        possible && channels >= 4 && (tiles >= 16 || self.in_channels * self.out_channels <= 128 * 128)
-    }
-}
 
 /// Weights packed once for many forward passes.
 pub struct PackedWeights {
@@ -127,6 +47,16 @@ impl PackedWeights {
     }
 }
 
+/// Whether Winograd's way is possible, and the faster one, for a sum over this many channels and maps of this size.
+///
+/// The transforms of the outputs cost as much as some channels' products, and transformed weights take up four
+/// times the memory: few channels, or few tiles for many weights, do not pay for them. The limits were measured.
+fn prefers_winograd(shape: &ConvShape, channels: usize, (height, width): (usize, usize)) -> bool {
+    let tiles = shape.batch * height.div_ceil(4) * width.div_ceil(4);
+    let possible = shape.kernel == 3 && shape.stride == 1 && shape.padding <= 2;
+    possible && channels >= 4 && (tiles >= 16 || shape.in_channels * shape.out_channels <= 128 * 128)
+}
+
 /// The level for Winograd's convolution, whose strips are a vector wide: half of a long one would be idle in a narrow map.
 fn strip_level(width: usize) -> Level {
     if width > 8 { Level::current() } else { Level::current().min(Level::Avx2) }
@@ -135,7 +65,7 @@ fn strip_level(width: usize) -> Level {
 impl Packed {
     fn new(shape: &ConvShape, weight: &[f32]) -> Self {
         let (height, width) = shape.output();
-        if shape.winograd(shape.in_channels, (height, width)) {
+        if prefers_winograd(shape, shape.in_channels, (height, width)) {
             let tile = TileSize::for_outputs(height, width);
             Self::Winograd(Transformed::new(
                 strip_level(width),
@@ -153,7 +83,7 @@ impl Packed {
     fn forward(&self, shape: &ConvShape, input: &[f32], epilogue: Epilogue, output: &mut [f32]) {
         match self {
             Self::Winograd(weights) => winograd::correlate(
-                &shape.correlation(),
+                &Correlation::of(shape),
                 Source { values: input, gate: None },
                 weights,
                 epilogue,
@@ -246,7 +176,7 @@ pub fn conv_input_gradient(
     }
     let epilogue = Epilogue { bias: None, residual, relu: false };
     let gradient = Source { values: output_gradient, gate: relu_output };
-    if shape.winograd(shape.out_channels, (shape.height, shape.width)) {
+    if prefers_winograd(shape, shape.out_channels, (shape.height, shape.width)) {
         let tile = TileSize::for_outputs(shape.height, shape.width);
         let weights = Transformed::new(
             strip_level(shape.width),
@@ -256,7 +186,7 @@ pub fn conv_input_gradient(
             shape.out_channels,
             true,
         );
-        winograd::correlate(&shape.turned(), gradient, &weights, epilogue, input_gradient);
+        winograd::correlate(&Correlation::turned(shape), gradient, &weights, epilogue, input_gradient);
     } else {
         direct::input_gradient(Level::current(), shape, gradient, weight, epilogue, input_gradient);
     }
@@ -289,10 +219,10 @@ pub fn conv_weight_gradient(
         return bias_gradient.into_iter().for_each(|bias| bias.fill(0.0));
     }
     let gradient = Source { values: output_gradient, gate: relu_output };
-    if shape.winograd(shape.in_channels, shape.output()) {
+    if prefers_winograd(shape, shape.in_channels, shape.output()) {
         winograd::weight_gradient(
             Level::current(),
-            &shape.correlation(),
+            &Correlation::of(shape),
             input,
             gradient,
             weight_gradient,
@@ -378,9 +308,4 @@ fn check_backward(name: &str, shape: &ConvShape, output_gradient: &[f32], relu_o
     if let Some(output) = relu_output {
         check_len(name, "relu_output", output.len(), shape.output_len());
     }
-}
-
-/// Says which slice of which function is wrong.
-pub(crate) fn check_len(name: &str, slice: &str, found: usize, expected: usize) {
-    assert!(found == expected, "{name}: {slice} has {found} elements, the shape says {expected}");
 }

@@ -73,18 +73,18 @@ mod pool;
 mod product;
 mod reduction;
 mod scratch;
+mod shape;
 mod simd;
 mod source;
 mod winograd;
 
 pub use conv::{
-    ConvShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed, conv_input_gradient,
+    PackedWeights, bias_gradient, conv_forward, conv_forward_packed, conv_input_gradient,
     conv_weight_gradient,
 };
 pub use level::{Level, with_level};
-pub use linear::{
-    LinearShape, MatmulShape, linear_forward, linear_input_gradient, linear_weight_gradient, matmul,
-};
-pub use norm::{Norm, NormGradients, NormShape, Statistics, norm_apply, norm_backward, norm_forward};
-pub use pool::{PoolShape, max_pool_backward, max_pool_forward};
+pub use linear::{linear_forward, linear_input_gradient, linear_weight_gradient, matmul};
+pub use norm::{Norm, NormGradients, Statistics, norm_apply, norm_backward, norm_forward};
+pub use pool::{max_pool_backward, max_pool_forward};
 pub use scratch::release_scratch;
+pub use shape::{ConvShape, LinearShape, MatmulShape, NormShape, PoolShape};

@@ -4,22 +4,11 @@
 //! are 411 MB. These kernels pass over the weights row by row, as they lie in memory; with more rows it is a packed product.
 
 use crate::Level;
-use crate::conv::check_len;
 use crate::parallel::for_each;
 use crate::product::Store;
 use crate::scratch::{Pointer, with_local};
+use crate::shape::{LinearShape, MatmulShape, check_len};
 use crate::simd::{MAX_LANES, Simd, Widths, sum_lanes};
-
-/// A linear layer: input `[rows, inputs]`, weight `[outputs, inputs]`, output `[rows, outputs]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinearShape {
-    /// Images.
-    pub rows: usize,
-    /// Features that go in.
-    pub inputs: usize,
-    /// Features that come out.
-    pub outputs: usize,
-}
 
 /// Rows from which on the weights are better packed.
 const MANY_ROWS: usize = 17;
@@ -37,9 +26,9 @@ pub fn linear_forward(
     output: &mut [f32],
 ) {
     let name = "linear_forward";
-    check_len(name, "input", input.len(), shape.rows * shape.inputs);
-    check_len(name, "weight", weight.len(), shape.outputs * shape.inputs);
-    check_len(name, "output", output.len(), shape.rows * shape.outputs);
+    check_len(name, "input", input.len(), shape.input_len());
+    check_len(name, "weight", weight.len(), shape.weight_len());
+    check_len(name, "output", output.len(), shape.output_len());
     if let Some(bias) = bias {
         check_len(name, "bias", bias.len(), shape.outputs);
     }
@@ -72,9 +61,9 @@ pub fn linear_input_gradient(
     input_gradient: &mut [f32],
 ) {
     let name = "linear_input_gradient";
-    check_len(name, "output_gradient", output_gradient.len(), shape.rows * shape.outputs);
-    check_len(name, "weight", weight.len(), shape.outputs * shape.inputs);
-    check_len(name, "input_gradient", input_gradient.len(), shape.rows * shape.inputs);
+    check_len(name, "output_gradient", output_gradient.len(), shape.output_len());
+    check_len(name, "weight", weight.len(), shape.weight_len());
+    check_len(name, "input_gradient", input_gradient.len(), shape.input_len());
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
         let shape =
@@ -121,9 +110,9 @@ pub fn linear_weight_gradient(
     weight_gradient: &mut [f32],
 ) {
     let name = "linear_weight_gradient";
-    check_len(name, "input", input.len(), shape.rows * shape.inputs);
-    check_len(name, "output_gradient", output_gradient.len(), shape.rows * shape.outputs);
-    check_len(name, "weight_gradient", weight_gradient.len(), shape.outputs * shape.inputs);
+    check_len(name, "input", input.len(), shape.input_len());
+    check_len(name, "output_gradient", output_gradient.len(), shape.output_len());
+    check_len(name, "weight_gradient", weight_gradient.len(), shape.weight_len());
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
         let shape = MatmulShape {
@@ -267,21 +256,6 @@ unsafe fn dots_of<S: Simd>(
             }
         }
     }
-}
-
-/// A matrix product: c `[rows, columns]` = a `[rows, inner]` · b `[inner, columns]`, all row by row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MatmulShape {
-    /// Rows of a and c.
-    pub rows: usize,
-    /// Columns of a, rows of b.
-    pub inner: usize,
-    /// Columns of b and c.
-    pub columns: usize,
-    /// a is stored `[inner, rows]`.
-    pub a_transposed: bool,
-    /// b is stored `[columns, inner]`.
-    pub b_transposed: bool,
 }
 
 /// c = a · b. c is overwritten.

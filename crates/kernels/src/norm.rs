@@ -4,42 +4,10 @@
 //! long as a channel fits there, each number comes from memory once and goes there once.
 
 use crate::Level;
-use crate::conv::check_len;
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
+use crate::shape::{NormShape, check_len};
 use crate::simd::{MAX_LANES, Simd, sum_vectors};
-
-/// The images that a batch norm works on, `[batch, channels, pixels]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NormShape {
-    /// Images.
-    pub batch: usize,
-    /// Channels, each with statistics of its own.
-    pub channels: usize,
-    /// Height times width.
-    pub pixels: usize,
-}
-
-impl NormShape {
-    /// Elements of input and output.
-    pub fn len(&self) -> usize {
-        self.batch * self.channels * self.pixels
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn count(&self) -> f64 {
-        (self.batch * self.pixels) as f64
-    }
-
-    /// Where the plane of an image's channel begins.
-    fn plane(&self, image: usize, channel: usize) -> usize {
-        (image * self.channels + channel) * self.pixels
-    }
-}
 
 /// A batch norm: y = (x - mean) / √(variance + epsilon) · weight + bias, a residual if it `adds` one, then ReLU if `relu`.
 #[derive(Clone, Copy, Debug)]

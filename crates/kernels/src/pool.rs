@@ -1,55 +1,10 @@
 //! Max-pooling.
 
 use crate::Level;
-use crate::conv::check_len;
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
+use crate::shape::{PoolShape, check_len};
 use crate::simd::{MAX_LANES, Simd, load_pixels};
-
-/// A square max-pool of `f32` planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolShape {
-    /// Images times channels.
-    pub planes: usize,
-    /// Rows of the input.
-    pub height: usize,
-    /// Columns of the input.
-    pub width: usize,
-    /// Side of the window.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-    /// Pixels that the windows may reach over the edge; at most half the window.
-    pub padding: usize,
-}
-
-impl PoolShape {
-    /// Height and width of the output.
-    pub fn output(&self) -> (usize, usize) {
-        let side = |size: usize| {
-            (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1)
-        };
-        (side(self.height), side(self.width))
-    }
-
-    /// Elements of the input, `[planes, height, width]`.
-    pub fn input_len(&self) -> usize {
-        self.planes * self.height * self.width
-    }
-
-    /// Elements of the output.
-    pub fn output_len(&self) -> usize {
-        let (height, width) = self.output();
-        self.planes * height * width
-    }
-
-    /// The outputs, from `start` to `end`, whose windows' tap lies inside a side of `size` pixels.
-    fn inside(&self, tap: usize, size: usize, outputs: usize) -> std::ops::Range<usize> {
-        let start = self.padding.saturating_sub(tap).div_ceil(self.stride);
-        let end = (size + self.padding).saturating_sub(tap).div_ceil(self.stride).min(outputs);
-        start.min(end)..end
-    }
-}
 
 /// output = the largest of each window; indices = its place in the window, row · kernel + column.
 ///
@@ -128,12 +83,20 @@ impl Bytes {
 vectorized!(fn pool_plane(shape: &PoolShape, input: &[f32], output: &mut [f32], places: &mut [u8]) = pool_plane_of);
 vectorized!(fn spread_pairs(shape: &PoolShape, gradient: &[f32], indices: &[u8], to: &mut [f32]) = spread_pairs_of);
 
+/// The outputs, from `start` to `end`, whose windows' tap lies inside a side of `size` pixels.
+fn inside(shape: &PoolShape, tap: usize, size: usize, outputs: usize) -> std::ops::Range<usize> {
+    let start = shape.padding.saturating_sub(tap).div_ceil(shape.stride);
+    let end = (size + shape.padding).saturating_sub(tap).div_ceil(shape.stride).min(outputs);
+    start.min(end)..end
+}
+
 /// Row by row; the outputs whose windows lie inside the row as vectors, with the places as numbers in another vector.
 #[inline(always)]
 unsafe fn pool_plane_of<S: Simd>(shape: &PoolShape, input: &[f32], output: &mut [f32], places: &mut [u8]) {
     let &PoolShape { kernel, stride, padding, .. } = shape;
     let (height, width) = shape.output();
-    let inside = shape.inside(0, shape.width, width).start..shape.inside(kernel - 1, shape.width, width).end;
+    let inside =
+        inside(shape, 0, shape.width, width).start..inside(shape, kernel - 1, shape.width, width).end;
     for y in 0..height {
         let rows = padding.saturating_sub(y * stride)..kernel.min(shape.height + padding - y * stride);
         let row = |ky: usize| input.as_ptr().add((y * stride + ky - padding) * shape.width);

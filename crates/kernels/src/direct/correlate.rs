@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::Level;
-use crate::conv::ConvShape;
 use crate::parallel::for_each;
 use crate::product::{LINE, Store};
 use crate::scratch::{Pointer, Shared, with_local};
+use crate::shape::ConvShape;
 use crate::simd::{MAX_LANES, Simd, Widths};
 use crate::source::{Epilogue, STREAM, Source};
 

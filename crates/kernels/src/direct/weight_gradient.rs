@@ -7,9 +7,9 @@
 //! ```
 
 use crate::Level;
-use crate::conv::ConvShape;
 use crate::product::Store;
 use crate::reduction::{self, Blocks, Lengths, Places};
+use crate::shape::ConvShape;
 use crate::simd::{MAX_LANES, Simd, Widths};
 use crate::source::Source;
 

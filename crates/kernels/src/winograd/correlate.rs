@@ -12,6 +12,7 @@ use crate::Level;
 use crate::parallel::for_each;
 use crate::product::Store;
 use crate::scratch::{Pointer, Shared, with_local};
+use crate::shape::ConvShape;
 use crate::simd::{MAX_LANES, Simd, Widths};
 use crate::source::{Epilogue, STREAM, Source};
 
@@ -40,6 +41,20 @@ pub(crate) struct Correlation {
 }
 
 impl Correlation {
+    /// The convolution of this shape.
+    pub(crate) fn of(shape: &ConvShape) -> Self {
+        let &ConvShape { batch, in_channels: inputs, out_channels: outputs, height, width, padding, .. } =
+            shape;
+        Self { batch, inputs, outputs, height, width, padding }
+    }
+
+    /// Its gradient by the input, as a correlation of the gradient by the output.
+    pub(crate) fn turned(shape: &ConvShape) -> Self {
+        let &ConvShape { batch, in_channels: outputs, out_channels: inputs, .. } = shape;
+        let (height, width) = shape.output();
+        Self { batch, inputs, outputs, height, width, padding: 2 - shape.padding }
+    }
+
     pub(super) fn out_height(&self) -> usize {
         self.height + 2 * self.padding - 2
     }
