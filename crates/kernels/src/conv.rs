@@ -59,7 +59,7 @@ fn prefers_winograd(shape: &ConvShape, channels: usize, (height, width): (usize,
 
 /// The level for Winograd's convolution, whose strips are a vector wide: half of a long one would be idle in a narrow map.
 fn strip_level(width: usize) -> Level {
-    if width > 8 { Level::current() } else { Level::current().min(Level::Avx2) }
+    if width > 8 { Level::current() } else { Level::current().eight_lanes() }
 }
 
 impl Packed {

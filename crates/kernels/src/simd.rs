@@ -101,13 +101,16 @@ pub(crate) struct Widths {
 
 impl Widths {
     pub(crate) fn of(level: Level) -> Self {
-        match level {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::WIDTHS,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::WIDTHS,
-            _ => Pair::WIDTHS,
+        #[cfg(target_arch = "x86_64")]
+        if level.avx512() {
+            return Avx512::WIDTHS;
         }
+        #[cfg(target_arch = "x86_64")]
+        if level.avx2() {
+            return Avx2::WIDTHS;
+        }
+        let _ = level;
+        Pair::WIDTHS
     }
 
     /// Vectors of a panel for `len` columns: as many as the register block takes, or fewer where that leaves fewer lanes idle.
