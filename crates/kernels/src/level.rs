@@ -1,14 +1,14 @@
-//! Which instruction set the kernels run on: found at run time, lowered by the environment or for one piece of
-//! work.
+//! Which instruction set the kernels run on: found at run time, lowered by the environment or for one piece
+//! of work.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
 
 /// An instruction set that code is compiled for besides what every processor of the target has.
 ///
-/// A value is a proof: none can be made that the processor lacks the instructions of. The kernels' results at one
-/// level differ from another level's in the last bits (fused multiply-add, width of the sums), never from one run or
-/// number of threads to another.
+/// A value is a proof: none can be made that the processor lacks the instructions of. The kernels' results at
+/// one level differ from another level's in the last bits (fused multiply-add, width of the sums), never from
+/// one run or number of threads to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(Set);
 
@@ -111,37 +111,4 @@ fn detect() -> Set {
 #[cfg(not(target_arch = "x86_64"))]
 fn detect() -> Set {
     Set::Portable
-}
-
-/// Makes `fn name(level, arguments…)` out of the generic `#[inline(always)] unsafe fn body::<S, …>(arguments…)`: the body is compiled for
-/// each level's [`Simd`](crate::simd::Simd) inside a function that may use its instructions, and the level picks one at run time.
-///
-/// The function made is as unsafe as the body.
-macro_rules! vectorized {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$($type:ident: $bound:path),*>)? ($($arg:ident: $kind:ty),* $(,)?) = $body:ident) => {
-        $(#[$meta])*
-        #[allow(clippy::too_many_arguments)]
-        $vis unsafe fn $name $(<$($type: $bound),*>)? (level: $crate::Level, $($arg: $kind),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512dq,avx512vl")]
-                unsafe fn avx512 $(<$($type: $bound),*>)? ($($arg: $kind),*) {
-                    unsafe { $body::<$crate::simd::Avx512 $($(, $type)*)?>($($arg),*) }
-                }
-                #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt")]
-                unsafe fn avx2 $(<$($type: $bound),*>)? ($($arg: $kind),*) {
-                    unsafe { $body::<$crate::simd::Avx2 $($(, $type)*)?>($($arg),*) }
-                }
-                // SAFETY: the level says what the processor has; the rest is the caller's.
-                if level.avx512() {
-                    return unsafe { avx512 $(::<$($type),*>)? ($($arg),*) };
-                }
-                if level.avx2() {
-                    return unsafe { avx2 $(::<$($type),*>)? ($($arg),*) };
-                }
-            }
-            let _ = level;
-            unsafe { $body::<$crate::simd::Pair $($(, $type)*)?>($($arg),*) }
-        }
-    };
 }
