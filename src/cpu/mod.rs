@@ -24,7 +24,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
 use burn::tensor::{Device, Tensor};
 use mien_kernels as kernels;
-use mien_kernels::{ConvShape, LinearShape, PackedWeights, PoolShape};
+use mien_kernels::{ConvShape, Epilogue, LinearShape, PackedWeights, PoolShape};
 use rayon::prelude::*;
 
 pub(crate) use buffers::BLOCK;
@@ -198,7 +198,8 @@ impl Kernels for Flex {
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
         let mut output = buffer(shape.output_len());
-        kernels::conv_forward(&shape, values(&x), values(&weight), present(&bias), relu, &mut output);
+        let epilogue = Epilogue { bias: present(&bias), residual: None, relu };
+        kernels::conv_forward(&shape, values(&x), values(&weight), epilogue, &mut output);
         tensor(output, [shape.batch, shape.out_channels, height, width])
     }
 
@@ -207,8 +208,8 @@ impl Kernels for Flex {
         let [x, residual] = [x, residual].map(|tensor| tensor.to_contiguous());
         let (height, width) = shape.output();
         let mut output = buffer(shape.output_len());
-        let (bias, residual) = (packed.bias.as_deref(), present(&residual));
-        kernels::conv_forward_packed(&shape, values(&x), &packed.weights, bias, residual, relu, &mut output);
+        let epilogue = Epilogue { bias: packed.bias.as_deref(), residual: present(&residual), relu };
+        kernels::conv_forward_packed(&shape, values(&x), &packed.weights, epilogue, &mut output);
         tensor(output, [shape.batch, shape.out_channels, height, width])
     }
 

@@ -1,15 +1,16 @@
-//! Milliseconds of the convolutions of VGG-16 or ResNet-50: forward, gradient by the input, gradients by weights and bias; then of
-//! ResNet-50's batch norms with ReLU, forward and backward.
+//! Milliseconds of the convolutions of VGG-16 or ResNet-50: forward, gradient by the input, gradients by
+//! weights and bias; then of ResNet-50's batch norms with ReLU, forward and backward.
 //!
-//! `cargo bench --bench layers -- [vgg16|resnet50] [BATCH] [SIZE] [LEVEL,…] [LAYER,…]` (vgg16 8 256, all levels and layers; `-` for all;
-//! a layer is its place in the list). The threads are rayon's: `RAYON_NUM_THREADS=2`. The least of several runs is printed, as other
-//! work on the machine only adds to it; the levels take turns, layer by layer.
+//! `cargo bench --bench layers -- [vgg16|resnet50] [BATCH] [SIZE] [LEVEL,…] [LAYER,…]` (vgg16 8 256, all
+//! levels and layers; `-` for all; a layer is its place in the list). The threads are rayon's:
+//! `RAYON_NUM_THREADS=2`. The least of several runs is printed, as other work on the machine only adds to it;
+//! the levels take turns, layer by layer.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mien_kernels::{
-    ConvShape, Level, Norm, NormGradients, NormShape, conv_forward, conv_input_gradient,
+    ConvShape, Epilogue, Level, Norm, NormGradients, NormShape, conv_forward, conv_input_gradient,
     conv_weight_gradient, norm_backward, norm_forward, with_level,
 };
 
@@ -107,11 +108,12 @@ fn main() {
         let mut output = vec![0.0; shape.output_len()];
         let (mut by_input, mut by_weight, mut by_bias) =
             (vec![0.0; shape.input_len()], vec![0.0; shape.weight_len()], vec![0.0; out_channels]);
+        let epilogue = Epilogue { bias: Some(&bias), residual: None, relu: true };
         let flops = 2.0 * shape.output_len() as f64 * (in_channels * kernel * kernel) as f64;
         for (level, total) in levels.iter().zip(&mut totals) {
             let mut ms = [0.0; 3];
             with_level(*level, || {
-                ms[0] = least(|| conv_forward(&shape, &input, &weight, Some(&bias), true, &mut output));
+                ms[0] = least(|| conv_forward(&shape, &input, &weight, epilogue, &mut output));
                 if index > 0 {
                     ms[1] =
                         least(|| conv_input_gradient(&shape, &gradient, None, &weight, None, &mut by_input));

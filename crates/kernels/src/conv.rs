@@ -1,93 +1,15 @@
 //! Convolutions: the public functions and the choice of the algorithm.
 
-use crate::Level;
 use crate::direct::{self, Panels};
+use crate::dispatch::vectorized;
+use crate::epilogue::Epilogue;
+use crate::level::Level;
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
-use crate::simd::{Simd, sum_vectors};
-use crate::source::{Epilogue, Source};
+use crate::shape::{ConvShape, check_len};
+use crate::simd::Simd;
+use crate::source::{Cursor, Source};
 use crate::winograd::{self, Correlation, TileSize, Transformed};
-
-/// A square convolution of `f32` images, in one group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConvShape {
-    /// Images.
-    pub batch: usize,
-    /// Channels of the input.
-    pub in_channels: usize,
-    /// Channels of the output.
-    pub out_channels: usize,
-    /// Rows of the input.
-    pub height: usize,
-    /// Columns of the input.
-    pub width: usize,
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-    /// Zeros on all four sides.
-    pub padding: usize,
-}
-
-impl ConvShape {
-    /// Height and width of the output.
-    pub fn output(&self) -> (usize, usize) {
-        let side = |size: usize| {
-            (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1)
-        };
-        (side(self.height), side(self.width))
-    }
-
-    /// Elements of the input, `[batch, in_channels, height, width]`.
-    pub fn input_len(&self) -> usize {
-        self.batch * self.in_channels * self.height * self.width
-    }
-
-    /// Elements of the output, `[batch, out_channels, height, width]`.
-    pub fn output_len(&self) -> usize {
-        let (height, width) = self.output();
-        self.batch * self.out_channels * height * width
-    }
-
-    /// Elements of the weights, `[out_channels, in_channels, kernel, kernel]`.
-    pub fn weight_len(&self) -> usize {
-        self.out_channels * self.in_channels * self.kernel * self.kernel
-    }
-
-    /// Whether there is nothing to compute: an empty input or output.
-    fn is_empty(&self) -> bool {
-        self.input_len() == 0 || self.output_len() == 0
-    }
-
-    fn correlation(&self) -> Correlation {
-        let &Self { batch, in_channels: inputs, out_channels: outputs, height, width, padding, .. } = self;
-        Correlation { batch, inputs, outputs, height, width, padding }
-    }
-
-    /// The gradient by the input, as a correlation of the gradient by the output.
-    fn turned(&self) -> Correlation {
-        let (height, width) = self.output();
-        let padding = 2 - self.padding;
-        Correlation {
-            batch: self.batch,
-            inputs: self.out_channels,
-            outputs: self.in_channels,
-            height,
-            width,
-            padding,
-        }
-    }
-
-    /// Whether Winograd's way is possible, and the faster one, for a sum over this many channels and maps of this size.
-    ///
-    /// The transforms of the outputs cost as much as some channels' products, and transformed weights take up four times the memory:
-    /// few channels, or few tiles for many weights, do not pay for them. The limits were measured.
-    fn winograd(&self, channels: usize, (height, width): (usize, usize)) -> bool {
-        let tiles = self.batch * height.div_ceil(4) * width.div_ceil(4);
-        let possible = self.kernel == 3 && self.stride == 1 && self.padding <= 2;
-        possible && channels >= 4 && (tiles >= 16 || self.in_channels * self.out_channels <= 128 * 128)
-    }
-}
 
 /// Weights packed once for many forward passes.
 pub struct PackedWeights {
@@ -101,7 +23,8 @@ enum Packed {
 }
 
 impl PackedWeights {
-    /// Packs the weights `[out_channels, in_channels, kernel, kernel]` for inputs of this shape, at the current [`Level`].
+    /// Packs the weights `[out_channels, in_channels, kernel, kernel]` for inputs of this shape, at the
+    /// current [`Level`].
     ///
     /// # Panics
     /// If `weight` has another length than the shape says, or the shape's stride or kernel is zero.
@@ -111,14 +34,15 @@ impl PackedWeights {
         Self { packed: Packed::new(shape, weight), shape: *shape }
     }
 
-    /// Whether they serve this shape too: the same channels, kernel, stride and padding. Batch, height and width may differ, though
-    /// the way that was chosen for the first shape may not be the fastest for another.
+    /// Whether they serve this shape too: the same channels, kernel, stride and padding. Batch, height and
+    /// width may differ, though the way that was chosen for the first shape may not be the fastest for
+    /// another.
     pub fn fits(&self, shape: &ConvShape) -> bool {
         let ConvShape { batch, height, width, .. } = *shape;
         *shape == ConvShape { batch, height, width, ..self.shape }
     }
 
-    /// The memory they take up.
+    /// Bytes of memory that the packed weights take up.
     pub fn bytes(&self) -> usize {
         match &self.packed {
             Packed::Winograd(weights) => weights.bytes(),
@@ -127,15 +51,28 @@ impl PackedWeights {
     }
 }
 
-/// The level for Winograd's convolution, whose strips are a vector wide: half of a long one would be idle in a narrow map.
+/// Whether Winograd's way is possible, and the faster one, for a sum over this many channels and maps of this
+/// size.
+///
+/// The transforms of the outputs cost as much as some channels' products, and transformed weights take up
+/// four times the memory: few channels, or few tiles for many weights, do not pay for them. The limits were
+/// measured.
+fn prefers_winograd(shape: &ConvShape, channels: usize, (height, width): (usize, usize)) -> bool {
+    let tiles = shape.batch * height.div_ceil(4) * width.div_ceil(4);
+    let possible = shape.kernel == 3 && shape.stride == 1 && shape.padding <= 2;
+    possible && channels >= 4 && (tiles >= 16 || shape.in_channels * shape.out_channels <= 128 * 128)
+}
+
+/// The level for Winograd's convolution, whose strips are a vector wide: half of a long one would be idle in
+/// a narrow map.
 fn strip_level(width: usize) -> Level {
-    if width > 8 { Level::current() } else { Level::current().min(Level::Avx2) }
+    if width > 8 { Level::current() } else { Level::current().eight_lanes() }
 }
 
 impl Packed {
     fn new(shape: &ConvShape, weight: &[f32]) -> Self {
         let (height, width) = shape.output();
-        if shape.winograd(shape.in_channels, (height, width)) {
+        if prefers_winograd(shape, shape.in_channels, (height, width)) {
             let tile = TileSize::for_outputs(height, width);
             Self::Winograd(Transformed::new(
                 strip_level(width),
@@ -152,21 +89,17 @@ impl Packed {
 
     fn forward(&self, shape: &ConvShape, input: &[f32], epilogue: Epilogue, output: &mut [f32]) {
         match self {
-            Self::Winograd(weights) => winograd::correlate(
-                &shape.correlation(),
-                Source { values: input, gate: None },
-                weights,
-                epilogue,
-                output,
-            ),
+            Self::Winograd(weights) => {
+                winograd::correlate(&Correlation::of(shape), Source::open(input), weights, epilogue, output)
+            }
             Self::Direct(weights) => direct::forward(shape, input, weights, epilogue, output),
         }
     }
 }
 
-/// output = convolution of the input with the weights, plus the bias, then ReLU if `relu`.
+/// output = relu(convolution of the input with the weights + bias + residual), as the epilogue says.
 ///
-/// input `[batch, in_channels, height, width]`, weight `[out_channels, in_channels, kernel, kernel]`, bias `[out_channels]`, output
+/// input `[batch, in_channels, height, width]`, weight `[out_channels, in_channels, kernel, kernel]`, output
 /// `[batch, out_channels, …]` of [`ConvShape::output`], which is overwritten.
 ///
 /// # Panics
@@ -175,20 +108,17 @@ pub fn conv_forward(
     shape: &ConvShape,
     input: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
-    relu: bool,
+    epilogue: Epilogue,
     output: &mut [f32],
 ) {
-    check_forward("conv_forward", shape, input, bias, output);
+    check_forward("conv_forward", shape, input, epilogue, output);
     check_len("conv_forward", "weight", weight.len(), shape.weight_len());
     if !shape.is_empty() {
-        Packed::new(shape, weight).forward(shape, input, Epilogue { bias, residual: None, relu }, output);
+        Packed::new(shape, weight).forward(shape, input, epilogue, output);
     }
 }
 
 /// [`conv_forward`] with weights that were packed before, at the level they were packed for.
-///
-/// A residual, of the output's shape, is added before the ReLU.
 ///
 /// # Panics
 /// As [`conv_forward`], and if the weights do not fit the shape.
@@ -196,29 +126,26 @@ pub fn conv_forward_packed(
     shape: &ConvShape,
     input: &[f32],
     weights: &PackedWeights,
-    bias: Option<&[f32]>,
-    residual: Option<&[f32]>,
-    relu: bool,
+    epilogue: Epilogue,
     output: &mut [f32],
 ) {
-    check_forward("conv_forward_packed", shape, input, bias, output);
+    let name = "conv_forward_packed";
+    check_forward(name, shape, input, epilogue, output);
     assert!(
         weights.fits(shape),
-        "conv_forward_packed: the weights were packed for {:?}, not for {shape:?}",
+        "{name}: the weights were packed for {:?}, not for {shape:?}",
         weights.shape
     );
-    if let Some(residual) = residual {
-        check_len("conv_forward_packed", "residual", residual.len(), shape.output_len());
-    }
     if !shape.is_empty() {
-        weights.packed.forward(shape, input, Epilogue { bias, residual, relu }, output);
+        weights.packed.forward(shape, input, epilogue, output);
     }
 }
 
 /// The gradient by the input, from that by the output.
 ///
-/// With `relu_output`, the output of a forward pass with ReLU, the gradient passes where that is not zero or less (also where it is
-/// not a number). input_gradient `[batch, in_channels, height, width]` is overwritten; a residual of its shape is added.
+/// With `relu_output`, the output of a forward pass with ReLU, the gradient passes where that is not zero or
+/// less (also where it is not a number). input_gradient `[batch, in_channels, height, width]` is overwritten;
+/// a residual of its shape is added.
 ///
 /// # Panics
 /// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
@@ -244,9 +171,9 @@ pub fn conv_input_gradient(
         }
         return;
     }
-    let epilogue = Epilogue { bias: None, residual, relu: false };
+    let epilogue = Epilogue { residual, ..Epilogue::default() };
     let gradient = Source { values: output_gradient, gate: relu_output };
-    if shape.winograd(shape.out_channels, (shape.height, shape.width)) {
+    if prefers_winograd(shape, shape.out_channels, (shape.height, shape.width)) {
         let tile = TileSize::for_outputs(shape.height, shape.width);
         let weights = Transformed::new(
             strip_level(shape.width),
@@ -256,7 +183,7 @@ pub fn conv_input_gradient(
             shape.out_channels,
             true,
         );
-        winograd::correlate(&shape.turned(), gradient, &weights, epilogue, input_gradient);
+        winograd::correlate(&Correlation::turned(shape), gradient, &weights, epilogue, input_gradient);
     } else {
         direct::input_gradient(Level::current(), shape, gradient, weight, epilogue, input_gradient);
     }
@@ -264,8 +191,8 @@ pub fn conv_input_gradient(
 
 /// The gradients by the weights and, if it is wanted, by the bias, which costs next to nothing here.
 ///
-/// `relu_output` as in [`conv_input_gradient`]. weight_gradient `[out_channels, in_channels, kernel, kernel]` and bias_gradient
-/// `[out_channels]` are overwritten.
+/// `relu_output` as in [`conv_input_gradient`]. weight_gradient `[out_channels, in_channels, kernel, kernel]`
+/// and bias_gradient `[out_channels]` are overwritten.
 ///
 /// # Panics
 /// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
@@ -289,10 +216,10 @@ pub fn conv_weight_gradient(
         return bias_gradient.into_iter().for_each(|bias| bias.fill(0.0));
     }
     let gradient = Source { values: output_gradient, gate: relu_output };
-    if shape.winograd(shape.in_channels, shape.output()) {
+    if prefers_winograd(shape, shape.in_channels, shape.output()) {
         winograd::weight_gradient(
             Level::current(),
-            &shape.correlation(),
+            &Correlation::of(shape),
             input,
             gradient,
             weight_gradient,
@@ -303,7 +230,8 @@ pub fn conv_weight_gradient(
     }
 }
 
-/// The gradient by the bias alone: the sums over images and pixels. `relu_output` as in [`conv_input_gradient`].
+/// The gradient by the bias alone: the sums over images and pixels. `relu_output` as in
+/// [`conv_input_gradient`].
 ///
 /// # Panics
 /// If a slice has another length than the shape says, or the shape's stride or kernel is zero.
@@ -322,7 +250,7 @@ pub fn bias_gradient(
     for_each(planes, output_gradient.len() as f64, |k| {
         let mut sum = 0.0;
         for image in 0..shape.batch {
-            // SAFETY: the plane lies inside the slices, and the level is the current one.
+            // SAFETY: the plane lies inside the slices.
             unsafe {
                 add_plane(level, &gradient, (image * planes + k) * height * width, height * width, &mut sum)
             };
@@ -334,25 +262,37 @@ pub fn bias_gradient(
 
 vectorized!(fn add_plane(source: &Source, start: usize, len: usize, sum: &mut f64) = add_plane_of);
 
+/// Adds so many values of the source to the sum.
+///
+/// # Safety
+/// They lie inside it.
 #[inline(always)]
-unsafe fn add_plane_of<S: Simd>(source: &Source, start: usize, len: usize, sum: &mut f64) {
-    let values = source.values.as_ptr().add(start);
-    let gates = source.gate.map_or(values, |gate| gate.as_ptr().add(start));
-    let gated = source.gate.is_some();
+unsafe fn add_plane_of<S: Simd>(s: S, source: &Source, start: usize, len: usize, sum: &mut f64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if source.gate.is_some() {
+            add_values(s, source.at::<true>(start), len, sum);
+        } else {
+            add_values(s, source.at::<false>(start), len, sum);
+        }
+    }
+}
+
+/// # Safety
+/// So many values lie inside the source.
+#[inline(always)]
+unsafe fn add_values<S: Simd, const GATED: bool>(s: S, from: Cursor<GATED>, len: usize, sum: &mut f64) {
     // Short sums in f32, their sum in f64.
     const CHUNK: usize = 1024;
     for first in (0..len).step_by(CHUNK) {
-        let mut sums = [S::splat(0.0); 4];
+        let mut sums = [s.splat(0.0); 4];
         let end = len.min(first + CHUNK);
         for (i, x) in (first..end).step_by(S::LANES).enumerate() {
-            let mask = S::mask(0, end - x);
-            let mut v = S::load_masked(values.add(x), mask);
-            if gated {
-                v = S::gate(S::load_masked(gates.add(x), mask), v);
-            }
-            sums[i % 4] = S::add(sums[i % 4], v);
+            // SAFETY: the mask ends where the values do.
+            let v = unsafe { from.add(x).load_masked(s, s.mask(0, end - x)) };
+            sums[i % 4] = s.add(sums[i % 4], v);
         }
-        *sum += sum_vectors::<S>(sums);
+        *sum += s.sum_of_four(sums);
     }
 }
 
@@ -363,12 +303,15 @@ fn check_shape(name: &str, shape: &ConvShape) {
     );
 }
 
-fn check_forward(name: &str, shape: &ConvShape, input: &[f32], bias: Option<&[f32]>, output: &[f32]) {
+fn check_forward(name: &str, shape: &ConvShape, input: &[f32], epilogue: Epilogue, output: &[f32]) {
     check_shape(name, shape);
     check_len(name, "input", input.len(), shape.input_len());
     check_len(name, "output", output.len(), shape.output_len());
-    if let Some(bias) = bias {
+    if let Some(bias) = epilogue.bias {
         check_len(name, "bias", bias.len(), shape.out_channels);
+    }
+    if let Some(residual) = epilogue.residual {
+        check_len(name, "residual", residual.len(), shape.output_len());
     }
 }
 
@@ -378,9 +321,4 @@ fn check_backward(name: &str, shape: &ConvShape, output_gradient: &[f32], relu_o
     if let Some(output) = relu_output {
         check_len(name, "relu_output", output.len(), shape.output_len());
     }
-}
-
-/// Says which slice of which function is wrong.
-pub(crate) fn check_len(name: &str, slice: &str, found: usize, expected: usize) {
-    assert!(found == expected, "{name}: {slice} has {found} elements, the shape says {expected}");
 }

@@ -1,25 +1,18 @@
 //! Linear layers and matrix products.
 //!
-//! With few rows (images) a linear layer reads or writes each of its weights once, and that is all that counts: 25088 × 4096 of them
-//! are 411 MB. These kernels pass over the weights row by row, as they lie in memory; with more rows it is a packed product.
+//! With few rows (images) a linear layer reads or writes each of its weights once, and that is all that
+//! counts: 25088 × 4096 of them are 411 MB. These kernels pass over the weights row by row, as they lie in
+//! memory; with more rows it is a packed product.
 
-use crate::Level;
-use crate::conv::check_len;
+use std::ops::Range;
+
+use crate::dispatch::{vectorized, widths};
+use crate::level::Level;
 use crate::parallel::for_each;
-use crate::product::Store;
+use crate::product::{Operands, Store, product};
 use crate::scratch::{Pointer, with_local};
-use crate::simd::{MAX_LANES, Simd, Widths, sum_lanes};
-
-/// A linear layer: input `[rows, inputs]`, weight `[outputs, inputs]`, output `[rows, outputs]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinearShape {
-    /// Images.
-    pub rows: usize,
-    /// Features that go in.
-    pub inputs: usize,
-    /// Features that come out.
-    pub outputs: usize,
-}
+use crate::shape::{LinearShape, MatmulShape, check_len};
+use crate::simd::Simd;
 
 /// Rows from which on the weights are better packed.
 const MANY_ROWS: usize = 17;
@@ -37,9 +30,9 @@ pub fn linear_forward(
     output: &mut [f32],
 ) {
     let name = "linear_forward";
-    check_len(name, "input", input.len(), shape.rows * shape.inputs);
-    check_len(name, "weight", weight.len(), shape.outputs * shape.inputs);
-    check_len(name, "output", output.len(), shape.rows * shape.outputs);
+    check_len(name, "input", input.len(), shape.input_len());
+    check_len(name, "weight", weight.len(), shape.weight_len());
+    check_len(name, "output", output.len(), shape.output_len());
     if let Some(bias) = bias {
         check_len(name, "bias", bias.len(), shape.outputs);
     }
@@ -50,13 +43,12 @@ pub fn linear_forward(
         multiply(&shape, input, weight, bias, relu, output);
     } else {
         let level = Level::current();
-        let to = Pointer::to(output);
+        let job = Dots { shape, input, weight, bias, relu, to: Pointer::to(output) };
         // Outputs of a task: some hundred kilobytes of weights, or some tasks for each thread.
         let part = (1_usize << 18).div_ceil(inputs.max(1)).clamp(4, 256).next_multiple_of(4);
         for_each(outputs.div_ceil(part), 2.0 * rows as f64 * weight.len() as f64, |task| {
-            let range = task * part..outputs.min((task + 1) * part);
-            // SAFETY: each task writes its own outputs; the level is the current one.
-            unsafe { dots(level, shape, input, weight, bias, relu, range, to.get()) }
+            // SAFETY: the slices have the shape's lengths; each task writes its own outputs.
+            unsafe { dots(level, &job, task * part..outputs.min((task + 1) * part)) }
         });
     }
 }
@@ -72,9 +64,9 @@ pub fn linear_input_gradient(
     input_gradient: &mut [f32],
 ) {
     let name = "linear_input_gradient";
-    check_len(name, "output_gradient", output_gradient.len(), shape.rows * shape.outputs);
-    check_len(name, "weight", weight.len(), shape.outputs * shape.inputs);
-    check_len(name, "input_gradient", input_gradient.len(), shape.rows * shape.inputs);
+    check_len(name, "output_gradient", output_gradient.len(), shape.output_len());
+    check_len(name, "weight", weight.len(), shape.weight_len());
+    check_len(name, "input_gradient", input_gradient.len(), shape.input_len());
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
         let shape =
@@ -88,23 +80,16 @@ pub fn linear_input_gradient(
         for first in (0..outputs.max(1)).step_by(TERMS) {
             let terms = TERMS.min(outputs - first);
             for row in 0..rows {
-                let factors = &output_gradient[row * outputs + first..][..terms];
-                // SAFETY: each task writes its own columns; the level is the current one.
-                unsafe {
-                    let from = weight.as_ptr().wrapping_add(first * inputs + start);
-                    combine(
-                        level,
-                        factors,
-                        1,
-                        terms,
-                        from,
-                        inputs,
-                        len,
-                        to.get().add(row * inputs + start),
-                        first > 0,
-                        false,
-                    );
-                }
+                let sum = Combination {
+                    factors: &output_gradient[row * outputs + first..][..terms],
+                    factor_stride: 1,
+                    terms,
+                    rows: weight.as_ptr().wrapping_add(first * inputs + start),
+                    stride: inputs,
+                    len,
+                };
+                // SAFETY: the rows lie inside the weights; each task writes its own columns.
+                unsafe { combine(level, &sum, to.get().add(row * inputs + start), first > 0, false) };
             }
         }
     });
@@ -121,9 +106,9 @@ pub fn linear_weight_gradient(
     weight_gradient: &mut [f32],
 ) {
     let name = "linear_weight_gradient";
-    check_len(name, "input", input.len(), shape.rows * shape.inputs);
-    check_len(name, "output_gradient", output_gradient.len(), shape.rows * shape.outputs);
-    check_len(name, "weight_gradient", weight_gradient.len(), shape.outputs * shape.inputs);
+    check_len(name, "input", input.len(), shape.input_len());
+    check_len(name, "output_gradient", output_gradient.len(), shape.output_len());
+    check_len(name, "weight_gradient", weight_gradient.len(), shape.weight_len());
     let &LinearShape { rows, inputs, outputs } = shape;
     if rows >= MANY_ROWS {
         let shape = MatmulShape {
@@ -145,25 +130,18 @@ pub fn linear_weight_gradient(
         for k in task / pieces * OUTPUTS..outputs.min((task / pieces + 1) * OUTPUTS) {
             for first in (0..rows.max(1)).step_by(TERMS) {
                 let terms = TERMS.min(rows - first);
-                let factors = output_gradient.get(first * outputs + k..).unwrap_or_default();
-                // SAFETY: each task writes its own rows and columns; the level is the current one.
-                unsafe {
-                    let from = input.as_ptr().wrapping_add(first * inputs + start);
-                    // Written past the caches if it is the last time: the weights are many.
-                    let stream = first + terms == rows && len > 1 << 22;
-                    combine(
-                        level,
-                        factors,
-                        outputs,
-                        terms,
-                        from,
-                        inputs,
-                        piece,
-                        to.get().add(k * inputs + start),
-                        first > 0,
-                        stream,
-                    );
-                }
+                let sum = Combination {
+                    factors: output_gradient.get(first * outputs + k..).unwrap_or_default(),
+                    factor_stride: outputs,
+                    terms,
+                    rows: input.as_ptr().wrapping_add(first * inputs + start),
+                    stride: inputs,
+                    len: piece,
+                };
+                // Written past the caches if it is the last time: the weights are many.
+                let stream = first + terms == rows && len > 1 << 22;
+                // SAFETY: the rows lie inside the input; each task writes its own rows and columns.
+                unsafe { combine(level, &sum, to.get().add(k * inputs + start), first > 0, stream) };
             }
         }
     });
@@ -174,114 +152,120 @@ const PIECE: usize = 1024;
 /// Rows that [`combine`] takes at once.
 const TERMS: usize = 8;
 
-vectorized!(fn combine(factors: &[f32], factor_stride: usize, terms: usize, rows: *const f32, stride: usize, len: usize, to: *mut f32, add: bool, stream: bool) = combine_of);
-vectorized!(fn dots(shape: &LinearShape, input: &[f32], weight: &[f32], bias: Option<&[f32]>, relu: bool, outputs: std::ops::Range<usize>, to: *mut f32) = dots_of);
-
-/// to = or += Σ factor · row, for up to TERMS rows.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn combine_of<S: Simd>(
-    factors: &[f32],
+/// Σ factor · row, for up to `TERMS` rows.
+struct Combination<'a> {
+    /// The factor of the term i at i · `factor_stride`.
+    factors: &'a [f32],
     factor_stride: usize,
     terms: usize,
+    /// The row of the term i at i · `stride`, with `len` floats.
     rows: *const f32,
     stride: usize,
     len: usize,
-    to: *mut f32,
-    add: bool,
-    stream: bool,
-) {
-    let mut all = [0.0; TERMS];
-    let mut from = [rows; TERMS];
+}
+
+vectorized!(fn combine(sum: &Combination, to: *mut f32, add: bool, stream: bool) = combine_of);
+vectorized!(fn dots(job: &Dots, outputs: Range<usize>) = dots_of);
+
+/// to = or, with `add`, += the sum; past the caches if `stream`.
+///
+/// # Safety
+/// The rows can be read, and `len` floats written at `to`.
+#[inline(always)]
+unsafe fn combine_of<S: Simd>(s: S, sum: &Combination, to: *mut f32, add: bool, stream: bool) {
+    let &Combination { terms, len, .. } = sum;
+    let mut factors = [0.0; TERMS];
+    let mut from = [sum.rows; TERMS];
     for term in 0..terms {
-        (all[term], from[term]) = (factors[term * factor_stride], rows.wrapping_add(term * stride));
+        factors[term] = sum.factors[term * sum.factor_stride];
+        from[term] = sum.rows.wrapping_add(term * sum.stride);
     }
-    let factors = all.map(|factor| S::splat(factor));
+    let factors = factors.map(|factor| s.splat(factor));
     for x in (0..len).step_by(S::LANES) {
-        let mask = S::mask(0, len - x);
-        let whole = x + S::LANES <= len;
-        let mut sums = [S::splat(0.0); 2];
-        if add {
-            sums[0] = if whole { S::load(to.add(x)) } else { S::load_masked(to.add(x), mask) };
-        }
-        for term in 0..TERMS {
-            if term < terms {
-                let from = from[term].wrapping_add(x);
-                let v = if whole { S::load(from) } else { S::load_masked(from, mask) };
-                sums[term % 2] = S::fma(factors[term], v, sums[term % 2]);
+        let (mask, to) = (s.tail(len - x), to.wrapping_add(x));
+        // SAFETY: the mask ends where the rows do.
+        unsafe {
+            let mut sums = [s.splat(0.0); 2];
+            if add {
+                sums[0] = s.load_part(to, mask);
             }
-        }
-        let sum = S::add(sums[0], sums[1]);
-        match (whole, stream) {
-            (true, true) => S::stream(to.add(x), sum),
-            (true, false) => S::store(to.add(x), sum),
-            (false, _) => S::store_masked(to.add(x), mask, sum),
+            for term in 0..TERMS {
+                if term < terms {
+                    let v = s.load_part(from[term].wrapping_add(x), mask);
+                    sums[term % 2] = s.fma(factors[term], v, sums[term % 2]);
+                }
+            }
+            let sum = s.add(sums[0], sums[1]);
+            if stream && mask.is_none() {
+                s.stream(to, sum);
+            } else {
+                s.store_part(to, mask, sum);
+            }
         }
     }
     if stream {
-        S::fence();
+        s.fence();
     }
 }
 
-/// Output features: dot products along the lanes, four rows and two outputs at a time.
-#[inline(always)]
-unsafe fn dots_of<S: Simd>(
-    shape: &LinearShape,
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
+/// A linear layer of few rows.
+struct Dots<'a> {
+    shape: &'a LinearShape,
+    input: &'a [f32],
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
     relu: bool,
-    outputs: std::ops::Range<usize>,
-    to: *mut f32,
-) {
-    let inputs = shape.inputs;
+    to: Pointer,
+}
+
+/// Output features: dot products along the lanes, four rows and two outputs at a time.
+///
+/// # Safety
+/// The slices have the shape's lengths, and `to` has room for the output, of which these features are this
+/// task's.
+#[inline(always)]
+unsafe fn dots_of<S: Simd>(s: S, job: &Dots, outputs: Range<usize>) {
+    let inputs = job.shape.inputs;
     for k in outputs.clone().step_by(2) {
         let ks = 2.min(outputs.end - k);
-        for row in (0..shape.rows).step_by(4) {
-            let rows = 4.min(shape.rows - row);
-            let x =
-                [0, 1, 2, 3].map(|i: usize| input.as_ptr().wrapping_add((row + i.min(rows - 1)) * inputs));
-            let w = [0, 1].map(|i: usize| weight.as_ptr().wrapping_add((k + i.min(ks - 1)) * inputs));
-            let mut sums = [[S::splat(0.0); 2]; 4];
+        for row in (0..job.shape.rows).step_by(4) {
+            let rows = 4.min(job.shape.rows - row);
+            let x = [0, 1, 2, 3]
+                .map(|i: usize| job.input.as_ptr().wrapping_add((row + i.min(rows - 1)) * inputs));
+            let w = [0, 1].map(|i: usize| job.weight.as_ptr().wrapping_add((k + i.min(ks - 1)) * inputs));
+            let mut sums = [[s.splat(0.0); 2]; 4];
             let whole = inputs - inputs % S::LANES;
             for i in (0..whole).step_by(S::LANES) {
-                let w = [S::load(w[0].add(i)), S::load(w[1].add(i))];
-                for (sums, x) in sums.iter_mut().zip(x) {
-                    let x = S::load(x.add(i));
-                    *sums = [S::fma(x, w[0], sums[0]), S::fma(x, w[1], sums[1])];
+                // SAFETY: the rows have `inputs` features.
+                unsafe {
+                    let w = [s.load(w[0].add(i)), s.load(w[1].add(i))];
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        let x = s.load(x.add(i));
+                        *sums = [s.fma(x, w[0], sums[0]), s.fma(x, w[1], sums[1])];
+                    }
                 }
             }
             if whole < inputs {
-                let mask = S::mask(0, inputs - whole);
-                let w = [S::load_masked(w[0].add(whole), mask), S::load_masked(w[1].add(whole), mask)];
-                for (sums, x) in sums.iter_mut().zip(x) {
-                    let x = S::load_masked(x.add(whole), mask);
-                    *sums = [S::fma(x, w[0], sums[0]), S::fma(x, w[1], sums[1])];
+                let mask = s.mask(0, inputs - whole);
+                // SAFETY: the mask ends where the features do.
+                unsafe {
+                    let w = [s.load_masked(w[0].add(whole), mask), s.load_masked(w[1].add(whole), mask)];
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        let x = s.load_masked(x.add(whole), mask);
+                        *sums = [s.fma(x, w[0], sums[0]), s.fma(x, w[1], sums[1])];
+                    }
                 }
             }
             for (i, sums) in sums.iter().enumerate().take(rows) {
                 for (j, sum) in sums.iter().enumerate().take(ks) {
-                    let sum = sum_lanes::<S>(*sum) + bias.map_or(0.0, |bias| bias[k + j]);
-                    *to.add((row + i) * shape.outputs + k + j) = if relu && sum < 0.0 { 0.0 } else { sum };
+                    let sum = s.sum(*sum) + job.bias.map_or(0.0, |bias| bias[k + j]);
+                    let sum = if job.relu && sum < 0.0 { 0.0 } else { sum };
+                    // SAFETY: the feature is this task's.
+                    unsafe { *job.to.get().add((row + i) * job.shape.outputs + k + j) = sum };
                 }
             }
         }
     }
-}
-
-/// A matrix product: c `[rows, columns]` = a `[rows, inner]` · b `[inner, columns]`, all row by row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MatmulShape {
-    /// Rows of a and c.
-    pub rows: usize,
-    /// Columns of a, rows of b.
-    pub inner: usize,
-    /// Columns of b and c.
-    pub columns: usize,
-    /// a is stored `[inner, rows]`.
-    pub a_transposed: bool,
-    /// b is stored `[columns, inner]`.
-    pub b_transposed: bool,
 }
 
 /// c = a · b. c is overwritten.
@@ -314,7 +298,7 @@ struct Job<'a> {
 
 fn multiply(shape: &MatmulShape, a: &[f32], b: &[f32], bias: Option<&[f32]>, relu: bool, c: &mut [f32]) {
     let level = Level::current();
-    let widths = Widths::of(level);
+    let widths = widths(level);
     let width = PANELS * widths.vectors * widths.lanes;
     let blocks = shape.columns.div_ceil(width);
     let job = Job { shape: *shape, a, b, bias, relu, c: Pointer::to(c), blocks };
@@ -328,82 +312,96 @@ fn multiply(shape: &MatmulShape, a: &[f32], b: &[f32], bias: Option<&[f32]>, rel
 
 vectorized!(fn multiply_block(job: &Job, task: usize, scratch: *mut f32) = multiply_block_of);
 
+/// # Safety
+/// The slices have the shape's lengths, and `scratch` has room for panels of both sides and the sums. Tasks
+/// write different blocks of c.
 #[inline(always)]
-unsafe fn multiply_block_of<S: Simd>(job: &Job, task: usize, scratch: *mut f32) {
+unsafe fn multiply_block_of<S: Simd>(s: S, job: &Job, task: usize, scratch: *mut f32) {
     let &MatmulShape { rows, inner, columns, a_transposed, b_transposed } = &job.shape;
     let panel = S::WIDTHS.vectors * S::LANES;
     let width = PANELS * panel;
     let (row, column) = (task / job.blocks * ROWS, task % job.blocks * width);
     let (rows_here, columns_here) = (ROWS.min(rows - row), width.min(columns - column));
-    let (b, a, sums) = (scratch, scratch.add(width * INNER), scratch.add((width + ROWS) * INNER));
     let (a_stride, a_step) = if a_transposed { (1, rows) } else { (inner, 1) };
     let (b_stride, b_step) = if b_transposed { (inner, 1) } else { (1, columns) };
+    // SAFETY: the scratch has these three parts.
+    let (b, a, sums) = unsafe { (scratch, scratch.add(width * INNER), scratch.add((width + ROWS) * INNER)) };
     for first in (0..inner.max(1)).step_by(INNER) {
         let len = INNER.min(inner - first);
-        for c in (0..columns_here).step_by(panel) {
-            let from = job.b.as_ptr().wrapping_add((column + c) * b_stride + first * b_step);
-            pack::<S>(from, b_stride, b_step, columns_here - c, panel, len, b.add(c * INNER));
-        }
-        for r in (0..rows_here).step_by(S::ROWS) {
-            let from = job.a.as_ptr().wrapping_add((row + r) * a_stride + first * a_step);
-            pack::<S>(from, a_stride, a_step, rows_here - r, S::ROWS, len, a.add(r * INNER));
-        }
-        for c in (0..columns_here).step_by(panel) {
+        // SAFETY: rows and columns from the block's on lie inside the slices, and panels and sums in the
+        // scratch.
+        unsafe {
+            for c in (0..columns_here).step_by(panel) {
+                let start = job.b.as_ptr().wrapping_add((column + c) * b_stride + first * b_step);
+                let lines = Lines { start, stride: b_stride, step: b_step, count: columns_here - c };
+                pack(s, lines, panel, len, b.add(c * INNER));
+            }
             for r in (0..rows_here).step_by(S::ROWS) {
-                let to = Store {
-                    to: sums.add(r * width + c),
-                    row_stride: width,
-                    vector_stride: S::LANES,
-                    add: first > 0,
-                };
-                S::product(S::WIDTHS.vectors, len, b.add(c * INNER), a.add(r * INNER), std::ptr::null(), to);
+                let start = job.a.as_ptr().wrapping_add((row + r) * a_stride + first * a_step);
+                let lines = Lines { start, stride: a_stride, step: a_step, count: rows_here - r };
+                pack(s, lines, S::ROWS, len, a.add(r * INNER));
+            }
+            for c in (0..columns_here).step_by(panel) {
+                for r in (0..rows_here).step_by(S::ROWS) {
+                    let (v, u) = (b.add(c * INNER), a.add(r * INNER));
+                    let to = sums.add(r * width + c);
+                    let to = Store { to, row_stride: width, vector_stride: S::LANES, add: first > 0 };
+                    product(s, S::WIDTHS.vectors, Operands { len, v, u, next_v: std::ptr::null() }, to);
+                }
             }
         }
     }
-    let floor = S::splat(if job.relu { 0.0 } else { f32::NEG_INFINITY });
+    let floor = s.floor(job.relu);
     for r in 0..rows_here {
         for c in (0..columns_here).step_by(S::LANES) {
-            let mask = S::mask(0, columns_here - c);
-            let bias =
-                job.bias.map_or(S::splat(0.0), |bias| S::load_masked(bias.as_ptr().add(column + c), mask));
-            let value = S::at_least(floor, S::add(S::load(sums.add(r * width + c)), bias));
-            S::store_masked(job.c.get().add((row + r) * columns + column + c), mask, value);
+            let mask = s.mask(0, columns_here - c);
+            // SAFETY: the mask ends where the block does, whose sums were written above.
+            unsafe {
+                let bias =
+                    job.bias.map_or(s.splat(0.0), |bias| s.load_masked(bias.as_ptr().add(column + c), mask));
+                let value = s.at_least(floor, s.add(s.load(sums.add(r * width + c)), bias));
+                s.store_masked(job.c.get().add((row + r) * columns + column + c), mask, value);
+            }
         }
     }
 }
 
-/// to[k][j] = from[j · stride + k · step] for k < len and j < width, zero from j = count on; either stride or step is 1.
-#[inline(always)]
-unsafe fn pack<S: Simd>(
-    from: *const f32,
+/// Rows or columns of a matrix: the element k of the line j at `start + j · stride + k · step`, for j <
+/// `count`. Either stride or step is 1.
+#[derive(Clone, Copy)]
+struct Lines {
+    start: *const f32,
     stride: usize,
     step: usize,
     count: usize,
-    width: usize,
-    len: usize,
-    to: *mut f32,
-) {
+}
+
+/// to[k][j] = the element k of the line j for k < len and j < width, zero from j = count on.
+///
+/// # Safety
+/// The lines can be read for `len` elements, and `to` has room for len · width.
+#[inline(always)]
+unsafe fn pack<S: Simd>(s: S, lines: Lines, width: usize, len: usize, to: *mut f32) {
+    let Lines { start: from, stride, step, count } = lines;
     for j in (0..width).step_by(S::LANES) {
-        let (lanes, wanted) = (count.saturating_sub(j).min(S::LANES), S::mask(0, width - j));
+        let (lanes, wanted) = (count.saturating_sub(j).min(S::LANES), s.mask(0, width - j));
         if stride == 1 {
-            let mask = S::mask(0, lanes);
+            let mask = s.mask(0, lanes);
             for k in 0..len {
-                S::store_masked(
-                    to.add(k * width + j),
-                    wanted,
-                    S::load_masked(from.wrapping_add(j + k * step), mask),
-                );
+                // SAFETY: the masks end where the lines and the panel do.
+                unsafe {
+                    let v = s.load_masked(from.wrapping_add(j + k * step), mask);
+                    s.store_masked(to.add(k * width + j), wanted, v);
+                }
             }
         } else {
             for k in (0..len).step_by(S::LANES) {
-                let mask = S::mask(0, len - k);
-                let mut rows = [S::splat(0.0); MAX_LANES];
-                for (lane, row) in rows.iter_mut().enumerate().take(lanes) {
-                    *row = S::load_masked(from.wrapping_add((j + lane) * stride + k), mask);
-                }
-                S::transpose(&mut rows);
-                for (i, row) in rows.iter().enumerate().take(S::LANES.min(len - k)) {
-                    S::store_masked(to.add((k + i) * width + j), wanted, *row);
+                let from = from.wrapping_add(j * stride + k);
+                // SAFETY: the masks end where the lines do.
+                let columns = unsafe { s.load_columns(from, stride, lanes, s.tail(len - k)) };
+                for (i, column) in columns.iter().enumerate().take(S::LANES.min(len - k)) {
+                    // SAFETY: the mask ends where the panel does.
+                    unsafe { s.store_masked(to.add((k + i) * width + j), wanted, *column) };
                 }
             }
         }

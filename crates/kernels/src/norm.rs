@@ -1,82 +1,52 @@
 //! Batch norm with what follows it in residual networks: the shortcut's sum and ReLU.
 //!
-//! One task works on one channel of all images, so that what is read for the statistics is still in the cache when it is normalised: as
-//! long as a channel fits there, each number comes from memory once and goes there once.
+//! One task works on one channel of all images, so that what is read for the statistics is still in the cache
+//! when it is normalised: as long as a channel fits there, each number comes from memory once and goes there
+//! once.
 
-use crate::Level;
-use crate::conv::check_len;
+use crate::dispatch::vectorized;
+use crate::level::Level;
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
-use crate::simd::{MAX_LANES, Simd, sum_vectors};
+use crate::shape::{NormShape, check_len};
+use crate::simd::{MAX_LANES, Simd};
 
-/// The images that a batch norm works on, `[batch, channels, pixels]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NormShape {
-    /// Images.
-    pub batch: usize,
-    /// Channels, each with statistics of its own.
-    pub channels: usize,
-    /// Height times width.
-    pub pixels: usize,
-}
-
-impl NormShape {
-    /// Elements of input and output.
-    pub fn len(&self) -> usize {
-        self.batch * self.channels * self.pixels
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn count(&self) -> f64 {
-        (self.batch * self.pixels) as f64
-    }
-
-    /// Where the plane of an image's channel begins.
-    fn plane(&self, image: usize, channel: usize) -> usize {
-        (image * self.channels + channel) * self.pixels
-    }
-}
-
-/// A batch norm: y = (x - mean) / √(variance + epsilon) · weight + bias, a residual if it `adds` one, then ReLU if `relu`.
+/// A batch norm: y = (x - mean) / √(variance + epsilon) · weight + bias, a residual if it `adds` one, then
+/// ReLU if `relu` (Ioffe and Szegedy, ICML 2015, arXiv:1502.03167).
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
-    /// The images.
+    /// Shape of the input, the output and what is added.
     pub shape: NormShape,
-    /// `[channels]`
+    /// The factor of each channel, `[channels]`.
     pub weight: &'a [f32],
-    /// `[channels]`
+    /// The summand of each channel, `[channels]`.
     pub bias: &'a [f32],
-    /// Keeps the root from zero.
+    /// What is added to the variance, so that no channel is divided by zero.
     pub epsilon: f32,
-    /// Whether a residual is added.
+    /// Whether a residual of the input's shape is added.
     pub adds: bool,
-    /// Whether ReLU comes last.
+    /// Whether negative results become zero, last of all.
     pub relu: bool,
 }
 
-/// Means and biased variances of the channels, each `[channels]`.
+/// What a batch norm subtracts and divides by, channel by channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
-    /// Means.
+    /// Mean over images and pixels, `[channels]`.
     pub mean: Vec<f32>,
-    /// Variances, divided by the number of elements.
+    /// Biased variance (squares divided by their number), `[channels]`.
     pub variance: Vec<f32>,
 }
 
-/// Where the gradients go.
-#[derive(Debug)]
+/// Where [`norm_backward`] writes the gradients.
 pub struct NormGradients<'a> {
-    /// By the output when the backward pass begins, by the input when it ends; `[batch, channels, pixels]`.
+    /// In: the gradient by the output. Out: that by the input. `[batch, channels, pixels]`.
     pub images: &'a mut [f32],
-    /// By what was added, `[batch, channels, pixels]`.
+    /// The gradient by the residual, `[batch, channels, pixels]`, if it is wanted.
     pub residual: Option<&'a mut [f32]>,
-    /// `[channels]`
+    /// The gradient by the weight, `[channels]`.
     pub weight: &'a mut [f32],
-    /// `[channels]`
+    /// The gradient by the bias, `[channels]`.
     pub bias: &'a mut [f32],
 }
 
@@ -95,7 +65,7 @@ pub fn norm_forward(norm: &Norm, input: &[f32], residual: Option<&[f32]>, output
     let (level, to) = (Level::current(), Pointer::to(output));
     for_each(if norm.shape.is_empty() { 0 } else { channels }, 4.0 * input.len() as f64, |channel| {
         let mut moments = Moments::default();
-        // SAFETY: each task writes its own channel of slices whose lengths were checked; the level is the current one.
+        // SAFETY: each task writes its own channel of slices whose lengths were checked.
         unsafe {
             measure(level, &norm.shape, input, channel, &mut moments);
             let (mean, variance) = (moments.mean as f32, (moments.squares / moments.count) as f32);
@@ -128,15 +98,15 @@ pub fn norm_apply(
     });
 }
 
-/// All gradients, from that by the output, which becomes that by the input in place.
+/// All gradients of a batch norm, from that by the output, which becomes that by the input in place.
 ///
-/// `fixed`: the statistics were given ([`norm_apply`]), and do not depend on the input. `relu_output`: the output of the forward pass;
-/// it may be missing where there is no ReLU, or where nothing is added before it. As in PyTorch, the gradient passes where the output
-/// is not a number.
+/// `fixed`: the statistics were given ([`norm_apply`]), and do not depend on the input. `relu_output`: the
+/// output of the forward pass; it may be missing where there is no ReLU, or where nothing is added before it.
+/// As in PyTorch, the gradient passes where the output is not a number.
 ///
 /// # Panics
-/// If a slice has another length than the shape says, `relu_output` is missing where it is needed, or a gradient by a residual is asked
-/// for that is not added.
+/// If a slice has another length than the shape says, `relu_output` is missing where it is needed, or a
+/// gradient by a residual is asked for that is not added.
 pub fn norm_backward(
     norm: &Norm,
     statistics: &Statistics,
@@ -221,13 +191,17 @@ impl Moments {
 const PIECE: usize = 4096;
 
 vectorized!(fn measure(shape: &NormShape, input: &[f32], channel: usize, moments: &mut Moments) = measure_of);
-vectorized!(fn normalise(norm: &Norm, line: &Line, input: &[f32], residual: Option<&[f32]>, to: Pointer) = normalise_of);
+vectorized!(
+    fn normalise(norm: &Norm, line: &Line, input: &[f32], residual: Option<&[f32]>, to: Pointer) =
+        normalise_of
+);
 vectorized!(fn sum(job: &Backward, sums: &mut [f64; 2]) = sum_of);
 vectorized!(fn spread(job: &Backward, slope: f32, shift: f32) = spread_of);
 
-/// Runs the body for the places of all vectors of a slice, four of them at a time with `$lane` 0 to 3; the last vector may have a mask.
+/// Runs the body for the places of all vectors of a slice, four of them at a time with `$lane` 0 to 3; the
+/// last vector may have a mask.
 macro_rules! vectors {
-    ($simd:ident, $len:expr, |$x:ident, $lane:ident, $mask:ident| $body:block) => {
+    ($s:ident: $simd:ident, $len:expr, |$x:ident, $lane:ident, $mask:ident| $body:block) => {
         let (len, mut $x) = ($len, 0);
         while $x + 4 * $simd::LANES <= len {
             let $mask: Option<$simd::Mask> = None;
@@ -235,7 +209,7 @@ macro_rules! vectors {
         }
         while $x < len {
             const $lane: usize = 0;
-            let $mask = ($x + $simd::LANES > len).then(|| $simd::mask(0, len - $x));
+            let $mask = $s.tail(len - $x);
             $body
             $x += $simd::LANES;
         }
@@ -249,79 +223,78 @@ macro_rules! vectors {
     };
 }
 
+/// Mean and variance of a channel, piece by piece.
+///
+/// # Safety
+/// `input` has the shape's length.
 #[inline(always)]
-unsafe fn load<S: Simd>(from: *const f32, mask: Option<S::Mask>) -> S::V {
-    match mask {
-        None => S::load(from),
-        Some(mask) => S::load_masked(from, mask),
-    }
-}
-
-#[inline(always)]
-unsafe fn store<S: Simd>(to: *mut f32, mask: Option<S::Mask>, v: S::V) {
-    match mask {
-        None => S::store(to, v),
-        Some(mask) => S::store_masked(to, mask, v),
-    }
-}
-
-#[inline(always)]
-unsafe fn measure_of<S: Simd>(shape: &NormShape, input: &[f32], channel: usize, moments: &mut Moments) {
+unsafe fn measure_of<S: Simd>(s: S, shape: &NormShape, input: &[f32], channel: usize, moments: &mut Moments) {
     for image in 0..shape.batch {
         for start in (0..shape.pixels).step_by(PIECE) {
-            let (from, len) =
-                (input.as_ptr().add(shape.plane(image, channel) + start), PIECE.min(shape.pixels - start));
-            let mut sums = [S::splat(0.0); 4];
-            vectors!(S, len, |x, LANE, mask| {
-                sums[LANE] = S::add(sums[LANE], load::<S>(from.add(x), mask));
-            });
-            let mean = sum_vectors::<S>(sums) / len as f64;
-            let (middle, mut squares) = ([mean as f32; MAX_LANES], [S::splat(0.0); 4]);
-            vectors!(S, len, |x, LANE, mask| {
-                let difference = S::sub(load::<S>(from.add(x), mask), load::<S>(middle.as_ptr(), mask));
-                squares[LANE] = S::fma(difference, difference, squares[LANE]);
-            });
-            moments.merge(Moments { count: len as f64, mean, squares: sum_vectors::<S>(squares) });
+            let len = PIECE.min(shape.pixels - start);
+            // SAFETY: the piece lies inside the channel's plane.
+            unsafe {
+                let from = input.as_ptr().add(shape.plane(image, channel) + start);
+                let mut sums = [s.splat(0.0); 4];
+                vectors!(s: S, len, |x, LANE, mask| {
+                    sums[LANE] = s.add(sums[LANE], s.load_part(from.add(x), mask));
+                });
+                let mean = s.sum_of_four(sums) / len as f64;
+                let (middle, mut squares) = ([mean as f32; MAX_LANES], [s.splat(0.0); 4]);
+                vectors!(s: S, len, |x, LANE, mask| {
+                    // Zero past the end, too.
+                    let middle = s.load_part(middle.as_ptr(), mask);
+                    let difference = s.sub(s.load_part(from.add(x), mask), middle);
+                    squares[LANE] = s.fma(difference, difference, squares[LANE]);
+                });
+                moments.merge(Moments { count: len as f64, mean, squares: s.sum_of_four(squares) });
+            }
         }
     }
 }
 
+/// One channel, with the residual and ReLU where they are wanted.
+///
+/// # Safety
+/// The slices have the shape's length, and `to` room for as much; the channel is this task's.
 #[inline(always)]
 unsafe fn normalise_of<S: Simd>(
+    s: S,
     norm: &Norm,
     line: &Line,
     input: &[f32],
     residual: Option<&[f32]>,
     to: Pointer,
 ) {
-    let floor = S::splat(if norm.relu { 0.0 } else { f32::NEG_INFINITY });
+    let floor = s.floor(norm.relu);
     for image in 0..norm.shape.batch {
         let plane = norm.shape.plane(image, line.channel);
-        let (from, to) = (input.as_ptr().add(plane), to.get().add(plane));
-        match residual {
-            None => {
-                vectors!(S, norm.shape.pixels, |x, _LANE, mask| {
-                    store::<S>(
-                        to.add(x),
-                        mask,
-                        S::at_least(floor, on_line::<S>(line, load::<S>(from.add(x), mask))),
-                    );
-                });
-            }
-            Some(residual) => {
-                let added = residual.as_ptr().add(plane);
-                vectors!(S, norm.shape.pixels, |x, _LANE, mask| {
-                    let y = on_line::<S>(line, load::<S>(from.add(x), mask));
-                    store::<S>(to.add(x), mask, S::at_least(floor, S::add(y, load::<S>(added.add(x), mask))));
-                });
+        // SAFETY: the vectors, or their masks, end where the channel's plane does.
+        unsafe {
+            let (from, to) = (input.as_ptr().add(plane), to.get().add(plane));
+            match residual {
+                None => {
+                    vectors!(s: S, norm.shape.pixels, |x, _LANE, mask| {
+                        let y = on_line(s, line, s.load_part(from.add(x), mask));
+                        s.store_part(to.add(x), mask, s.at_least(floor, y));
+                    });
+                }
+                Some(residual) => {
+                    let added = residual.as_ptr().add(plane);
+                    vectors!(s: S, norm.shape.pixels, |x, _LANE, mask| {
+                        let y = on_line(s, line, s.load_part(from.add(x), mask));
+                        let sum = s.add(y, s.load_part(added.add(x), mask));
+                        s.store_part(to.add(x), mask, s.at_least(floor, sum));
+                    });
+                }
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn on_line<S: Simd>(line: &Line, x: S::V) -> S::V {
-    S::fma(S::sub(x, S::splat(line.mean)), S::splat(line.scale), S::splat(line.bias))
+fn on_line<S: Simd>(s: S, line: &Line, x: S::V) -> S::V {
+    s.fma(s.sub(x, s.splat(line.mean)), s.splat(line.scale), s.splat(line.bias))
 }
 
 /// One channel of the backward pass.
@@ -344,77 +317,112 @@ const GATED: u8 = 1;
 const AGAIN: u8 = 2;
 
 /// The gradient before ReLU, and x - mean (-mean where masked: the gradient is zero there).
+///
+/// # Safety
+/// The masked elements from `at` on lie inside the job's slices.
 #[inline(always)]
-unsafe fn passed<S: Simd, const GATE: u8>(job: &Backward, at: usize, mask: Option<S::Mask>) -> [S::V; 2] {
-    let x = load::<S>(job.input.as_ptr().add(at), mask);
-    let gradient = load::<S>(job.images.get().add(at), mask);
-    let gradient = match GATE {
-        GATED => {
-            S::gate(load::<S>(job.gate.map_or(job.input.as_ptr(), <[f32]>::as_ptr).add(at), mask), gradient)
-        }
-        AGAIN => S::gate(on_line::<S>(&job.line, x), gradient),
-        _ => gradient,
-    };
-    [gradient, S::sub(x, S::splat(job.line.mean))]
-}
-
-/// Σ g and Σ g · (x - mean)
-#[inline(always)]
-unsafe fn sum_of<S: Simd>(job: &Backward, sums: &mut [f64; 2]) {
-    match (job.relu, job.gate) {
-        (false, _) => sum_passed::<S, OPEN>(job, sums),
-        (true, Some(_)) => sum_passed::<S, GATED>(job, sums),
-        (true, None) => sum_passed::<S, AGAIN>(job, sums),
+unsafe fn passed<S: Simd, const GATE: u8>(
+    s: S,
+    job: &Backward,
+    at: usize,
+    mask: Option<S::Mask>,
+) -> [S::V; 2] {
+    // SAFETY: the caller's promise; all slices are as long as the input.
+    unsafe {
+        let x = s.load_part(job.input.as_ptr().add(at), mask);
+        let gradient = s.load_part(job.images.get().add(at), mask);
+        let gradient = match GATE {
+            GATED => {
+                let gates = job.gate.map_or(job.input.as_ptr(), <[f32]>::as_ptr);
+                s.gate(s.load_part(gates.add(at), mask), gradient)
+            }
+            AGAIN => s.gate(on_line(s, &job.line, x), gradient),
+            _ => gradient,
+        };
+        [gradient, s.sub(x, s.splat(job.line.mean))]
     }
 }
 
+/// Σ g and Σ g · (x - mean)
+///
+/// # Safety
+/// The job's slices have the shape's length.
 #[inline(always)]
-unsafe fn sum_passed<S: Simd, const GATE: u8>(job: &Backward, sums: &mut [f64; 2]) {
+unsafe fn sum_of<S: Simd>(s: S, job: &Backward, sums: &mut [f64; 2]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (job.relu, job.gate) {
+            (false, _) => sum_passed::<S, OPEN>(s, job, sums),
+            (true, Some(_)) => sum_passed::<S, GATED>(s, job, sums),
+            (true, None) => sum_passed::<S, AGAIN>(s, job, sums),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`sum_of`].
+#[inline(always)]
+unsafe fn sum_passed<S: Simd, const GATE: u8>(s: S, job: &Backward, sums: &mut [f64; 2]) {
     for image in 0..job.shape.batch {
         for start in (0..job.shape.pixels).step_by(PIECE) {
-            let (at, len) =
-                (job.shape.plane(image, job.line.channel) + start, PIECE.min(job.shape.pixels - start));
-            let (mut plain, mut weighted) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
-            vectors!(S, len, |x, LANE, mask| {
-                let [gradient, difference] = passed::<S, GATE>(job, at + x, mask);
-                plain[LANE] = S::add(plain[LANE], gradient);
-                weighted[LANE] = S::fma(gradient, difference, weighted[LANE]);
+            let at = job.shape.plane(image, job.line.channel) + start;
+            let (mut plain, mut weighted) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
+            vectors!(s: S, PIECE.min(job.shape.pixels - start), |x, LANE, mask| {
+                // SAFETY: the vectors, or their masks, end where the channel's plane does.
+                let [gradient, difference] = unsafe { passed::<S, GATE>(s, job, at + x, mask) };
+                plain[LANE] = s.add(plain[LANE], gradient);
+                weighted[LANE] = s.fma(gradient, difference, weighted[LANE]);
             });
-            sums[0] += sum_vectors::<S>(plain);
-            sums[1] += sum_vectors::<S>(weighted);
+            sums[0] += s.sum_of_four(plain);
+            sums[1] += s.sum_of_four(weighted);
         }
     }
 }
 
 /// images = g · scale + (x - mean) · slope + shift, or g · scale with fixed statistics; by_residual = g
+///
+/// # Safety
+/// The job's slices have the shape's length; the channel is this task's.
 #[inline(always)]
-unsafe fn spread_of<S: Simd>(job: &Backward, slope: f32, shift: f32) {
-    match (job.relu, job.gate, job.fixed) {
-        (false, _, false) => spread_passed::<S, OPEN, false>(job, slope, shift),
-        (true, Some(_), false) => spread_passed::<S, GATED, false>(job, slope, shift),
-        (true, None, false) => spread_passed::<S, AGAIN, false>(job, slope, shift),
-        (false, _, true) => spread_passed::<S, OPEN, true>(job, slope, shift),
-        (true, Some(_), true) => spread_passed::<S, GATED, true>(job, slope, shift),
-        (true, None, true) => spread_passed::<S, AGAIN, true>(job, slope, shift),
+unsafe fn spread_of<S: Simd>(s: S, job: &Backward, slope: f32, shift: f32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (job.relu, job.gate, job.fixed) {
+            (false, _, false) => spread_passed::<S, OPEN, false>(s, job, slope, shift),
+            (true, Some(_), false) => spread_passed::<S, GATED, false>(s, job, slope, shift),
+            (true, None, false) => spread_passed::<S, AGAIN, false>(s, job, slope, shift),
+            (false, _, true) => spread_passed::<S, OPEN, true>(s, job, slope, shift),
+            (true, Some(_), true) => spread_passed::<S, GATED, true>(s, job, slope, shift),
+            (true, None, true) => spread_passed::<S, AGAIN, true>(s, job, slope, shift),
+        }
     }
 }
 
+/// # Safety
+/// As for [`spread_of`].
 #[inline(always)]
-unsafe fn spread_passed<S: Simd, const GATE: u8, const FIXED: bool>(job: &Backward, slope: f32, shift: f32) {
-    let (scale, slope, shift) = (S::splat(job.line.scale), S::splat(slope), S::splat(shift));
+unsafe fn spread_passed<S: Simd, const GATE: u8, const FIXED: bool>(
+    s: S,
+    job: &Backward,
+    slope: f32,
+    shift: f32,
+) {
+    let (scale, slope, shift) = (s.splat(job.line.scale), s.splat(slope), s.splat(shift));
     for image in 0..job.shape.batch {
         let plane = job.shape.plane(image, job.line.channel);
-        let to = job.images.get().add(plane);
-        vectors!(S, job.shape.pixels, |x, _LANE, mask| {
-            let [gradient, difference] = passed::<S, GATE>(job, plane + x, mask);
-            let by_input = if FIXED {
-                S::mul(gradient, scale) // x may be infinite
-            } else {
-                S::fma(gradient, scale, S::fma(difference, slope, shift))
-            };
-            store::<S>(to.add(x), mask, by_input);
-            if let Some(residual) = job.by_residual {
-                store::<S>(residual.get().add(plane + x), mask, gradient);
+        vectors!(s: S, job.shape.pixels, |x, _LANE, mask| {
+            // SAFETY: the vectors, or their masks, end where the channel's plane does.
+            unsafe {
+                let [gradient, difference] = passed::<S, GATE>(s, job, plane + x, mask);
+                let by_input = if FIXED {
+                    s.mul(gradient, scale) // x may be infinite
+                } else {
+                    s.fma(gradient, scale, s.fma(difference, slope, shift))
+                };
+                s.store_part(job.images.get().add(plane + x), mask, by_input);
+                if let Some(residual) = job.by_residual {
+                    s.store_part(residual.get().add(plane + x), mask, gradient);
+                }
             }
         });
     }

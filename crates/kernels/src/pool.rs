@@ -1,74 +1,32 @@
 //! Max-pooling.
 
-use crate::Level;
-use crate::conv::check_len;
+use crate::dispatch::vectorized;
+use crate::level::Level;
 use crate::parallel::for_each;
 use crate::scratch::Pointer;
-use crate::simd::{MAX_LANES, Simd, load_pixels};
-
-/// A square max-pool of `f32` planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolShape {
-    /// Images times channels.
-    pub planes: usize,
-    /// Rows of the input.
-    pub height: usize,
-    /// Columns of the input.
-    pub width: usize,
-    /// Side of the window.
-    pub kernel: usize,
-    /// Step in both directions.
-    pub stride: usize,
-    /// Pixels that the windows may reach over the edge; at most half the window.
-    pub padding: usize,
-}
-
-impl PoolShape {
-    /// Height and width of the output.
-    pub fn output(&self) -> (usize, usize) {
-        let side = |size: usize| {
-            (size + 2 * self.padding).checked_sub(self.kernel).map_or(0, |rest| rest / self.stride + 1)
-        };
-        (side(self.height), side(self.width))
-    }
-
-    /// Elements of the input, `[planes, height, width]`.
-    pub fn input_len(&self) -> usize {
-        self.planes * self.height * self.width
-    }
-
-    /// Elements of the output.
-    pub fn output_len(&self) -> usize {
-        let (height, width) = self.output();
-        self.planes * height * width
-    }
-
-    /// The outputs, from `start` to `end`, whose windows' tap lies inside a side of `size` pixels.
-    fn inside(&self, tap: usize, size: usize, outputs: usize) -> std::ops::Range<usize> {
-        let start = self.padding.saturating_sub(tap).div_ceil(self.stride);
-        let end = (size + self.padding).saturating_sub(tap).div_ceil(self.stride).min(outputs);
-        start.min(end)..end
-    }
-}
+use crate::shape::{PoolShape, check_len};
+use crate::simd::Simd;
+use crate::source::Source;
 
 /// output = the largest of each window; indices = its place in the window, row · kernel + column.
 ///
-/// The first of equal values counts, and a value that is not a number counts as the largest, as in PyTorch. input `[planes, height,
-/// width]`; output and indices `[planes, …]` of [`PoolShape::output`], both overwritten.
+/// The first of equal values counts, and a value that is not a number counts as the largest, as in PyTorch.
+/// input `[planes, height, width]`; output and indices `[planes, …]` of [`PoolShape::output`], both
+/// overwritten.
 ///
 /// # Panics
-/// If a slice has another length than the shape says, the kernel is not in 1..=16, the stride is zero or the padding exceeds half the
-/// kernel.
+/// If a slice has another length than the shape says, the kernel is not in 1..=16, the stride is zero or the
+/// padding exceeds half the kernel.
 pub fn max_pool_forward(shape: &PoolShape, input: &[f32], output: &mut [f32], indices: &mut [u8]) {
     check("max_pool_forward", shape);
     check_len("max_pool_forward", "input", input.len(), shape.input_len());
     check_len("max_pool_forward", "output", output.len(), shape.output_len());
     check_len("max_pool_forward", "indices", indices.len(), shape.output_len());
     let (level, (height, width)) = (Level::current(), shape.output());
-    let (outputs, places) = (Pointer::to(output), Bytes(indices.as_mut_ptr()));
+    let (outputs, places) = (Pointer::to(output), Pointer::to(indices));
     for_each(shape.planes, (shape.output_len() * shape.kernel * shape.kernel) as f64, |plane| {
         let input = &input[plane * shape.height * shape.width..][..shape.height * shape.width];
-        // SAFETY: each task writes its own plane; the level is the current one.
+        // SAFETY: each task writes its own plane.
         unsafe {
             let output =
                 std::slice::from_raw_parts_mut(outputs.get().add(plane * height * width), height * width);
@@ -79,7 +37,8 @@ pub fn max_pool_forward(shape: &PoolShape, input: &[f32], output: &mut [f32], in
     });
 }
 
-/// The gradient by the input: each output's goes to the place that its index names. input_gradient is overwritten.
+/// The gradient by the input: each output's goes to the place that its index names. input_gradient is
+/// overwritten.
 ///
 /// # Panics
 /// As [`max_pool_forward`], and if an index names a place outside the image.
@@ -99,7 +58,7 @@ pub fn max_pool_backward(
         let range = plane * height * width..(plane + 1) * height * width;
         let (gradient, indices) = (&output_gradient[range.clone()], &indices[range]);
         let len = shape.height * shape.width;
-        // SAFETY: each task writes its own plane; the level is the current one.
+        // SAFETY: each task writes its own plane.
         unsafe {
             let to = std::slice::from_raw_parts_mut(to.get().add(plane * len), len);
             if (shape.kernel, shape.stride, shape.padding) == (2, 2, 0) {
@@ -111,32 +70,41 @@ pub fn max_pool_backward(
     });
 }
 
-/// Bytes that tasks write disjoint parts of.
-#[derive(Clone, Copy)]
-struct Bytes(*mut u8);
+vectorized!(
+    fn pool_plane(shape: &PoolShape, input: &[f32], output: &mut [f32], places: &mut [u8]) = pool_plane_of
+);
+vectorized!(
+    fn spread_pairs(shape: &PoolShape, gradient: &[f32], indices: &[u8], to: &mut [f32]) = spread_pairs_of
+);
 
-// SAFETY: see above.
-unsafe impl Send for Bytes {}
-unsafe impl Sync for Bytes {}
-
-impl Bytes {
-    fn get(self) -> *mut u8 {
-        self.0
-    }
+/// The outputs, from `start` to `end`, whose windows' tap lies inside a side of `size` pixels.
+fn inside(shape: &PoolShape, tap: usize, size: usize, outputs: usize) -> std::ops::Range<usize> {
+    let start = shape.padding.saturating_sub(tap).div_ceil(shape.stride);
+    let end = (size + shape.padding).saturating_sub(tap).div_ceil(shape.stride).min(outputs);
+    start.min(end)..end
 }
 
-vectorized!(fn pool_plane(shape: &PoolShape, input: &[f32], output: &mut [f32], places: &mut [u8]) = pool_plane_of);
-vectorized!(fn spread_pairs(shape: &PoolShape, gradient: &[f32], indices: &[u8], to: &mut [f32]) = spread_pairs_of);
-
-/// Row by row; the outputs whose windows lie inside the row as vectors, with the places as numbers in another vector.
+/// Row by row; the outputs whose windows lie inside the row as vectors, with the places as numbers in another
+/// vector.
+///
+/// # Safety
+/// The slices are one plane each.
 #[inline(always)]
-unsafe fn pool_plane_of<S: Simd>(shape: &PoolShape, input: &[f32], output: &mut [f32], places: &mut [u8]) {
+unsafe fn pool_plane_of<S: Simd>(
+    s: S,
+    shape: &PoolShape,
+    input: &[f32],
+    output: &mut [f32],
+    places: &mut [u8],
+) {
     let &PoolShape { kernel, stride, padding, .. } = shape;
     let (height, width) = shape.output();
-    let inside = shape.inside(0, shape.width, width).start..shape.inside(kernel - 1, shape.width, width).end;
+    let inside =
+        inside(shape, 0, shape.width, width).start..inside(shape, kernel - 1, shape.width, width).end;
+    let source = Source::open(input);
     for y in 0..height {
         let rows = padding.saturating_sub(y * stride)..kernel.min(shape.height + padding - y * stride);
-        let row = |ky: usize| input.as_ptr().add((y * stride + ky - padding) * shape.width);
+        let row = |ky: usize| source.at::<false>((y * stride + ky - padding) * shape.width);
         let (output, places) = (&mut output[y * width..][..width], &mut places[y * width..][..width]);
         let mut x = 0;
         while x < width {
@@ -146,7 +114,8 @@ unsafe fn pool_plane_of<S: Simd>(shape: &PoolShape, input: &[f32], output: &mut 
                 let (mut best, mut place) = (f32::NEG_INFINITY, rows.start * kernel + columns.start);
                 for ky in rows.clone() {
                     for kx in columns.clone() {
-                        let value = *row(ky).add(x * stride + kx - padding);
+                        // SAFETY: rows and columns are those inside the plane.
+                        let value = unsafe { row(ky).add(x * stride + kx - padding).value() };
                         if value > best || value.is_nan() {
                             (best, place) = (value, ky * kernel + kx);
                         }
@@ -157,18 +126,18 @@ unsafe fn pool_plane_of<S: Simd>(shape: &PoolShape, input: &[f32], output: &mut 
                 continue;
             }
             let lanes = S::LANES.min(inside.end - x);
-            let (mut best, mut place) = (S::splat(f32::NEG_INFINITY), S::splat((rows.start * kernel) as f32));
+            let (mut best, mut place) = (s.splat(f32::NEG_INFINITY), s.splat((rows.start * kernel) as f32));
             for ky in rows.clone() {
                 for kx in 0..kernel {
-                    let (row, from) = (row(ky), (x * stride + kx) as isize - padding as isize);
-                    let v = load_pixels::<S, false>(row, row, from, stride, lanes, shape.width);
-                    S::keep_larger(&mut best, &mut place, v, S::splat((ky * kernel + kx) as f32));
+                    let from = (x * stride + kx) as isize - padding as isize;
+                    // SAFETY: the row is one of the plane's.
+                    let v = unsafe { row(ky).load_pixels(s, from, stride, lanes, shape.width) };
+                    s.keep_larger(&mut best, &mut place, v, s.splat((ky * kernel + kx) as f32));
                 }
             }
-            S::store_masked(output.as_mut_ptr().add(x), S::mask(0, lanes), best);
-            let mut numbers = [0.0; MAX_LANES];
-            S::store(numbers.as_mut_ptr(), place);
-            for (place, number) in places[x..x + lanes].iter_mut().zip(numbers) {
+            // SAFETY: the lanes are outputs of the row.
+            unsafe { s.store_masked(output.as_mut_ptr().add(x), s.mask(0, lanes), best) };
+            for (place, number) in places[x..x + lanes].iter_mut().zip(s.to_lanes(place)) {
                 *place = number as u8;
             }
             x += lanes;
@@ -177,8 +146,10 @@ unsafe fn pool_plane_of<S: Simd>(shape: &PoolShape, input: &[f32], output: &mut 
 }
 
 /// Windows of 2×2 side by side: each pixel of the input has one window, and is written once.
+///
+/// Only the compiler makes vectors of it: no operation of its own is unsafe.
 #[inline(always)]
-unsafe fn spread_pairs_of<S: Simd>(shape: &PoolShape, gradient: &[f32], indices: &[u8], to: &mut [f32]) {
+fn spread_pairs_of<S: Simd>(_: S, shape: &PoolShape, gradient: &[f32], indices: &[u8], to: &mut [f32]) {
     let (height, width) = shape.output();
     for (y, rows) in to.chunks_mut(2 * shape.width).enumerate() {
         if y >= height {
@@ -213,6 +184,7 @@ fn check(name: &str, shape: &PoolShape) {
     let possible = (1..=16).contains(&shape.kernel) && shape.stride > 0 && 2 * shape.padding <= shape.kernel;
     assert!(
         possible,
-        "{name}: a kernel of 1..=16, a stride of 1 or more and a padding of half the kernel at most, found {shape:?}"
+        "{name}: a kernel of 1..=16, a stride of 1 or more and a padding of half the kernel at most, \
+         found {shape:?}"
     );
 }

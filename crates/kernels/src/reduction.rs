@@ -1,9 +1,10 @@
-//! Sums over the images for the gradients by the weights, in an order that depends on the shape alone: a thread that joins or leaves
-//! changes no bit.
+//! Sums over the images for the gradients by the weights, in an order that depends on the shape alone: a
+//! thread that joins or leaves changes no bit.
 //!
-//! The images are cut into blocks of pixels. A block is packed (both operands, with the pixels outermost) and multiplied, which adds
-//! to the sums. Where the sums are small, some blocks in a row make a group with sums of its own, and the threads share the groups;
-//! where they are large, all threads work on one block after another.
+//! The images are cut into blocks of pixels. A block is packed (both operands, with the pixels outermost) and
+//! multiplied, which adds to the sums. Where the sums are small, some blocks in a row make a group with sums
+//! of its own, and the threads share the groups; where they are large, all threads work on one block after
+//! another.
 
 use crate::parallel::for_each;
 use crate::scratch::{Pointer, Shared, with_local};
@@ -37,6 +38,14 @@ pub(crate) struct Lengths {
     pub(crate) packing: usize,
 }
 
+/// A block of pixels of those that a set of sums is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) index: usize,
+    /// Whether it begins the sums; the others add to them.
+    pub(crate) first: bool,
+}
+
 /// A gradient by weights, cut into blocks.
 pub(crate) trait Blocks: Sync {
     fn lengths(&self) -> Lengths;
@@ -51,16 +60,16 @@ pub(crate) trait Blocks: Sync {
         false
     }
 
-    /// Packs a part of a block; adds to the bias's sums or, with `first`, begins them.
+    /// Packs a part of a block, and begins the bias's sums or adds to them.
     ///
     /// # Safety
     /// The places must have the lengths asked for. Different tasks write different places.
-    unsafe fn pack(&self, places: &Places, task: usize, block: usize, first: bool, packing: *mut f32);
-    /// Adds a part of the block's products to the sums or, with `first`, begins them.
+    unsafe fn pack(&self, places: &Places, task: usize, block: Block, packing: *mut f32);
+    /// Begins the sums with a part of the block's products, or adds it to them.
     ///
     /// # Safety
     /// As above, and the block must have been packed.
-    unsafe fn multiply(&self, places: &Places, task: usize, block: usize, first: bool);
+    unsafe fn multiply(&self, places: &Places, task: usize, block: Block);
     /// Writes one output channel's weights.
     ///
     /// # Safety
@@ -91,18 +100,22 @@ fn sum_together(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) 
     let [inputs, gradients, sums, bias_sums] = buffers.each_ref().map(Shared::pointer);
     let places = Places { inputs, gradients, sums, bias: bias_sums };
     let (packings, products) = of.tasks();
-    for block in 0..of.blocks() {
+    for index in 0..of.blocks() {
+        let block = Block { index, first: index == 0 };
         for_each(packings, of.work(), |task| {
-            // SAFETY: the places have the lengths asked for; a block is packed before it is multiplied.
-            with_local(lengths.packing, |packing| unsafe {
-                of.pack(&places, task, block, block == 0, packing)
-            });
+            // SAFETY: the places have the lengths asked for.
+            with_local(lengths.packing, |packing| unsafe { of.pack(&places, task, block, packing) });
         });
-        for_each(products, of.work(), |task| unsafe { of.multiply(&places, task, block, block == 0) });
+        for_each(products, of.work(), |task| {
+            // SAFETY: as above, and the block is packed.
+            unsafe { of.multiply(&places, task, block) };
+        });
     }
     let to = Pointer::to(weight);
-    // SAFETY: each channel's weights are written by one task.
-    for_each(of.out_channels(), (lengths.sums * 4) as f64, |k| unsafe { of.finish(&places, k, to.get()) });
+    for_each(of.out_channels(), (lengths.sums * 4) as f64, |k| {
+        // SAFETY: as above; each channel's weights are written by one task.
+        unsafe { of.finish(&places, k, to.get()) };
+    });
     if let Some(bias) = bias {
         // SAFETY: packing has written all channels' sums.
         bias.copy_from_slice(unsafe { std::slice::from_raw_parts(bias_sums.get(), bias.len()) });
@@ -119,7 +132,8 @@ fn sum_groups(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
     let (packings, products) = of.tasks();
     for_each(groups, of.work() * of.blocks() as f64, |group| {
         let scratch = lengths.inputs + lengths.gradients + lengths.sums + lengths.packing;
-        // SAFETY: the scratch has room for all places; each group has a result of its own.
+        // SAFETY: the scratch has room for all places, each group has a result of its own, and a block is
+        // packed before it is multiplied.
         with_local(scratch, |inputs| unsafe {
             let gradients = inputs.add(lengths.inputs);
             let sums = gradients.add(lengths.gradients);
@@ -130,10 +144,10 @@ fn sum_groups(of: &impl Blocks, weight: &mut [f32], bias: Option<&mut [f32]>) {
                 [inputs, gradients, sums, result.add(weight.len())].map(Pointer::new);
             let places = Places { inputs, gradients, sums, bias };
             let blocks = of.blocks() * group / groups..of.blocks() * (group + 1) / groups;
-            for block in blocks.clone() {
-                let first = block == blocks.start;
-                (0..packings).for_each(|task| of.pack(&places, task, block, first, packing));
-                (0..products).for_each(|task| of.multiply(&places, task, block, first));
+            for index in blocks.clone() {
+                let block = Block { index, first: index == blocks.start };
+                (0..packings).for_each(|task| of.pack(&places, task, block, packing));
+                (0..products).for_each(|task| of.multiply(&places, task, block));
             }
             if !of.plain() {
                 (0..of.out_channels()).for_each(|k| of.finish(&places, k, result));

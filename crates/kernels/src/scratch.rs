@@ -1,4 +1,5 @@
-//! Scratch memory, kept between calls: a step needs the same sizes again and again, and fresh pages cost a fault each.
+//! Scratch memory, kept between calls: a step needs the same sizes again and again, and fresh pages cost a
+//! fault each.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ struct Buffer {
 
 // SAFETY: it owns its memory, and gives out no more than its address.
 unsafe impl Send for Buffer {}
+// SAFETY: as above.
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
@@ -44,8 +46,8 @@ impl Drop for Buffer {
     }
 }
 
-/// Winograd's products lie many pages apart, one step of each after another: with pages of 4 KiB the address translation is slower
-/// than the arithmetic.
+/// Winograd's products lie many pages apart, one step of each after another: with pages of 4 KiB the address
+/// translation is slower than the arithmetic.
 fn advise_large_pages(start: *mut f32, layout: &Layout) {
     #[cfg(target_os = "linux")]
     if layout.align() == LARGE {
@@ -69,7 +71,8 @@ static IDLE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 pub(crate) struct Shared(Option<Buffer>);
 
 impl Shared {
-    /// At least `len` floats, uninitialised: an idle buffer if one is large enough and not more than twice so.
+    /// At least `len` floats, uninitialised: an idle buffer if one is large enough and not more than twice
+    /// so.
     pub(crate) fn take(len: usize) -> Self {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         let fit = (0..idle.len())
@@ -98,8 +101,8 @@ impl Drop for Shared {
 
 thread_local! { static LOCAL: RefCell<Option<Buffer>> = const { RefCell::new(None) }; }
 
-/// Lends this thread's own scratch of at least `len` floats, uninitialised. `work` must not call rayon, which might run another
-/// task that wants it.
+/// Lends this thread's own scratch of at least `len` floats, uninitialised. `work` must not call rayon, which
+/// might run another task that wants it.
 pub(crate) fn with_local<R>(len: usize, work: impl FnOnce(*mut f32) -> R) -> R {
     LOCAL.with(|local| {
         let mut local = local.borrow_mut();
@@ -111,29 +114,31 @@ pub(crate) fn with_local<R>(len: usize, work: impl FnOnce(*mut f32) -> R) -> R {
     })
 }
 
-/// Frees the shared buffers that wait for the next call. The threads' own scratch (some megabytes each) stays until they end.
+/// Frees the shared buffers that wait for the next call. The threads' own scratch (some megabytes each) stays
+/// until they end.
 pub fn release_scratch() {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// A pointer that tasks share; each writes a part of its own.
 #[derive(Clone, Copy)]
-pub(crate) struct Pointer(*mut f32);
+pub(crate) struct Pointer<T = f32>(*mut T);
 
 // SAFETY: every task writes places that no other task reads or writes meanwhile; the kernels say which.
-unsafe impl Send for Pointer {}
-unsafe impl Sync for Pointer {}
+unsafe impl<T: Send> Send for Pointer<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Pointer<T> {}
 
-impl Pointer {
-    pub(crate) fn to(slice: &mut [f32]) -> Self {
+impl<T> Pointer<T> {
+    pub(crate) fn to(slice: &mut [T]) -> Self {
         Self(slice.as_mut_ptr())
     }
 
-    pub(crate) fn new(start: *mut f32) -> Self {
+    pub(crate) fn new(start: *mut T) -> Self {
         Self(start)
     }
 
-    pub(crate) fn get(self) -> *mut f32 {
+    pub(crate) fn get(self) -> *mut T {
         self.0
     }
 }

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use crate::Level;
-use crate::conv::ConvShape;
+use crate::dispatch::{vectorized, widths};
+use crate::epilogue::{Channel, Epilogue, Outputs};
+use crate::level::Level;
 use crate::parallel::for_each;
-use crate::product::{LINE, Store};
+use crate::product::{LINE, Operands, Store, product};
 use crate::scratch::{Pointer, Shared, with_local};
-use crate::simd::{MAX_LANES, Simd, Widths};
-use crate::source::{Epilogue, STREAM, Source};
+use crate::shape::ConvShape;
+use crate::simd::{MAX_LANES, Simd};
+use crate::source::Source;
 
 use super::grid::{Grid, Run, pack, runs};
 
@@ -32,13 +34,8 @@ impl Panels {
 
     /// The weights of the gradient by the input, of some taps.
     fn turned(level: Level, shape: &ConvShape, weight: &[f32], taps: &[usize]) -> Self {
-        Self::pack(
-            level,
-            weight,
-            shape,
-            (shape.in_channels, shape.out_channels * taps.len()),
-            Order::Turned(taps),
-        )
+        let sizes = (shape.in_channels, shape.out_channels * taps.len());
+        Self::pack(level, weight, shape, sizes, Order::Turned(taps))
     }
 
     fn pack(
@@ -48,19 +45,19 @@ impl Panels {
         (outputs, len): (usize, usize),
         order: Order,
     ) -> Self {
-        let lanes = Widths::of(level).lanes;
+        let lanes = widths(level).lanes;
         let vectors = if len == 0 { 0 } else { outputs.div_ceil(lanes) }; // a phase may meet no tap
         let values = Shared::take(vectors * lanes * len);
         let job = Weights { weight, shape, outputs, len, order, to: values.pointer() };
         for_each(vectors, (vectors * lanes * len * 4) as f64, |vector| {
-            // SAFETY: the buffer has room for all outputs, and each task fills its own part; the level is that of the caller.
+            // SAFETY: the buffer has room for all outputs, and each task fills its own part.
             unsafe { pack_weights(level, &job, vector) }
         });
         Self { values, level, len, outputs }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.outputs.next_multiple_of(Widths::of(self.level).lanes) * self.len * size_of::<f32>()
+        self.outputs.next_multiple_of(widths(self.level).lanes) * self.len * size_of::<f32>()
     }
 }
 
@@ -84,22 +81,25 @@ struct Weights<'a> {
 vectorized!(fn pack_weights(job: &Weights, vector: usize) = pack_weights_of);
 
 /// As many outputs as there are lanes.
+///
+/// # Safety
+/// The weights have the job's lengths, and `to` has room for all of them in whole vectors of outputs. Tasks
+/// of different vectors write different places.
 #[inline(always)]
-unsafe fn pack_weights_of<S: Simd>(job: &Weights, vector: usize) {
+unsafe fn pack_weights_of<S: Simd>(s: S, job: &Weights, vector: usize) {
     let &Weights { shape, outputs, len, .. } = job;
     let first = vector * S::LANES;
-    let (present, to) = (S::LANES.min(outputs - first), job.to.get().add(first * len));
-    let put = |row: usize, v: S::V| S::store_halves(to.add(row * S::ROWS), len * S::ROWS, v);
+    let present = S::LANES.min(outputs - first);
+    // SAFETY: the vector's part of the packed weights has `len` rows.
+    let to = unsafe { job.to.get().add(first * len) };
+    // SAFETY: as above, for each row.
+    let put = |row: usize, v: S::V| unsafe { s.store_halves(to.add(row * S::ROWS), len * S::ROWS, v) };
     match job.order {
         Order::Rows => {
-            let from = job.weight.as_ptr().add(first * len);
             for i in (0..len).step_by(S::LANES) {
-                let mask = S::mask(0, len - i);
-                let mut lanes = [S::splat(0.0); MAX_LANES];
-                for (row, lane) in lanes.iter_mut().enumerate().take(present) {
-                    *lane = S::load_masked(from.add(row * len + i), mask);
-                }
-                S::transpose(&mut lanes);
+                let from = job.weight.as_ptr().wrapping_add(first * len + i);
+                // SAFETY: the masks end where the outputs' weights do.
+                let lanes = unsafe { s.load_columns(from, len, present, s.tail(len - i)) };
                 for (j, lane) in lanes.iter().enumerate().take(S::LANES.min(len - i)) {
                     put(i + j, *lane);
                 }
@@ -108,19 +108,22 @@ unsafe fn pack_weights_of<S: Simd>(job: &Weights, vector: usize) {
         Order::Turned(taps) => {
             let area = shape.kernel * shape.kernel;
             for channel in 0..shape.out_channels {
-                let from = job.weight.as_ptr().add((channel * outputs + first) * area);
+                // SAFETY: the kernels of this channel and the present outputs lie here.
+                let from = unsafe { job.weight.as_ptr().add((channel * outputs + first) * area) };
                 for line in (0..present * area).step_by(LINE) {
-                    S::prefetch(from.wrapping_add(WEIGHTS_AHEAD * outputs * area + line));
+                    s.prefetch(from.wrapping_add(WEIGHTS_AHEAD * outputs * area + line));
                 }
                 for (t, tap) in taps.iter().enumerate() {
                     let v = if area == 1 {
-                        S::load_masked(from, S::mask(0, present))
+                        // SAFETY: as above.
+                        unsafe { s.load_masked(from, s.mask(0, present)) }
                     } else {
                         let mut values = [0.0; MAX_LANES];
                         for (lane, value) in values.iter_mut().enumerate().take(present) {
-                            *value = *from.add(lane * area + tap);
+                            // SAFETY: as above.
+                            *value = unsafe { *from.add(lane * area + tap) };
                         }
-                        S::load(values.as_ptr())
+                        s.lanes_from(&values)
                     };
                     put(channel * taps.len() + t, v);
                 }
@@ -142,26 +145,13 @@ pub(crate) fn forward(
 ) {
     let (height, width) = shape.output();
     let target = Target { height, width, row: 0 };
-    let source = Source { values: input, gate: None };
-    correlate(vec![(forward_grid(shape), weights)], source, epilogue, target, output);
+    let outputs = Outputs::new(epilogue, output);
+    correlate(vec![(Grid::of(shape), weights)], Source::open(input), outputs, target);
 }
 
-/// The pixels that the outputs are made of.
-pub(super) fn forward_grid(shape: &ConvShape) -> Grid {
-    let (rows, columns) = shape.output();
-    let tap = |i: usize| {
-        (
-            (i / shape.kernel) as isize - shape.padding as isize,
-            (i % shape.kernel) as isize - shape.padding as isize,
-        )
-    };
-    let taps = (0..shape.kernel * shape.kernel).map(tap).collect();
-    let &ConvShape { batch, in_channels, height, width, stride, .. } = shape;
-    Grid { batch, channels: in_channels, height, width, rows, columns, step: stride, taps }
-}
-
-/// The gradient by the input. The input's pixels of one phase (row and column modulo the stride) meet the same taps, so that each phase
-/// is a convolution of stride 1 of the gradient by the output. All phases of a row are computed together.
+/// The gradient by the input. The input's pixels of one phase (row and column modulo the stride) meet the
+/// same taps, so that each phase is a convolution of stride 1 of the gradient by the output. All phases of a
+/// row are computed together.
 pub(crate) fn input_gradient(
     level: Level,
     shape: &ConvShape,
@@ -172,7 +162,8 @@ pub(crate) fn input_gradient(
 ) {
     let &ConvShape { batch, out_channels: channels, height, width, kernel, stride, padding, .. } = shape;
     let (out_height, out_width) = shape.output();
-    // The taps that a phase meets, and which pixel of the gradient, counted from the place in the phase, each of them is.
+    // The taps that a phase meets, and which pixel of the gradient, counted from the place in the phase, each
+    // of them is.
     let taps = |phase: usize| {
         let meets = move |tap: &usize| (phase + padding + stride * kernel - tap).is_multiple_of(stride);
         (0..kernel)
@@ -190,13 +181,19 @@ pub(crate) fn input_gradient(
                 Grid { batch, channels, height: out_height, width: out_width, rows, columns, step: 1, taps };
             (grid, Panels::turned(level, shape, weight, &places))
         };
-        let phases: Vec<_> = (0..stride).map(phase).collect();
-        let phases = phases.iter().map(|(grid, weights)| (grid.clone(), weights)).collect();
-        correlate(phases, gradient, epilogue, Target { height, width, row }, input_gradient);
+        let (grids, weights): (Vec<Grid>, Vec<Panels>) = (0..stride).map(phase).unzip();
+        let outputs = Outputs::new(epilogue, input_gradient);
+        correlate(
+            grids.into_iter().zip(&weights).collect(),
+            gradient,
+            outputs,
+            Target { height, width, row },
+        );
     }
 }
 
-/// The planes of the output. With n phases, the pixel (y, x) of the grid of phase p is written to (y · n + row, x · n + p).
+/// The planes of the output. With n phases, the pixel (y, x) of the grid of phase p is written to
+/// (y · n + row, x · n + p).
 struct Target {
     height: usize,
     width: usize,
@@ -208,11 +205,10 @@ struct Job<'a> {
     /// The grid's rows and columns where they are written.
     grid: (usize, usize),
     source: Source<'a>,
-    epilogue: Epilogue<'a>,
+    outputs: Outputs<'a>,
     target: Target,
-    outputs: usize,
-    output: Pointer,
-    stream: bool,
+    /// Output channels.
+    channels: usize,
     /// Pixels of a panel and of a task, and output channels of a task.
     panel: usize,
     pixels: usize,
@@ -231,13 +227,7 @@ impl Job<'_> {
     }
 }
 
-fn correlate(
-    phases: Vec<(Grid, &Panels)>,
-    source: Source,
-    epilogue: Epilogue,
-    mut target: Target,
-    output: &mut [f32],
-) {
+fn correlate(phases: Vec<(Grid, &Panels)>, source: Source, outputs: Outputs, mut target: Target) {
     let mut grid = (phases[0].0.rows, phases[0].0.columns);
     if phases.len() == 1 {
         // Pixels that follow each other in the output, too.
@@ -245,8 +235,8 @@ fn correlate(
         target = Target { height: 1, width: grid.1, row: 0 };
     }
     let phases: Vec<_> = phases.into_iter().map(|(grid, weights)| (grid.flattened(), weights)).collect();
-    let (level, outputs) = (phases[0].1.level, phases[0].1.outputs);
-    let widths = Widths::of(level);
+    let (level, channels) = (phases[0].1.level, phases[0].1.outputs);
+    let widths = widths(level);
     let panel = widths.vectors * widths.lanes;
     let pixels = phases[0].0.pixels();
     let len: usize = phases.iter().map(|(grid, _)| grid.len()).sum();
@@ -256,28 +246,14 @@ fn correlate(
     let panels =
         (PACKED / (len.max(1) * panel * size_of::<f32>())).clamp(1, 16).min(all.div_ceil(threads)).max(1);
     let tasks = all.div_ceil(panels);
-    let parts = if tasks < threads { threads.min(outputs.div_ceil(32)).max(1) } else { 1 };
-    let part = outputs.div_ceil(parts).next_multiple_of(widths.rows);
-    let stream = size_of_val(output) > STREAM;
-    let output = Pointer::to(output);
-    let job = Job {
-        phases,
-        grid,
-        source,
-        epilogue,
-        target,
-        outputs,
-        output,
-        stream,
-        panel,
-        pixels: panels * panel,
-        part,
-    };
+    let parts = if tasks < threads { threads.min(channels.div_ceil(32)).max(1) } else { 1 };
+    let part = channels.div_ceil(parts).next_multiple_of(widths.rows);
+    let job = Job { phases, grid, source, outputs, target, channels, panel, pixels: panels * panel, part };
     let packed: usize = (0..job.phases.len()).map(|phase| job.stride(phase) * panels).sum();
-    for_each(tasks * parts, 2.0 * pixels as f64 * (len + 8) as f64 * (outputs + 8) as f64, |task| {
+    for_each(tasks * parts, 2.0 * pixels as f64 * (len + 8) as f64 * (channels + 8) as f64, |task| {
         with_local(packed + job.phases.len() * widths.rows * job.pixels + MAX_LANES, |packed| {
-            // SAFETY: the scratch has room for the packed pixels and the sums, the tasks write different outputs, the weights have the
-            // caller's level.
+            // SAFETY: the scratch has room for the packed pixels and the sums, and the tasks write different
+            // outputs.
             unsafe { correlate_pixels(level, &job, task / parts, task % parts, packed) }
         });
     });
@@ -285,83 +261,84 @@ fn correlate(
 
 vectorized!(fn correlate_pixels(job: &Job, task: usize, part: usize, packed: *mut f32) = correlate_pixels_of);
 
+/// # Safety
+/// `packed` has room for the task's panels of all phases and, after them, `[phase][ROWS][pixel]` sums, each
+/// in whole vectors. The source has the grids' shape, the output that of the target and the channels.
 #[inline(always)]
-unsafe fn correlate_pixels_of<S: Simd>(job: &Job, task: usize, part: usize, packed: *mut f32) {
+unsafe fn correlate_pixels_of<S: Simd>(s: S, job: &Job, task: usize, part: usize, packed: *mut f32) {
     let pixels = job.pixels(task);
     let mut sums = packed;
     for (p, (grid, _)) in job.phases.iter().enumerate() {
-        if job.source.gate.is_some() {
-            pack::<S, true>(grid, &job.source, pixels.clone(), sums, (job.panel, job.stride(p)));
-        } else {
-            pack::<S, false>(grid, &job.source, pixels.clone(), sums, (job.panel, job.stride(p)));
+        // SAFETY: a phase's panels have their place in the scratch.
+        unsafe {
+            if job.source.gate.is_some() {
+                pack::<S, true>(s, grid, &job.source, pixels.clone(), sums, (job.panel, job.stride(p)));
+            } else {
+                pack::<S, false>(s, grid, &job.source, pixels.clone(), sums, (job.panel, job.stride(p)));
+            }
+            sums = sums.add(job.stride(p) * (job.pixels / job.panel));
         }
-        sums = sums.add(job.stride(p) * (job.pixels / job.panel));
     }
     let runs: Vec<Run> = runs(job.grid, pixels.clone()).collect();
-    let last = ((part + 1) * job.part).min(job.outputs);
+    let last = ((part + 1) * job.part).min(job.channels);
     for k in (part * job.part..last).step_by(S::ROWS) {
         let mut v = packed;
         for (p, (_, weights)) in job.phases.iter().enumerate() {
-            let u = weights.values.pointer().get().add(k * weights.len);
-            for (i, first) in (0..pixels.len()).step_by(job.panel).enumerate() {
-                let to = sums.add(p * S::ROWS * job.pixels + first);
-                let sums = Store { to, row_stride: job.pixels, vector_stride: S::LANES, add: false };
-                S::product(
-                    S::WIDTHS.vectors,
-                    weights.len,
-                    v.add(i * job.stride(p)),
-                    u,
-                    std::ptr::null(),
-                    sums,
-                );
+            // SAFETY: the panels were packed above, and the sums have their place behind them.
+            unsafe {
+                let u = weights.values.pointer().get().add(k * weights.len);
+                for (i, first) in (0..pixels.len()).step_by(job.panel).enumerate() {
+                    let v = v.add(i * job.stride(p));
+                    let to = sums.add(p * S::ROWS * job.pixels + first);
+                    let to = Store { to, row_stride: job.pixels, vector_stride: S::LANES, add: false };
+                    let of = Operands { len: weights.len, v, u, next_v: std::ptr::null() };
+                    product(s, S::WIDTHS.vectors, of, to);
+                }
+                v = v.add(job.stride(p) * (job.pixels / job.panel));
             }
-            v = v.add(job.stride(p) * (job.pixels / job.panel));
         }
         for row in 0..S::ROWS.min(last - k) {
-            write_channel::<S>(job, &runs, k + row, sums.add(row * job.pixels));
+            // SAFETY: the sums were just written; the channel is this task's.
+            unsafe { write_channel(s, job, &runs, k + row, sums.add(row * job.pixels)) };
         }
     }
-    if job.stream {
-        S::fence();
-    }
+    job.outputs.finish(s);
 }
 
-/// Finishes the sums of a channel, `[phase][ROWS][pixel]`, and writes them run by run; of one phase, in whole lines of the cache.
+/// Finishes the sums of a channel, `[phase][ROWS][pixel]`, and writes them run by run; of one phase, in whole
+/// lines of the cache.
+///
+/// # Safety
+/// `sums` has all runs' pixels in whole vectors; they lie inside the output, and the channel is this task's.
 #[inline(always)]
-unsafe fn write_channel<S: Simd>(job: &Job, runs: &[Run], channel: usize, sums: *const f32) {
-    let &Job { ref target, outputs, output, stream, .. } = job;
+unsafe fn write_channel<S: Simd>(s: S, job: &Job, runs: &[Run], channel: usize, sums: *const f32) {
+    let target = &job.target;
     let (step, phase) = (job.phases.len(), S::ROWS * job.pixels);
-    let bias = S::splat(job.epilogue.bias.map_or(0.0, |bias| bias[channel]));
-    let floor = S::splat(if job.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
+    let outputs: Channel<S> = job.outputs.channel(s, channel);
     for run in runs {
         let row =
-            ((run.image * outputs + channel) * target.height + run.y * step + target.row) * target.width;
-        let (start, from) = (row + run.x * step, sums.add(run.at));
+            ((run.image * job.channels + channel) * target.height + run.y * step + target.row) * target.width;
+        let start = row + run.x * step;
+        // SAFETY: the run's sums are there.
+        let from = unsafe { sums.add(run.at) };
         let (mut i, count) = (0, (run.len * step).min(target.width - run.x * step));
         while i < count {
-            let to = output.get().add(start + i);
-            let to_line = S::LANES - to as usize / size_of::<f32>() % S::LANES;
-            let lanes = if step == 1 { to_line.min(count - i) } else { count - i };
-            let mut value = match step {
-                1 => S::load(from.add(i)),
-                2 => S::zip(S::load(from.add(i / 2)), S::load(from.add(phase + i / 2))),
-                _ => {
-                    let mut values = [0.0; MAX_LANES];
-                    for (lane, value) in values.iter_mut().enumerate().take(S::LANES.min(count - i)) {
-                        *value = *from.add((i + lane) % step * phase + (i + lane) / step);
+            let rest = count - i;
+            let lanes = if step == 1 { outputs.lanes_to_line(start + i).min(rest) } else { rest };
+            // SAFETY: the sums are there in whole vectors, and the lanes are pixels of the run.
+            unsafe {
+                let sums = match step {
+                    1 => s.load(from.add(i)),
+                    2 => s.zip(s.load(from.add(i / 2)), s.load(from.add(phase + i / 2))),
+                    _ => {
+                        let mut values = [0.0; MAX_LANES];
+                        for (lane, value) in values.iter_mut().enumerate().take(S::LANES.min(rest)) {
+                            *value = *from.add((i + lane) % step * phase + (i + lane) / step);
+                        }
+                        s.lanes_from(&values)
                     }
-                    S::load(values.as_ptr())
-                }
-            };
-            value = S::add(value, bias);
-            if let Some(residual) = job.epilogue.residual {
-                value = S::add(value, S::load_masked(residual.as_ptr().add(start + i), S::mask(0, lanes)));
-            }
-            let value = S::at_least(floor, value);
-            match (lanes >= S::LANES, stream) {
-                (true, true) => S::stream(to, value),
-                (true, false) => S::store(to, value),
-                (false, _) => S::store_masked(to, S::mask(0, lanes), value),
+                };
+                outputs.write(s, start + i, (s.mask(0, lanes), lanes >= S::LANES), sums);
             }
             i += lanes.min(S::LANES);
         }

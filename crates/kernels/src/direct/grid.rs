@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use crate::product;
-use crate::simd::{MAX_LANES, Simd, load_pixels};
-use crate::source::Source;
+use crate::shape::ConvShape;
+use crate::simd::{MAX_LANES, Simd};
+use crate::source::{Cursor, Source};
 
 /// The most pixels that are packed at a time.
 pub(super) const MAX_PIXELS: usize = 256;
 
-/// A grid of output pixels over images: the tap (dy, dx) of the pixel (y, x) is the source's (y · step + dy, x · step + dx), and zero
-/// outside.
+/// A grid of output pixels over images: the tap (dy, dx) of the pixel (y, x) is the source's (y · step + dy,
+/// x · step + dx), and zero outside.
 ///
-/// Pixels are counted through all images: `(image · rows + y) · columns + x`. The *rows of the product* are the taps of all channels:
-/// channel · taps + tap.
-#[derive(Clone, Debug)]
+/// Pixels are counted through all images: `(image · rows + y) · columns + x`. The *rows of the product* are
+/// the taps of all channels: channel · taps + tap.
 pub(super) struct Grid {
     pub(super) batch: usize,
     pub(super) channels: usize,
@@ -29,6 +29,16 @@ pub(super) struct Grid {
 }
 
 impl Grid {
+    /// The pixels of the input that a convolution's outputs are made of.
+    pub(super) fn of(shape: &ConvShape) -> Self {
+        let &ConvShape { batch, in_channels: channels, height, width, kernel, stride: step, .. } = shape;
+        let (rows, columns) = shape.output();
+        let from_corner = |place: usize| place as isize - shape.padding as isize;
+        let tap = |i: usize| (from_corner(i / kernel), from_corner(i % kernel));
+        let taps = (0..kernel * kernel).map(tap).collect();
+        Self { batch, channels, height, width, rows, columns, step, taps }
+    }
+
     /// The same; planes that are read pixel by pixel become one long row.
     pub(super) fn flattened(self) -> Self {
         if self.taps == [(0, 0)] && self.step == 1 && (self.rows, self.columns) == (self.height, self.width) {
@@ -78,7 +88,8 @@ pub(super) struct Run {
     pub(super) at: usize,
 }
 
-/// Where one vector of a row of the product comes from, in the first channel, and where it goes, in the channel's first row.
+/// Where one vector of a row of the product comes from, in the first channel, and where it goes, in the
+/// channel's first row.
 struct Piece<S: Simd> {
     offset: isize,
     to: usize,
@@ -90,8 +101,8 @@ struct Piece<S: Simd> {
 
 impl<S: Simd> Piece<S> {
     #[inline(always)]
-    unsafe fn new(grid: &Grid, row: Option<isize>, x: isize, to: usize) -> Self {
-        let (none, step) = (S::mask(0, 0), grid.step as isize);
+    fn new(s: S, grid: &Grid, row: Option<isize>, x: isize, to: usize) -> Self {
+        let (none, step) = (s.mask(0, 0), grid.step as isize);
         let Some(row) = row else {
             return Self { offset: 0, to, lanes: 0..0, masks: [none; 2] };
         };
@@ -99,39 +110,42 @@ impl<S: Simd> Piece<S> {
         let lanes = S::LANES as isize;
         let mask = |from: isize| {
             let start = (start - from).clamp(0, lanes);
-            S::mask(start as usize, (end - from).clamp(start, lanes) as usize)
+            s.mask(start as usize, (end - from).clamp(start, lanes) as usize)
         };
         let inside = |pixel: isize| ((pixel + step - 1) / step).min(lanes) as usize;
         Self { offset: row + x, to, lanes: inside(start)..inside(end), masks: [mask(0), mask(lanes)] }
     }
 
+    /// # Safety
+    /// `from` is the start of a channel of the grid's source.
     #[inline(always)]
-    unsafe fn load<const GATED: bool>(&self, values: *const f32, gates: *const f32, step: usize) -> S::V {
-        let (values, gates) = (values.wrapping_offset(self.offset), gates.wrapping_offset(self.offset));
-        let load = |from: usize, mask: S::Mask| {
-            let v = S::load_masked(values.wrapping_add(from), mask);
-            if GATED { S::gate(S::load_masked(gates.wrapping_add(from), mask), v) } else { v }
-        };
-        match step {
-            1 => load(0, self.masks[0]),
-            2 => S::evens(load(0, self.masks[0]), load(S::LANES, self.masks[1])),
-            _ => {
-                let mut pixels = [0.0; MAX_LANES];
-                for lane in self.lanes.clone() {
-                    if !(GATED && *gates.wrapping_add(lane * step) <= 0.0) {
-                        pixels[lane] = *values.wrapping_add(lane * step);
+    unsafe fn load<const GATED: bool>(&self, s: S, from: Cursor<GATED>, step: usize) -> S::V {
+        let from = from.offset(self.offset);
+        // SAFETY: what the masks and lanes name lies inside the source.
+        unsafe {
+            match step {
+                1 => from.load_masked(s, self.masks[0]),
+                2 => s.evens(
+                    from.load_masked(s, self.masks[0]),
+                    from.add(S::LANES).load_masked(s, self.masks[1]),
+                ),
+                _ => {
+                    let mut pixels = [0.0; MAX_LANES];
+                    for lane in self.lanes.clone() {
+                        pixels[lane] = from.add(lane * step).value();
                     }
+                    s.lanes_from(&pixels)
                 }
-                S::load(pixels.as_ptr())
             }
         }
     }
 }
 
 impl Grid {
-    /// What the panels of [`pack`] are made of. What a piece writes past its row's end, the next row overwrites.
+    /// What the panels of [`pack`] are made of. What a piece writes past its row's end, the next row
+    /// overwrites.
     #[inline(always)]
-    unsafe fn pieces<S: Simd>(&self, pixels: Range<usize>, width: usize, stride: usize) -> Vec<Piece<S>> {
+    fn pieces<S: Simd>(&self, s: S, pixels: Range<usize>, width: usize, stride: usize) -> Vec<Piece<S>> {
         let mut pieces =
             Vec::with_capacity(pixels.len().div_ceil(width) * self.taps.len() * (width / S::LANES + 1));
         for (panel, first) in pixels.clone().step_by(width).enumerate() {
@@ -141,7 +155,7 @@ impl Grid {
                     let row = self.row(run, *dy);
                     for i in (0..run.len).step_by(S::LANES) {
                         let x = ((run.x + i) * self.step) as isize + dx;
-                        pieces.push(Piece::new(self, row, x, panel * stride + tap * width + run.at + i));
+                        pieces.push(Piece::new(s, self, row, x, panel * stride + tap * width + run.at + i));
                     }
                 }
             }
@@ -179,72 +193,83 @@ impl Grid {
     }
 }
 
-/// Channels ahead of the packing that are asked for: a panel's pixels are too short a run for the processor to guess the next one.
+/// Channels ahead of the packing that are asked for: a panel's pixels are too short a run for the processor
+/// to guess the next one.
 const AHEAD: usize = 4;
 /// The same for [`pack_row`], whose runs are longer.
 const ROWS_AHEAD: usize = 2;
 
-/// Pixels in panels: `[panel][channel][tap][pixel]`, with `width` pixels each and `stride` floats from one panel to the next.
+/// Pixels in panels: `[panel][channel][tap][pixel]`, with `width` pixels each and `stride` floats from one
+/// panel to the next.
+///
+/// # Safety
+/// `to` has room for the panels and a vector more; the source has the grid's shape.
 #[inline(always)]
 pub(super) unsafe fn pack<S: Simd, const GATED: bool>(
+    s: S,
     grid: &Grid,
     source: &Source,
     pixels: Range<usize>,
     to: *mut f32,
     (width, stride): (usize, usize),
 ) {
-    let pieces = grid.pieces::<S>(pixels.clone(), width, stride);
+    let pieces = grid.pieces(s, pixels.clone(), width, stride);
     let lines = if grid.channels > AHEAD { grid.lines(pixels) } else { Vec::new() };
     let plane = grid.height * grid.width;
     for channel in 0..grid.channels {
-        let values = source.values.as_ptr().wrapping_add(channel * plane);
-        let gates = source.gate.map_or(values, |gate| gate.as_ptr().wrapping_add(channel * plane));
-        let to = to.add(channel * grid.taps.len() * width);
+        let from = source.at::<GATED>(channel * plane);
         if channel + AHEAD < grid.channels {
             for line in &lines {
-                S::prefetch(values.wrapping_offset(line + (AHEAD * plane) as isize));
+                s.prefetch(from.offset(line + (AHEAD * plane) as isize).address());
             }
         }
-        for piece in &pieces {
-            S::store(to.add(piece.to), piece.load::<GATED>(values, gates, grid.step));
+        // SAFETY: the pieces lie inside the channel and its part of the panels.
+        unsafe {
+            let to = to.add(channel * grid.taps.len() * width);
+            for piece in &pieces {
+                s.store(to.add(piece.to), piece.load(s, from, grid.step));
+            }
         }
     }
 }
 
-/// One row of the product for the pixels of `runs`. What it writes past the last pixel, up to whole vectors, is of no use.
+/// The row `row` of the product for the pixels of `runs`. What it writes past the last pixel, up to whole
+/// vectors, is of no use.
+///
+/// # Safety
+/// `to` has room for the runs' pixels and a vector more; the source has the grid's shape.
 #[inline(always)]
 pub(super) unsafe fn pack_row<S: Simd, const GATED: bool>(
+    s: S,
     grid: &Grid,
     source: &Source,
     runs: &[Run],
-    channel: usize,
-    (dy, dx): (isize, isize),
+    row: usize,
     to: *mut f32,
 ) {
+    let (channel, (dy, dx)) = (row / grid.taps.len(), grid.taps[row % grid.taps.len()]);
     for run in runs {
-        let to = to.add(run.at);
+        // SAFETY: the run's pixels have their place.
+        let to = unsafe { to.add(run.at) };
         let y = (run.y * grid.step) as isize + dy;
         if y < 0 || y >= grid.height as isize {
             for i in (0..run.len).step_by(S::LANES) {
-                S::store(to.add(i), S::splat(0.0));
+                // SAFETY: as above.
+                unsafe { s.store(to.add(i), s.splat(0.0)) };
             }
             continue;
         }
-        let row = ((run.image * grid.channels + channel) * grid.height + y as usize) * grid.width;
-        let values = source.values.as_ptr().add(row);
-        let gates = source.gate.map_or(values, |gate| gate.as_ptr().add(row));
-        let ahead = values.wrapping_add(if channel + ROWS_AHEAD < grid.channels {
-            ROWS_AHEAD * grid.height * grid.width
-        } else {
-            0
-        });
+        let plane = (run.image * grid.channels + channel) * grid.height;
+        let from = source.at::<GATED>((plane + y as usize) * grid.width);
+        let is_last = channel + ROWS_AHEAD >= grid.channels;
+        let ahead = from.add(if is_last { 0 } else { ROWS_AHEAD * grid.height * grid.width });
         for i in (0..run.len).step_by(S::LANES) {
             let x = ((run.x + i) * grid.step) as isize + dx;
             for line in 0..grid.step {
-                S::prefetch(ahead.wrapping_offset(x).wrapping_add(line * S::LANES));
+                s.prefetch(ahead.offset(x).add(line * S::LANES).address());
             }
-            let v = load_pixels::<S, GATED>(values, gates, x, grid.step, run.len - i, grid.width);
-            S::store(to.add(i), v);
+            // SAFETY: as above; the row lies inside the source.
+            unsafe { s.store(to.add(i), from.load_pixels(s, x, grid.step, run.len - i, grid.width)) };
         }
     }
 }

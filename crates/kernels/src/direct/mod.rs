@@ -1,5 +1,5 @@
-//! Convolutions of any kernel, stride and padding as products: the pixels are packed tile by tile, in scratch that stays in the
-//! caches, never the whole image.
+//! Convolutions of any kernel, stride and padding as products: the pixels are packed tile by tile, in scratch
+//! that stays in the caches, never the whole image.
 
 mod correlate;
 mod grid;

@@ -6,14 +6,14 @@
 //! S [k][row of the product] += Σ_pixel D · X
 //! ```
 
-use crate::Level;
-use crate::conv::ConvShape;
-use crate::product::Store;
-use crate::reduction::{self, Blocks, Lengths, Places};
+use crate::dispatch::{vectorized, widths};
+use crate::level::Level;
+use crate::product::{Operands, Store, product};
+use crate::reduction::{self, Block, Blocks, Lengths, Places};
+use crate::shape::ConvShape;
 use crate::simd::{MAX_LANES, Simd, Widths};
 use crate::source::Source;
 
-use super::correlate::forward_grid;
 use super::grid::{Grid, MAX_PIXELS, pack_row};
 
 /// Output channels of a task of multiplying.
@@ -32,7 +32,8 @@ struct Job<'a> {
     outputs: usize,
 }
 
-/// weight[k][c][kernel][kernel] = Σ gradient[k] · shifted input[c], bias[k] = Σ gradient[k]; both are overwritten.
+/// weight[k][c][kernel][kernel] = Σ gradient[k] · shifted input[c], bias[k] = Σ gradient[k]; both are
+/// overwritten.
 pub(crate) fn weight_gradient(
     level: Level,
     shape: &ConvShape,
@@ -41,8 +42,8 @@ pub(crate) fn weight_gradient(
     weight: &mut [f32],
     bias: Option<&mut [f32]>,
 ) {
-    let widths = Widths::of(level);
-    let inputs = forward_grid(shape);
+    let widths = widths(level);
+    let inputs = Grid::of(shape);
     let (height, width) = (inputs.rows, inputs.columns);
     let taps = vec![(0, 0)];
     let gradients = Grid {
@@ -62,7 +63,7 @@ pub(crate) fn weight_gradient(
         outputs: shape.out_channels.next_multiple_of(widths.lanes),
         inputs: inputs.flattened(),
         gradients: gradients.flattened(),
-        input: Source { values: input, gate: None },
+        input: Source::open(input),
         gradient,
     };
     reduction::sum(&job, weight, bias);
@@ -114,83 +115,113 @@ impl Blocks for Job<'_> {
         self.rows == self.inputs.len() && self.outputs == self.gradients.channels
     }
 
-    unsafe fn pack(&self, places: &Places, task: usize, block: usize, first: bool, packing: *mut f32) {
-        match task.checked_sub(self.rows / self.widths.lanes) {
-            None => pack_inputs(self.level, self, places, task, block, packing),
-            Some(vector) => pack_gradients(self.level, self, places, vector, block, !first, packing),
+    unsafe fn pack(&self, places: &Places, task: usize, block: Block, packing: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match task.checked_sub(self.rows / self.widths.lanes) {
+                None => pack_inputs(self.level, self, places, task, block, packing),
+                Some(vector) => pack_gradients(self.level, self, places, vector, block, packing),
+            }
         }
     }
 
-    unsafe fn multiply(&self, places: &Places, task: usize, block: usize, first: bool) {
-        multiply(self.level, self, places, task, block, !first);
+    unsafe fn multiply(&self, places: &Places, task: usize, block: Block) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply(self.level, self, places, task, block) };
     }
 
     unsafe fn finish(&self, places: &Places, k: usize, to: *mut f32) {
         let len = self.inputs.len();
-        std::ptr::copy_nonoverlapping(places.sums.get().add(k * self.rows), to.add(k * len), len);
+        // SAFETY: both have a row for the channel.
+        unsafe { std::ptr::copy_nonoverlapping(places.sums.get().add(k * self.rows), to.add(k * len), len) };
     }
 }
 
-vectorized!(fn pack_inputs(job: &Job, places: &Places, vector: usize, block: usize, packing: *mut f32) = pack_inputs_of);
-vectorized!(fn pack_gradients(job: &Job, places: &Places, vector: usize, block: usize, add: bool, packing: *mut f32) = pack_gradients_of);
-vectorized!(fn multiply(job: &Job, places: &Places, task: usize, block: usize, add: bool) = multiply_of);
+vectorized!(
+    fn pack_inputs(job: &Job, places: &Places, vector: usize, block: Block, packing: *mut f32) =
+        pack_inputs_of
+);
+vectorized!(
+    fn pack_gradients(job: &Job, places: &Places, vector: usize, block: Block, packing: *mut f32) =
+        pack_gradients_of
+);
+vectorized!(fn multiply(job: &Job, places: &Places, task: usize, block: Block) = multiply_of);
 
 /// As many rows of the product as there are lanes: input → X.
+///
+/// # Safety
+/// As for [`Blocks::pack`].
 #[inline(always)]
 unsafe fn pack_inputs_of<S: Simd>(
+    s: S,
     job: &Job,
     places: &Places,
     vector: usize,
-    block: usize,
+    block: Block,
     packing: *mut f32,
 ) {
-    let pixels = job.pixels(block);
-    let rows = pack_rows::<S, false>(&job.inputs, &job.input, vector, &pixels, packing);
+    let pixels = job.pixels(block.index);
+    // SAFETY: the packing has room for a vector of rows.
+    let rows = unsafe { pack_rows::<S, false>(s, &job.inputs, &job.input, vector, &pixels, packing) };
     let (start, vectors) = job.panel(vector / S::WIDTHS.vectors);
     let panel = vectors * S::LANES;
-    let to = places.inputs.get().add((start * MAX_PIXELS + vector - start) * S::LANES);
-    for x in (0..pixels.len()).step_by(S::LANES) {
-        let lanes = transposed::<S>(packing, rows, x);
-        for (i, lane) in lanes.iter().enumerate().take(S::LANES) {
-            S::store(to.add((x + i) * panel), *lane);
+    // SAFETY: the vector has its place in the panel, for all pixels of a block in whole vectors.
+    unsafe {
+        let to = places.inputs.get().add((start * MAX_PIXELS + vector - start) * S::LANES);
+        for x in (0..pixels.len()).step_by(S::LANES) {
+            let lanes = s.load_columns(packing.add(x), MAX_PIXELS, rows, None);
+            for (i, lane) in lanes.iter().enumerate().take(S::LANES) {
+                s.store(to.add((x + i) * panel), *lane);
+            }
         }
     }
 }
 
 /// As many output channels as there are lanes: gradient → D, and its sums.
+///
+/// # Safety
+/// As for [`Blocks::pack`].
 #[inline(always)]
 unsafe fn pack_gradients_of<S: Simd>(
+    s: S,
     job: &Job,
     places: &Places,
     vector: usize,
-    block: usize,
-    add: bool,
+    block: Block,
     packing: *mut f32,
 ) {
-    let pixels = job.pixels(block);
-    let rows = if job.gradient.gate.is_some() {
-        pack_rows::<S, true>(&job.gradients, &job.gradient, vector, &pixels, packing)
-    } else {
-        pack_rows::<S, false>(&job.gradients, &job.gradient, vector, &pixels, packing)
-    };
-    let to = places.gradients.get().add(vector * 2 * MAX_PIXELS * S::ROWS);
-    let bias = places.bias.get().add(vector * S::LANES);
-    let mut sum = S::splat(0.0);
-    for x in (0..pixels.len()).step_by(S::LANES) {
-        let lanes = transposed::<S>(packing, rows, x);
-        for (i, lane) in lanes.iter().enumerate().take(S::LANES) {
-            S::store_halves(to.add((x + i) * S::ROWS), MAX_PIXELS * S::ROWS, *lane);
-            if x + i < pixels.len() {
-                sum = S::add(sum, *lane);
+    let pixels = job.pixels(block.index);
+    // SAFETY: the packing has room for a vector of rows, and the vector has its place in D, for all pixels of
+    // a block in whole vectors, and among the bias's sums.
+    unsafe {
+        let rows = if job.gradient.gate.is_some() {
+            pack_rows::<S, true>(s, &job.gradients, &job.gradient, vector, &pixels, packing)
+        } else {
+            pack_rows::<S, false>(s, &job.gradients, &job.gradient, vector, &pixels, packing)
+        };
+        let to = places.gradients.get().add(vector * 2 * MAX_PIXELS * S::ROWS);
+        let bias = places.bias.get().add(vector * S::LANES);
+        let mut sum = s.splat(0.0);
+        for x in (0..pixels.len()).step_by(S::LANES) {
+            let lanes = s.load_columns(packing.add(x), MAX_PIXELS, rows, None);
+            for (i, lane) in lanes.iter().enumerate().take(S::LANES) {
+                s.store_halves(to.add((x + i) * S::ROWS), MAX_PIXELS * S::ROWS, *lane);
+                if x + i < pixels.len() {
+                    sum = s.add(sum, *lane);
+                }
             }
         }
+        s.store(bias, if block.first { sum } else { s.add(s.load(bias), sum) });
     }
-    S::store(bias, if add { S::add(S::load(bias), sum) } else { sum });
 }
 
 /// `[lane][pixel]`: the rows from `vector · LANES` on, and how many of them there are.
+///
+/// # Safety
+/// `to` has room for a vector of rows of `MAX_PIXELS` and a vector more; the source has the grid's shape.
 #[inline(always)]
 unsafe fn pack_rows<S: Simd, const GATED: bool>(
+    s: S,
     grid: &Grid,
     source: &Source,
     vector: usize,
@@ -201,40 +232,29 @@ unsafe fn pack_rows<S: Simd, const GATED: bool>(
     let first = vector * S::LANES;
     let rows = grid.len().saturating_sub(first).min(S::LANES);
     for row in 0..rows {
-        let (channel, tap) = ((first + row) / grid.taps.len(), (first + row) % grid.taps.len());
-        pack_row::<S, GATED>(grid, source, &runs, channel, grid.taps[tap], to.add(row * MAX_PIXELS));
+        // SAFETY: the row has its place.
+        unsafe { pack_row::<S, GATED>(s, grid, source, &runs, first + row, to.add(row * MAX_PIXELS)) };
     }
     rows
 }
 
-/// The pixels from `x` on, as vectors of rows; rows past the last one are zero.
-#[inline(always)]
-unsafe fn transposed<S: Simd>(from: *const f32, rows: usize, x: usize) -> [S::V; MAX_LANES] {
-    let mut lanes = [S::splat(0.0); MAX_LANES];
-    for (row, lane) in lanes.iter_mut().enumerate().take(S::LANES) {
-        if row < rows {
-            *lane = S::load(from.add(row * MAX_PIXELS + x));
-        }
-    }
-    S::transpose(&mut lanes);
-    lanes
-}
-
 /// One panel of X with a part of D.
+///
+/// # Safety
+/// As for [`Blocks::multiply`].
 #[inline(always)]
-unsafe fn multiply_of<S: Simd>(job: &Job, places: &Places, task: usize, block: usize, add: bool) {
-    let (parts, len) = (job.outputs.div_ceil(PART), job.pixels(block).len());
+unsafe fn multiply_of<S: Simd>(s: S, job: &Job, places: &Places, task: usize, block: Block) {
+    let (parts, len) = (job.outputs.div_ceil(PART), job.pixels(block.index).len());
     let (start, vectors) = job.panel(task / parts);
     let first = task % parts * PART;
-    let x = places.inputs.get().add(start * S::LANES * MAX_PIXELS);
     for k in (first..job.gradients.channels.min(first + PART)).step_by(S::ROWS) {
-        let d = places.gradients.get().add(k * MAX_PIXELS);
-        let sums = Store {
-            to: places.sums.get().add(k * job.rows + start * S::LANES),
-            row_stride: job.rows,
-            vector_stride: S::LANES,
-            add,
-        };
-        S::product(vectors, len, x, d, std::ptr::null(), sums);
+        // SAFETY: the panels and sums have their places.
+        unsafe {
+            let v = places.inputs.get().add(start * S::LANES * MAX_PIXELS);
+            let u = places.gradients.get().add(k * MAX_PIXELS);
+            let to = places.sums.get().add(k * job.rows + start * S::LANES);
+            let to = Store { to, row_stride: job.rows, vector_stride: S::LANES, add: !block.first };
+            product(s, vectors, Operands { len, v, u, next_v: std::ptr::null() }, to);
+        }
     }
 }

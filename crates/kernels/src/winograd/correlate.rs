@@ -3,30 +3,36 @@
 //! A task takes some vectors of tiles through three stages, in scratch that stays in its caches:
 //!
 //! ```text
-//! source [n][c][h][w]  → V [panel][product][c][vectors of tiles]     input transform
-//! V, U [product][k/ROWS][c][ROWS] → M [vector][k][product][lanes]    SIDE² small products, for some k at a time
-//! M → outputs [n][k][h][w]                                           output transform, epilogue
+//! source [n][c][h][w]  → V [panel][product][c][vectors of tiles]  input transform
+//! V, U [product][k/ROWS][c][ROWS] → M [vector][k][product][lanes] SIDE² small products, for some k at a time
+//! M → outputs [n][k][h][w]                                        output transform, epilogue
 //! ```
 
-use crate::Level;
-use crate::parallel::for_each;
-use crate::product::Store;
-use crate::scratch::{Pointer, Shared, with_local};
-use crate::simd::{MAX_LANES, Simd, Widths};
-use crate::source::{Epilogue, STREAM, Source};
+use std::ops::Range;
 
-use super::TileSize;
-use super::tile::{F2, F4, MAX_SIDE, Tile};
+use crate::dispatch::{vectorized, widths};
+use crate::epilogue::{Channel, Epilogue, Outputs};
+use crate::level::Level;
+use crate::parallel::for_each;
+use crate::product::{Operands, Store, product};
+use crate::scratch::{Pointer, Shared, with_local};
+use crate::shape::ConvShape;
+use crate::simd::{MAX_LANES, Simd};
+use crate::source::Source;
+
+use super::tile::{F2, F4, MAX_SIDE, Tile, TileSize};
 
 /// Tiles of a task: enough to use each weight often, few enough for the caches.
 const TILES: usize = 48;
 /// The output channels that pass through M at a time.
 const CHANNELS: usize = 32;
-/// Floats between the end of one product's V or U and the next one's start: strides of powers of two would put them all into the
-/// same few places of the cache.
+/// Floats between the end of one product's V or U and the next one's start: strides of powers of two would
+/// put them all into the same few places of the cache.
 pub(super) const GAP: usize = 80;
-/// Channels ahead of the input transform that are asked for: its rows are too short for the processor to guess.
+/// Channels ahead of the input transform that are asked for: its rows are too short for the processor to
+/// guess.
 const AHEAD: usize = 2;
+
 /// The correlation of sources `[batch, inputs, height, width]` with 3×3 weights.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Correlation {
@@ -40,6 +46,20 @@ pub(crate) struct Correlation {
 }
 
 impl Correlation {
+    /// The convolution of this shape.
+    pub(crate) fn of(shape: &ConvShape) -> Self {
+        let &ConvShape { batch, in_channels: inputs, out_channels: outputs, height, width, padding, .. } =
+            shape;
+        Self { batch, inputs, outputs, height, width, padding }
+    }
+
+    /// Its gradient by the input, as a correlation of the gradient by the output.
+    pub(crate) fn turned(shape: &ConvShape) -> Self {
+        let &ConvShape { batch, in_channels: outputs, out_channels: inputs, .. } = shape;
+        let (height, width) = shape.output();
+        Self { batch, inputs, outputs, height, width, padding: 2 - shape.padding }
+    }
+
     pub(super) fn out_height(&self) -> usize {
         self.height + 2 * self.padding - 2
     }
@@ -60,7 +80,8 @@ pub(crate) struct Transformed {
 }
 
 impl Transformed {
-    /// Transforms weights: `[outputs][inputs][3][3]` or, if `turned` (by 180°, for the gradient), `[inputs][outputs][3][3]`.
+    /// Transforms weights: `[outputs][inputs][3][3]` or, if `turned` (by 180°, for the gradient),
+    /// `[inputs][outputs][3][3]`.
     pub(crate) fn new(
         level: Level,
         tile: TileSize,
@@ -69,7 +90,7 @@ impl Transformed {
         inputs: usize,
         turned: bool,
     ) -> Self {
-        let widths = Widths::of(level);
+        let widths = widths(level);
         let products = match tile {
             TileSize::Two => F2::PRODUCTS,
             TileSize::Four => F4::PRODUCTS,
@@ -79,7 +100,7 @@ impl Transformed {
         let job = Filters { weight, to: values.pointer(), outputs, inputs, stride, turned };
         let groups = outputs.div_ceil(widths.lanes);
         for_each(groups, (outputs * inputs * 200) as f64, |group| {
-            // SAFETY: the group's filters and its part of the buffer exist; the level is that of the caller.
+            // SAFETY: the group's filters and its part of the buffer exist.
             with_local(FILTER_SCRATCH, |scratch| unsafe {
                 match tile {
                     TileSize::Two => transform_filters::<F2>(level, &job, group, scratch),
@@ -104,54 +125,66 @@ struct Filters<'a> {
     turned: bool,
 }
 
-vectorized!(fn transform_filters<T: Tile>(job: &Filters, group: usize, scratch: *mut f32) = transform_filters_of);
+vectorized!(
+    fn transform_filters<T: Tile>(job: &Filters, group: usize, scratch: *mut f32) = transform_filters_of
+);
 
-/// Input channels whose transformed weights are gathered before they are written: by themselves, they are too short for whole lines of
-/// the cache.
+/// Input channels whose transformed weights are gathered before they are written: by themselves, they are too
+/// short for whole lines of the cache.
 const GATHERED: usize = 8;
 /// Floats of scratch for the taps and what is gathered.
 const FILTER_SCRATCH: usize = (9 + GATHERED * MAX_SIDE * MAX_SIDE) * MAX_LANES;
 
 /// U = G g Gᵀ for as many output channels as there are lanes, and all input channels.
+///
+/// # Safety
+/// The weights have the job's lengths, `to` has room for all of them transformed, and `scratch` for
+/// `FILTER_SCRATCH` floats. Tasks of different groups write different places.
 #[inline(always)]
-unsafe fn transform_filters_of<S: Simd, T: Tile>(job: &Filters, group: usize, scratch: *mut f32) {
+unsafe fn transform_filters_of<S: Simd, T: Tile>(s: S, job: &Filters, group: usize, scratch: *mut f32) {
     let &Filters { weight, to, outputs, inputs, stride, turned } = job;
     let first = group * S::LANES;
-    let to = to.get().add(first * inputs);
-    let (taps, gathered) = (scratch, scratch.add(9 * S::LANES)); // gathered: [product][half][c][ROWS]
-    std::slice::from_raw_parts_mut(taps, 9 * S::LANES).fill(0.0); // the lanes past the last output channel stay so
-    for start in (0..inputs).step_by(GATHERED) {
-        let count = GATHERED.min(inputs - start);
-        for c in 0..count {
-            for lane in 0..S::LANES.min(outputs - first) {
-                let (k, c) = (first + lane, start + c);
-                let filter = weight.as_ptr().add(if turned { c * outputs + k } else { k * inputs + c } * 9);
-                for t in 0..9 {
-                    *taps.add(t * S::LANES + lane) = *filter.add(if turned { 8 - t } else { t });
+    // SAFETY: the scratch has room for the taps and what is gathered; the filters named lie inside the
+    // weights, and what is written in the group's part.
+    unsafe {
+        let to = to.get().add(first * inputs);
+        let (taps, gathered) = (scratch, scratch.add(9 * S::LANES)); // gathered: [product][half][c][ROWS]
+        // The lanes past the last output channel stay zero.
+        std::slice::from_raw_parts_mut(taps, 9 * S::LANES).fill(0.0);
+        for start in (0..inputs).step_by(GATHERED) {
+            let count = GATHERED.min(inputs - start);
+            for c in 0..count {
+                for lane in 0..S::LANES.min(outputs - first) {
+                    let (k, c) = (first + lane, start + c);
+                    let filter =
+                        weight.as_ptr().add(if turned { c * outputs + k } else { k * inputs + c } * 9);
+                    for t in 0..9 {
+                        *taps.add(t * S::LANES + lane) = *filter.add(if turned { 8 - t } else { t });
+                    }
+                }
+                let mut columns = [[s.splat(0.0); MAX_SIDE]; 3];
+                for (x, column) in columns.iter_mut().enumerate() {
+                    let [a, b, c] = [x, 3 + x, 6 + x].map(|t| taps.add(t * S::LANES));
+                    *column = T::weights(s, [s.load(a), s.load(b), s.load(c)]); // [3] → [SIDE]
+                }
+                for i in 0..T::SIDE {
+                    let row = T::weights(s, [columns[0][i], columns[1][i], columns[2][i]]);
+                    for (j, factor) in row.iter().enumerate().take(T::SIDE) {
+                        let to = gathered.add((i * T::SIDE + j) * GATHERED * S::LANES + c * S::ROWS);
+                        s.store_halves(to, GATHERED * S::ROWS, *factor);
+                    }
                 }
             }
-            let mut columns = [[S::splat(0.0); MAX_SIDE]; 3];
-            for (x, column) in columns.iter_mut().enumerate() {
-                let [a, b, c] = [x, 3 + x, 6 + x].map(|t| taps.add(t * S::LANES));
-                *column = T::weights::<S>([S::load(a), S::load(b), S::load(c)]); // [3] → [SIDE]
-            }
-            for i in 0..T::SIDE {
-                let row = T::weights::<S>([columns[0][i], columns[1][i], columns[2][i]]);
-                for (j, factor) in row.iter().enumerate().take(T::SIDE) {
-                    let to = gathered.add((i * T::SIDE + j) * GATHERED * S::LANES + c * S::ROWS);
-                    S::store_halves(to, GATHERED * S::ROWS, *factor);
+            for half in 0..2 * T::PRODUCTS {
+                let from = gathered.add(half * GATHERED * S::ROWS);
+                let to = to.add(half / 2 * stride + (half % 2 * inputs + start) * S::ROWS);
+                if count == GATHERED {
+                    for i in (0..GATHERED * S::ROWS).step_by(S::LANES) {
+                        s.stream(to.add(i), s.load(from.add(i)));
+                    }
+                } else {
+                    std::ptr::copy_nonoverlapping(from, to, count * S::ROWS);
                 }
-            }
-        }
-        for half in 0..2 * T::PRODUCTS {
-            let from = gathered.add(half * GATHERED * S::ROWS);
-            let to = to.add(half / 2 * stride + (half % 2 * inputs + start) * S::ROWS);
-            if count == GATHERED {
-                for i in (0..GATHERED * S::ROWS).step_by(S::LANES) {
-                    S::stream(to.add(i), S::load(from.add(i)));
-                }
-            } else {
-                std::ptr::copy_nonoverlapping(from, to, count * S::ROWS);
             }
         }
     }
@@ -183,9 +216,10 @@ fn correlate_tiled<T: Tile>(
     epilogue: Epilogue,
     output: &mut [f32],
 ) {
-    let widths = Widths::of(weights.level);
+    let widths = widths(weights.level);
     let grid = Grid::new::<T>(shape, widths.lanes);
-    // How the outputs are cut up and which thread computes them changes none of them: each is a sum over the channels in their order.
+    // How the outputs are cut up and which thread computes them changes none of them: each is a sum over the
+    // channels in their order.
     let threads = rayon::current_num_threads();
     let most = TILES.div_ceil(widths.lanes * widths.vectors) * widths.vectors;
     let vectors = most.min(grid.vectors().div_ceil(threads)).max(1);
@@ -196,9 +230,7 @@ fn correlate_tiled<T: Tile>(
         grid,
         source,
         weights,
-        epilogue,
-        output: Pointer::to(output),
-        stream: size_of_val(output) > STREAM,
+        outputs: Outputs::new(epilogue, output),
         vectors,
         panel: widths.vectors.min(vectors),
         v_stride: shape.inputs * widths.vectors.min(vectors) * widths.lanes + GAP,
@@ -212,7 +244,7 @@ fn correlate_tiled<T: Tile>(
         * (shape.outputs + 8) as f64;
     for_each(blocks * parts, work, |task| {
         with_local(v_len + m_len, |v| {
-            // SAFETY: the scratch has room for V and M, the tasks write different outputs, the weights have the level of the caller.
+            // SAFETY: the scratch has room for V and M, and the tasks write different outputs.
             unsafe { correlate_block::<T>(weights.level, &job, task / parts, task % parts, v, v.add(v_len)) }
         });
     });
@@ -224,9 +256,7 @@ struct Job<'a> {
     grid: Grid,
     source: Source<'a>,
     weights: &'a Transformed,
-    epilogue: Epilogue<'a>,
-    output: Pointer,
-    stream: bool,
+    outputs: Outputs<'a>,
     /// Vectors of a task, vectors of a panel.
     vectors: usize,
     panel: usize,
@@ -278,8 +308,8 @@ struct Strip<S: Simd> {
 
 impl<S: Simd> Place<S> {
     #[inline(always)]
-    unsafe fn new<T: Tile>(shape: &Correlation, grid: &Grid, vector: usize) -> Self {
-        let none = S::mask(0, 0);
+    fn new<T: Tile>(s: S, shape: &Correlation, grid: &Grid, vector: usize) -> Self {
+        let none = s.mask(0, 0);
         let nothing = Strip {
             image: 0,
             top: 0,
@@ -302,11 +332,11 @@ impl<S: Simd> Place<S> {
             (strip.image, strip.top, strip.left) = (row / grid.rows, top, left);
             strip.rows = T::M.min(shape.out_height() - top);
             strip.whole = pixels >= S::LANES;
-            strip.outputs = S::mask(0, pixels);
+            strip.outputs = s.mask(0, pixels);
             // Lane i is the source's pixel left - padding + shift + i.
             let inside = |shift: usize| {
                 let before = shape.padding.saturating_sub(left + shift);
-                S::mask(
+                s.mask(
                     before,
                     (shape.width + shape.padding).saturating_sub(left + shift).min(S::LANES).max(before),
                 )
@@ -321,13 +351,19 @@ impl<S: Simd> Place<S> {
     }
 }
 
-vectorized!(fn correlate_block<T: Tile>(job: &Job, block: usize, part: usize, v: *mut f32, m: *mut f32) = correlate_block_of);
+vectorized!(
+    fn correlate_block<T: Tile>(job: &Job, block: usize, part: usize, v: *mut f32, m: *mut f32) =
+        correlate_block_of
+);
 
 /// The most vectors of a task.
 const MAX_VECTORS: usize = 6;
 
+/// # Safety
+/// `v` and `m` have room for the task's V and M; the source has the job's shape, and the outputs' too.
 #[inline(always)]
 unsafe fn correlate_block_of<S: Simd, T: Tile>(
+    s: S,
     job: &Job,
     block: usize,
     part: usize,
@@ -336,172 +372,165 @@ unsafe fn correlate_block_of<S: Simd, T: Tile>(
 ) {
     let first = block * job.vectors;
     let count = job.vectors.min(job.grid.vectors() - first);
-    let mut places = [Place::<S>::new::<T>(&job.shape, &job.grid, first); MAX_VECTORS];
+    let mut places = [Place::new::<T>(s, &job.shape, &job.grid, first); MAX_VECTORS];
     for (i, place) in places[..count].iter_mut().enumerate().skip(1) {
-        *place = Place::new::<T>(&job.shape, &job.grid, first + i);
+        *place = Place::new::<T>(s, &job.shape, &job.grid, first + i);
     }
     let places = &places[..count];
 
-    if job.source.gate.is_some() {
-        transform_inputs::<S, T, true>(job, places, v);
-    } else {
-        transform_inputs::<S, T, false>(job, places, v);
+    // SAFETY: V has room for the places' tiles.
+    unsafe {
+        if job.source.gate.is_some() {
+            transform_inputs::<S, T, true>(s, job, places, v);
+        } else {
+            transform_inputs::<S, T, false>(s, job, places, v);
+        }
     }
     let end = ((part + 1) * job.part).min(job.shape.outputs);
     let mut channel = part * job.part;
     while channel < end {
         let next = (channel + CHANNELS).min(end);
-        multiply::<S, T>(job, count, v, m, channel, next);
+        // SAFETY: V has been written, and M has room for so many channels.
+        unsafe { multiply::<S, T>(s, job, count, v, m, channel..next) };
         for k in channel..next {
-            let bias = S::splat(job.epilogue.bias.map_or(0.0, |bias| bias[k]));
-            let floor = S::splat(if job.epilogue.relu { 0.0 } else { f32::NEG_INFINITY });
+            let outputs: Channel<S> = job.outputs.channel(s, k);
             for (i, place) in places.iter().enumerate() {
-                transform_outputs::<S, T>(
-                    job,
-                    place,
-                    k,
-                    m.add((i * CHANNELS + k - channel) * T::PRODUCTS * S::LANES),
-                    bias,
-                    floor,
-                );
+                // SAFETY: M has been written; the places' outputs of this channel are this task's.
+                unsafe {
+                    let m = m.add((i * CHANNELS + k - channel) * T::PRODUCTS * S::LANES);
+                    transform_outputs::<S, T>(s, job, place, k, m, &outputs);
+                }
             }
         }
         channel = next;
     }
-    if job.stream {
-        S::fence();
-    }
+    job.outputs.finish(s);
 }
 
 /// V[panel][product][c][vectors] = Bᵀ d B.
+///
+/// # Safety
+/// `v` has room for the places' tiles, and the source has the job's shape.
 #[inline(always)]
-unsafe fn transform_inputs<S: Simd, T: Tile, const GATED: bool>(job: &Job, places: &[Place<S>], v: *mut f32) {
+unsafe fn transform_inputs<S: Simd, T: Tile, const GATED: bool>(
+    s: S,
+    job: &Job,
+    places: &[Place<S>],
+    v: *mut f32,
+) {
     let &Correlation { inputs, height, width, padding, .. } = &job.shape;
-    let values = job.source.values.as_ptr();
-    let gates = job.source.gate.map_or(values, <[f32]>::as_ptr);
     for c in 0..inputs {
         for (i, place) in places.iter().enumerate() {
             let panel = i / job.panel;
             let panel_vectors = job.panel.min(places.len() - panel * job.panel);
-            let to =
-                v.add(panel * T::PRODUCTS * job.v_stride + (c * panel_vectors + i % job.panel) * S::LANES);
-            // Offsets of the strips' upper left source pixels; where they are outside, so are the masks.
-            let mut start = [0isize; 4];
+            let at = panel * T::PRODUCTS * job.v_stride + (c * panel_vectors + i % job.panel) * S::LANES;
+            // The strips' upper left source pixels; where they are outside, so are the masks.
+            let mut start = [job.source.at::<GATED>(0); 4];
             for (l, strip) in place.strips.iter().enumerate().take(T::M) {
                 let plane = (strip.image * inputs + c) * height * width;
-                start[l] =
-                    (plane + strip.top * width + strip.left) as isize - (padding * (width + 1)) as isize;
+                let corner = (plane + strip.top * width + strip.left) as isize;
+                start[l] = start[l].offset(corner - (padding * (width + 1)) as isize);
                 if c + AHEAD < inputs {
-                    let ahead = values.wrapping_offset(start[l]).wrapping_add(AHEAD * height * width);
+                    let ahead = start[l].address().wrapping_add(AHEAD * height * width);
                     for r in 0..T::SIDE {
-                        S::prefetch(ahead.wrapping_add(r * width));
+                        s.prefetch(ahead.wrapping_add(r * width));
                     }
                 }
             }
-            let mut rows = [[S::splat(0.0); MAX_SIDE]; MAX_SIDE];
+            let mut rows = [[s.splat(0.0); MAX_SIDE]; MAX_SIDE];
             for r in 0..T::SIDE {
-                let (mut low, mut high) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
+                let (mut low, mut high) = ([s.splat(0.0); 4], [s.splat(0.0); 4]);
                 for (l, strip) in place.strips.iter().enumerate().take(T::M) {
-                    let at = start[l] + (r * width) as isize;
-                    low[l] = load::<S, GATED>(values, gates, at, strip.low[r]);
-                    high[l] = load::<S, GATED>(values, gates, at + T::M as isize, strip.high[r]);
+                    let row = start[l].add(r * width);
+                    // SAFETY: the masks have only pixels inside the source.
+                    unsafe {
+                        low[l] = row.load_masked(s, strip.low[r]);
+                        high[l] = row.add(T::M).load_masked(s, strip.high[r]);
+                    }
                 }
-                rows[r] = T::input::<S>(T::gather::<S>(low, high));
+                rows[r] = T::input(s, T::gather(s, low, high));
             }
             for j in 0..T::SIDE {
                 let column =
-                    T::input::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
+                    T::input(s, [rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
                 for i in 0..T::SIDE {
-                    S::store(to.add((i * T::SIDE + j) * job.v_stride), column[i]);
+                    // SAFETY: the vector of tiles has its place in V.
+                    unsafe { s.store(v.add(at + (i * T::SIDE + j) * job.v_stride), column[i]) };
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-unsafe fn load<S: Simd, const GATED: bool>(
-    values: *const f32,
-    gates: *const f32,
-    at: isize,
-    mask: S::Mask,
-) -> S::V {
-    let value = S::load_masked(values.wrapping_offset(at), mask);
-    if GATED { S::gate(S::load_masked(gates.wrapping_offset(at), mask), value) } else { value }
-}
-
-/// M[vector][k][product][lanes] = Σ_c U[product][k][c] · V[product][c], for the channels k of `from..to`.
+/// M[vector][k][product][lanes] = Σ_c U[product][k][c] · V[product][c], for some channels k.
+///
+/// # Safety
+/// V of `count` vectors has been written, and `m` has room for the channels.
 #[inline(always)]
 unsafe fn multiply<S: Simd, T: Tile>(
+    s: S,
     job: &Job,
     count: usize,
     v: *const f32,
     m: *mut f32,
-    from: usize,
-    to: usize,
+    channels: Range<usize>,
 ) {
-    let inputs = job.shape.inputs;
+    let len = job.shape.inputs;
     let (row_stride, vector_stride) = (T::PRODUCTS * S::LANES, CHANNELS * T::PRODUCTS * S::LANES);
-    for product in 0..T::PRODUCTS {
-        for k in (from..to).step_by(S::ROWS) {
-            let u = job.weights.values.pointer().get().add(product * job.weights.stride + k * inputs);
+    for at in 0..T::PRODUCTS {
+        for k in channels.clone().step_by(S::ROWS) {
             for panel in 0..count.div_ceil(job.panel) {
-                let v = v.add((panel * T::PRODUCTS + product) * job.v_stride);
-                // With the last rows, the panel's next product.
-                let next = if k + S::ROWS >= to { v.wrapping_add(job.v_stride) } else { std::ptr::null() };
-                let sums = Store {
-                    to: m.add(
-                        panel * job.panel * vector_stride + (k - from) * row_stride + product * S::LANES,
-                    ),
-                    row_stride,
-                    vector_stride,
-                    add: false,
-                };
-                S::product(job.panel.min(count - panel * job.panel), inputs, v, u, next, sums);
+                // SAFETY: the product's parts of U, V and M lie inside them.
+                unsafe {
+                    let u = job.weights.values.pointer().get().add(at * job.weights.stride + k * len);
+                    let v = v.add((panel * T::PRODUCTS + at) * job.v_stride);
+                    // With the last rows, the panel's next product.
+                    let is_last = k + S::ROWS >= channels.end;
+                    let next_v = if is_last { v.wrapping_add(job.v_stride) } else { std::ptr::null() };
+                    let first = (k - channels.start) * row_stride + at * S::LANES;
+                    let to = m.add(panel * job.panel * vector_stride + first);
+                    let to = Store { to, row_stride, vector_stride, add: false };
+                    let vectors = job.panel.min(count - panel * job.panel);
+                    product(s, vectors, Operands { len, v, u, next_v }, to);
+                }
             }
         }
     }
 }
 
 /// One channel of a vector of tiles: Aᵀ m A and the epilogue.
+///
+/// # Safety
+/// `m` has the channel's products; the place's outputs of the channel are this task's.
 #[inline(always)]
 unsafe fn transform_outputs<S: Simd, T: Tile>(
+    s: S,
     job: &Job,
     place: &Place<S>,
     k: usize,
     m: *const f32,
-    bias: S::V,
-    floor: S::V,
+    outputs: &Channel<S>,
 ) {
     let (height, width) = (job.shape.out_height(), job.shape.out_width());
-    let mut rows = [[S::splat(0.0); MAX_SIDE]; 4];
+    let mut rows = [[s.splat(0.0); MAX_SIDE]; 4];
     for j in 0..T::SIDE {
-        let mut column = [S::splat(0.0); MAX_SIDE];
+        let mut column = [s.splat(0.0); MAX_SIDE];
         for (i, value) in column.iter_mut().enumerate().take(T::SIDE) {
-            *value = S::load(m.add((i * T::SIDE + j) * S::LANES));
+            // SAFETY: there are so many products.
+            *value = unsafe { s.load(m.add((i * T::SIDE + j) * S::LANES)) };
         }
-        let column = T::output::<S>(column);
+        let column = T::output(s, column);
         for i in 0..T::M {
             rows[i][j] = column[i];
         }
     }
     for (i, row) in rows.iter().enumerate().take(T::M) {
-        let pixels = T::scatter::<S>(T::output::<S>(*row));
+        let pixels = T::scatter(s, T::output(s, *row));
         for (l, strip) in place.strips.iter().enumerate().take(T::M) {
             if i < strip.rows {
-                let at =
-                    ((strip.image * job.shape.outputs + k) * height + strip.top + i) * width + strip.left;
-                let to = job.output.get().add(at);
-                let mut value = S::add(pixels[l], bias);
-                if let Some(residual) = job.epilogue.residual {
-                    value = S::add(value, S::load_masked(residual.as_ptr().add(at), strip.outputs));
-                }
-                let value = S::at_least(floor, value);
-                match (strip.whole, job.stream) {
-                    (true, true) => S::stream(to, value),
-                    (true, false) => S::store(to, value),
-                    (false, _) => S::store_masked(to, strip.outputs, value),
-                }
+                let row = ((strip.image * job.shape.outputs + k) * height + strip.top + i) * width;
+                // SAFETY: the masked pixels lie inside the output.
+                unsafe { outputs.write(s, row + strip.left, (strip.outputs, strip.whole), pixels[l]) };
             }
         }
     }

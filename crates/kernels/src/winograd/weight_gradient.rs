@@ -1,5 +1,5 @@
-//! The gradient by the weights, F(3×3, 4×4): every 6×6 tile of the input is correlated with its 4×4 tile of the gradient by the
-//! outputs.
+//! The gradient by the weights, F(3×3, 4×4): every 6×6 tile of the input is correlated with its 4×4 tile of
+//! the gradient by the outputs.
 //!
 //! Here the lanes are channels, as the products sum over the tiles. For each block of tile rows:
 //!
@@ -11,9 +11,10 @@
 //!
 //! and in the end S 6×6 → 3×3.
 
-use crate::Level;
-use crate::product::Store;
-use crate::reduction::{self, Blocks, Lengths, Places};
+use crate::dispatch::{vectorized, widths};
+use crate::level::Level;
+use crate::product::{Operands, Store, product};
+use crate::reduction::{self, Block, Blocks, Lengths, Places};
 use crate::simd::{MAX_LANES, Simd, Widths};
 use crate::source::Source;
 
@@ -111,7 +112,7 @@ pub(crate) fn weight_gradient(
     weight: &mut [f32],
     bias: Option<&mut [f32]>,
 ) {
-    let widths = Widths::of(level);
+    let widths = widths(level);
     let mut job = Job { level, sizes: Sizes::new(shape, widths, OWN_TILES), input, gradient };
     if !reduction::grouped(&job, weight.len()) {
         job.sizes = Sizes::new(shape, widths, SHARED_TILES);
@@ -144,43 +145,66 @@ impl Blocks for Job<'_> {
         self.sizes.shape.outputs
     }
 
-    unsafe fn pack(&self, places: &Places, task: usize, block: usize, first: bool, ring: *mut f32) {
-        match task.checked_sub(self.sizes.inputs / self.sizes.lanes) {
-            None => transform_inputs(self.level, self, places, task, block, ring),
-            Some(vector) => transform_gradients(self.level, self, places, vector, block, !first, ring),
+    unsafe fn pack(&self, places: &Places, task: usize, block: Block, ring: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match task.checked_sub(self.sizes.inputs / self.sizes.lanes) {
+                None => transform_inputs(self.level, self, places, task, block, ring),
+                Some(vector) => transform_gradients(self.level, self, places, vector, block, ring),
+            }
         }
     }
 
-    unsafe fn multiply(&self, places: &Places, product: usize, block: usize, first: bool) {
-        multiply(self.level, self, places, product, block, !first);
+    unsafe fn multiply(&self, places: &Places, product: usize, block: Block) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply(self.level, self, places, product, block) };
     }
 
     unsafe fn finish(&self, places: &Places, k: usize, to: *mut f32) {
-        finish(self.level, self, places, k, to);
+        // SAFETY: the caller's promise.
+        unsafe { finish(self.level, self, places, k, to) };
     }
 }
 
-vectorized!(fn transform_inputs(job: &Job, to: &Places, vector: usize, block: usize, ring: *mut f32) = transform_inputs_of);
-vectorized!(fn transform_gradients(job: &Job, to: &Places, vector: usize, block: usize, add: bool, ring: *mut f32) = transform_gradients_of);
-vectorized!(fn multiply(job: &Job, places: &Places, product: usize, block: usize, add: bool) = multiply_of);
+vectorized!(
+    fn transform_inputs(job: &Job, to: &Places, vector: usize, block: Block, ring: *mut f32) =
+        transform_inputs_of
+);
+vectorized!(
+    fn transform_gradients(job: &Job, to: &Places, vector: usize, block: Block, ring: *mut f32) =
+        transform_gradients_of
+);
+vectorized!(fn multiply(job: &Job, places: &Places, at: usize, block: Block) = multiply_of);
 vectorized!(fn finish(job: &Job, places: &Places, k: usize, to: *mut f32) = finish_of);
 
 /// One vector of channels of a block: input → V.
+///
+/// # Safety
+/// As for [`Blocks::pack`].
 #[inline(always)]
-unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, block: usize, ring: *mut f32) {
+unsafe fn transform_inputs_of<S: Simd>(
+    s: S,
+    job: &Job,
+    to: &Places,
+    vector: usize,
+    block: Block,
+    ring: *mut f32,
+) {
     let sizes = &job.sizes;
     let &Correlation { inputs, height, width, padding, .. } = &sizes.shape;
     let pitch = sizes.pitch * S::LANES;
-    // Six padded rows in a ring, the padded row r in slot r % 6; what is left and right of the image stays zero.
+    // Six padded rows in a ring, the padded row r in slot r % 6; what is left and right of the image stays
+    // zero.
     for slot in 0..SIDE {
-        let row = std::slice::from_raw_parts_mut(ring.add(slot * pitch), pitch);
+        // SAFETY: the ring has so many rows.
+        let row = unsafe { std::slice::from_raw_parts_mut(ring.add(slot * pitch), pitch) };
         row[..padding * S::LANES].fill(0.0);
         row[(padding + width) * S::LANES..].fill(0.0);
     }
     let lanes = inputs.saturating_sub(vector * S::LANES).min(S::LANES);
-    let source = Source { values: job.input, gate: None };
+    let source = Source::open(job.input);
     let (mut image, mut loaded) = (usize::MAX, 0);
-    let range = sizes.block_rows(block);
+    let range = sizes.block_rows(block.index);
     for row in range.clone() {
         let top = row % sizes.image_rows * M;
         if image != row / sizes.image_rows {
@@ -188,31 +212,36 @@ unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, bl
         }
         for padded in loaded..top + SIDE {
             let inside = (padding..height + padding).contains(&padded);
-            let row =
-                ((image * inputs + vector * S::LANES) * height).wrapping_add(padded.wrapping_sub(padding));
-            let at = row.wrapping_mul(width); // outside where `inside` says so
-            let slot = ring.add(padded % SIDE * pitch + padding * S::LANES);
-            row_to_lanes::<S, false>(&source, at, height * width, lanes, width, inside, slot);
+            let first = (image * inputs + vector * S::LANES) * height * width;
+            let at = inside.then(|| first + (padded - padding) * width);
+            let row = ChannelRow { at, plane: height * width, lanes, width };
+            // SAFETY: the row lies inside the input, and its slot in the ring.
+            unsafe {
+                let slot = ring.add(padded % SIDE * pitch + padding * S::LANES);
+                row_to_lanes::<S, false>(s, &source, row, slot);
+            }
         }
         loaded = top + SIDE;
         for column in 0..sizes.columns {
-            let mut rows = [[S::splat(0.0); MAX_SIDE]; MAX_SIDE];
+            let mut rows = [[s.splat(0.0); MAX_SIDE]; MAX_SIDE];
             for (r, factors) in rows.iter_mut().enumerate() {
-                let from = ring.add((top + r) % SIDE * pitch + column * M * S::LANES);
-                let mut pixels = [S::splat(0.0); MAX_SIDE];
+                let mut pixels = [s.splat(0.0); MAX_SIDE];
                 for (q, pixel) in pixels.iter_mut().enumerate() {
-                    *pixel = S::load(from.add(q * S::LANES));
+                    let at = (top + r) % SIDE * pitch + (column * M + q) * S::LANES;
+                    // SAFETY: the ring's rows have the tiles' columns.
+                    *pixel = unsafe { s.load(ring.add(at)) };
                 }
-                *factors = F4::input::<S>(pixels);
+                *factors = F4::input(s, pixels);
             }
             let tile = (row - range.start) * sizes.columns + column;
-            let at = (vector / sizes.vectors * sizes.tiles + tile) * sizes.panel
-                + vector % sizes.vectors * S::LANES;
+            let panel = vector / sizes.vectors * sizes.tiles + tile;
+            let at = panel * sizes.panel + vector % sizes.vectors * S::LANES;
             for j in 0..SIDE {
                 let factors =
-                    F4::input::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
+                    F4::input(s, [rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]]);
                 for (i, factor) in factors.iter().enumerate() {
-                    S::store(to.inputs.get().add(at + (i * SIDE + j) * sizes.v_stride), *factor);
+                    // SAFETY: the tile has its place in V.
+                    unsafe { s.store(to.inputs.get().add(at + (i * SIDE + j) * sizes.v_stride), *factor) };
                 }
             }
         }
@@ -220,171 +249,190 @@ unsafe fn transform_inputs_of<S: Simd>(job: &Job, to: &Places, vector: usize, bl
 }
 
 /// One vector of channels of a block: gradient → D, and its sums.
+///
+/// # Safety
+/// As for [`Blocks::pack`].
 #[inline(always)]
 unsafe fn transform_gradients_of<S: Simd>(
+    s: S,
     job: &Job,
     to: &Places,
     vector: usize,
-    block: usize,
-    add: bool,
+    block: Block,
     ring: *mut f32,
 ) {
-    if job.gradient.gate.is_some() {
-        transform_gated::<S, true>(job, to, vector, block, add, ring);
-    } else {
-        transform_gated::<S, false>(job, to, vector, block, add, ring);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if job.gradient.gate.is_some() {
+            transform_gated::<S, true>(s, job, to, vector, block, ring);
+        } else {
+            transform_gated::<S, false>(s, job, to, vector, block, ring);
+        }
     }
 }
 
+/// # Safety
+/// As for [`Blocks::pack`].
 #[inline(always)]
 unsafe fn transform_gated<S: Simd, const GATED: bool>(
+    s: S,
     job: &Job,
     to: &Places,
     vector: usize,
-    block: usize,
-    add: bool,
+    block: Block,
     ring: *mut f32,
 ) {
     let sizes = &job.sizes;
     let (outputs, height, width) = (sizes.shape.outputs, sizes.shape.out_height(), sizes.shape.out_width());
     let pitch = sizes.pitch * S::LANES;
     for slot in 0..M {
-        std::slice::from_raw_parts_mut(ring.add(slot * pitch), pitch)[width * S::LANES..].fill(0.0);
+        // SAFETY: the ring has so many rows.
+        let row = unsafe { std::slice::from_raw_parts_mut(ring.add(slot * pitch), pitch) };
+        row[width * S::LANES..].fill(0.0);
     }
     let lanes = outputs.saturating_sub(vector * S::LANES).min(S::LANES);
-    let sums = to.bias.get().add(vector * S::LANES);
-    let mut sum = if add { S::load(sums) } else { S::splat(0.0) };
-    let range = sizes.block_rows(block);
+    // SAFETY: the vector has its place among the bias's sums.
+    let sums = unsafe { to.bias.get().add(vector * S::LANES) };
+    // SAFETY: as above; an earlier block has written them.
+    let mut sum = if block.first { s.splat(0.0) } else { unsafe { s.load(sums) } };
+    let range = sizes.block_rows(block.index);
     for row in range.clone() {
         let (image, top) = (row / sizes.image_rows, row % sizes.image_rows * M);
         for r in 0..M {
-            let at = ((image * outputs + vector * S::LANES) * height + top + r) * width;
-            let slot = ring.add(r * pitch);
-            let row_sum = row_to_lanes::<S, GATED>(
-                &job.gradient,
-                at,
-                height * width,
-                lanes,
-                width,
-                top + r < height,
-                slot,
-            );
-            sum = S::add(sum, row_sum);
+            let first = (image * outputs + vector * S::LANES) * height;
+            let at = (top + r < height).then(|| (first + top + r) * width);
+            let row = ChannelRow { at, plane: height * width, lanes, width };
+            // SAFETY: the row lies inside the gradient, and its slot in the ring.
+            sum = s.add(sum, unsafe { row_to_lanes::<S, GATED>(s, &job.gradient, row, ring.add(r * pitch)) });
         }
         for column in 0..sizes.columns {
-            let mut rows = [[S::splat(0.0); MAX_SIDE]; M];
+            let mut rows = [[s.splat(0.0); MAX_SIDE]; M];
             for (r, factors) in rows.iter_mut().enumerate() {
-                let pixel = |q: usize| S::load(ring.add(r * pitch + (column * M + q) * S::LANES));
-                *factors = F4::weights_of_4::<S>([pixel(0), pixel(1), pixel(2), pixel(3)]);
+                // SAFETY: the ring's rows have the tiles' columns.
+                let pixel = |q: usize| unsafe { s.load(ring.add(r * pitch + (column * M + q) * S::LANES)) };
+                *factors = F4::weights_of_4(s, [pixel(0), pixel(1), pixel(2), pixel(3)]);
             }
             let tile = (row - range.start) * sizes.columns + column;
-            let to = to.gradients.get().add((vector * 2 * sizes.tiles + tile) * S::ROWS);
             for j in 0..SIDE {
-                let factors = F4::weights_of_4::<S>([rows[0][j], rows[1][j], rows[2][j], rows[3][j]]);
+                let factors = F4::weights_of_4(s, [rows[0][j], rows[1][j], rows[2][j], rows[3][j]]);
                 for (i, factor) in factors.iter().enumerate() {
-                    S::store_halves(to.add((i * SIDE + j) * sizes.d_stride), sizes.tiles * S::ROWS, *factor);
+                    // SAFETY: the tile has its place in D.
+                    unsafe {
+                        let to = to.gradients.get().add((vector * 2 * sizes.tiles + tile) * S::ROWS);
+                        let to = to.add((i * SIDE + j) * sizes.d_stride);
+                        s.store_halves(to, sizes.tiles * S::ROWS, *factor);
+                    }
                 }
             }
         }
     }
-    S::store(sums, sum);
+    // SAFETY: as above.
+    unsafe { s.store(sums, sum) };
 }
 
-/// A row of `lanes` channels, `plane` floats apart, to `[pixel][lane]`, in whole vectors of pixels; returns the channels' sums. A row
-/// that is not inside the image is zero.
+/// The same row of some neighbouring channels.
+#[derive(Clone, Copy)]
+struct ChannelRow {
+    /// Where the first channel's begins; nowhere if it is not inside the image.
+    at: Option<usize>,
+    /// Elements from one channel's to the next one's.
+    plane: usize,
+    /// Channels, at most as many as a vector has lanes.
+    lanes: usize,
+    /// Pixels of the row.
+    width: usize,
+}
+
+/// A row to `[pixel][lane]`, in whole vectors of pixels; returns the channels' sums. One that is not inside
+/// the image is zero.
+///
+/// # Safety
+/// The row lies inside the source, if it is anywhere, and `to` has room for it.
 #[inline(always)]
 unsafe fn row_to_lanes<S: Simd, const GATED: bool>(
+    s: S,
     source: &Source,
-    at: usize,
-    plane: usize,
-    lanes: usize,
-    width: usize,
-    inside: bool,
+    row: ChannelRow,
     to: *mut f32,
 ) -> S::V {
-    let mut sum = S::splat(0.0);
-    if !inside {
-        std::slice::from_raw_parts_mut(to, width * S::LANES).fill(0.0);
+    let ChannelRow { at, plane, lanes, width } = row;
+    let mut sum = s.splat(0.0);
+    let Some(at) = at else {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(to, width * S::LANES) }.fill(0.0);
         return sum;
-    }
-    let values = source.values.as_ptr().add(at);
-    let gates = source.gate.map_or(values, |gate| gate.as_ptr().add(at));
+    };
+    let from = source.at::<GATED>(at);
     for x in (0..width).step_by(S::LANES) {
-        let mask = S::mask(0, width - x);
-        let mut rows = [S::splat(0.0); MAX_LANES];
+        let mask = s.mask(0, width - x);
+        let mut rows = [s.splat(0.0); MAX_LANES];
         for (l, row) in rows.iter_mut().enumerate().take(S::LANES) {
             if l < lanes {
-                let at = l * plane + x;
-                *row = S::load_masked(values.add(at), mask);
-                if GATED {
-                    *row = S::gate(S::load_masked(gates.add(at), mask), *row);
-                }
+                // SAFETY: the mask ends where the row does.
+                *row = unsafe { from.add(l * plane + x).load_masked(s, mask) };
             }
         }
-        S::transpose(&mut rows);
+        s.transpose(&mut rows);
         for (l, row) in rows.iter().enumerate().take(S::LANES) {
-            S::store(to.add((x + l) * S::LANES), *row);
-            sum = S::add(sum, *row);
+            // SAFETY: there is room for whole vectors of pixels.
+            unsafe { s.store(to.add((x + l) * S::LANES), *row) };
+            sum = s.add(sum, *row);
         }
     }
     sum
 }
 
 /// One product: S[k][c] = or += Σ_tile D[k/ROWS][tile] · V[c/panel][tile].
+///
+/// # Safety
+/// As for [`Blocks::multiply`].
 #[inline(always)]
-unsafe fn multiply_of<S: Simd>(job: &Job, places: &Places, product: usize, block: usize, add: bool) {
+unsafe fn multiply_of<S: Simd>(s: S, job: &Job, places: &Places, at: usize, block: Block) {
     let sizes = &job.sizes;
-    let len = sizes.block_rows(block).len() * sizes.columns;
-    let (v, d) = (
-        places.inputs.get().add(product * sizes.v_stride),
-        places.gradients.get().add(product * sizes.d_stride),
-    );
-    let s = places.sums.get().add(product * sizes.s_stride);
+    let len = sizes.block_rows(block.index).len() * sizes.columns;
     for c in (0..sizes.inputs).step_by(sizes.panel) {
         for k in (0..sizes.shape.outputs).step_by(S::ROWS) {
-            let sums = Store {
-                to: s.add(k * sizes.inputs + c),
-                row_stride: sizes.inputs,
-                vector_stride: S::LANES,
-                add,
-            };
-            S::product(
-                sizes.vectors,
-                len,
-                v.add(c * sizes.tiles),
-                d.add(k * sizes.tiles),
-                std::ptr::null(),
-                sums,
-            );
+            // SAFETY: the panels and sums have their places.
+            unsafe {
+                let v = places.inputs.get().add(at * sizes.v_stride + c * sizes.tiles);
+                let u = places.gradients.get().add(at * sizes.d_stride + k * sizes.tiles);
+                let to = places.sums.get().add(at * sizes.s_stride + k * sizes.inputs + c);
+                let to = Store { to, row_stride: sizes.inputs, vector_stride: S::LANES, add: !block.first };
+                product(s, sizes.vectors, Operands { len, v, u, next_v: std::ptr::null() }, to);
+            }
         }
     }
 }
 
 /// One output channel: S[36][k][c] → to[k][c][3][3].
+///
+/// # Safety
+/// As for [`Blocks::finish`].
 #[inline(always)]
-unsafe fn finish_of<S: Simd>(job: &Job, places: &Places, k: usize, to: *mut f32) {
+unsafe fn finish_of<S: Simd>(s: S, job: &Job, places: &Places, k: usize, to: *mut f32) {
     let sizes = &job.sizes;
     let inputs = sizes.shape.inputs;
     for c in (0..inputs).step_by(S::LANES) {
-        let s = places.sums.get().add(k * sizes.inputs + c);
-        let mut rows = [[S::splat(0.0); MAX_SIDE]; 3];
+        let mut rows = [[s.splat(0.0); MAX_SIDE]; 3];
         for j in 0..SIDE {
-            let sum = |i: usize| S::load(s.add((i * SIDE + j) * sizes.s_stride));
-            let column = F4::output_of_3::<S>([sum(0), sum(1), sum(2), sum(3), sum(4), sum(5)]);
+            let at = |i: usize| (i * SIDE + j) * sizes.s_stride + k * sizes.inputs + c;
+            // SAFETY: the sums have rows for the channel, in whole vectors.
+            let sum = |i: usize| unsafe { s.load(places.sums.get().add(at(i))) };
+            let column = F4::output_of_3(s, [sum(0), sum(1), sum(2), sum(3), sum(4), sum(5)]);
             for (row, value) in rows.iter_mut().zip(column) {
                 row[j] = value;
             }
         }
         let mut taps = [[0f32; MAX_LANES]; 9];
         for (i, row) in rows.iter().enumerate() {
-            for (j, tap) in F4::output_of_3::<S>(*row).into_iter().enumerate() {
-                S::store(taps[i * 3 + j].as_mut_ptr(), tap);
+            for (j, tap) in F4::output_of_3(s, *row).into_iter().enumerate() {
+                taps[i * 3 + j] = s.to_lanes(tap);
             }
         }
         for lane in 0..S::LANES.min(inputs - c) {
-            let filter = to.add((k * inputs + c + lane) * 9);
             for (t, tap) in taps.iter().enumerate() {
-                *filter.add(t) = tap[lane];
+                // SAFETY: the filter is one of those of the channel, which is this task's.
+                unsafe { *to.add((k * inputs + c + lane) * 9 + t) = tap[lane] };
             }
         }
     }

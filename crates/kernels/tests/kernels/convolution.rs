@@ -2,7 +2,7 @@
 
 use crate::common::{Convolution, error, error_of_sums, random};
 use mien_kernels::{
-    ConvShape, Level, PackedWeights, conv_forward, conv_forward_packed, conv_input_gradient,
+    ConvShape, Epilogue, Level, PackedWeights, conv_forward, conv_forward_packed, conv_input_gradient,
     conv_weight_gradient, with_level,
 };
 
@@ -21,28 +21,23 @@ fn check(shape: ConvShape, bound: f64) {
                 let below = |what: &str, error: f64, bound: f64| {
                     assert!(
                         error <= bound,
-                        "{what} of {shape:?} at {level:?}, gated {gated}: relative error {error:.2e} > {bound:.0e}"
+                        "{what} of {shape:?} at {level:?}, gated {gated}: error {error:.2e} > {bound:.0e}"
                     );
                 };
                 let mut output = vec![f32::NAN; shape.output_len()];
-                conv_forward(&shape, &case.input, &case.weight, Some(&case.bias), false, &mut output);
+                let mut epilogue = Epilogue { bias: Some(&case.bias), ..Epilogue::default() };
+                conv_forward(&shape, &case.input, &case.weight, epilogue, &mut output);
                 below("output", error(&output, &case.output), bound);
-                conv_forward(&shape, &case.input, &case.weight, Some(&case.bias), true, &mut output);
+                epilogue.relu = true;
+                conv_forward(&shape, &case.input, &case.weight, epilogue, &mut output);
                 let expected: Vec<f64> = case.output.iter().map(|v| v.max(0.0)).collect();
                 below("ReLU of the output", error(&output, &expected), bound);
 
                 let residual = random(shape.output_len(), 6);
                 let packed = PackedWeights::new(&shape, &case.weight);
                 for relu in [false, true] {
-                    conv_forward_packed(
-                        &shape,
-                        &case.input,
-                        &packed,
-                        Some(&case.bias),
-                        Some(&residual),
-                        relu,
-                        &mut output,
-                    );
+                    let epilogue = Epilogue { bias: Some(&case.bias), residual: Some(&residual), relu };
+                    conv_forward_packed(&shape, &case.input, &packed, epilogue, &mut output);
                     let sum = |(sum, residual): (&f64, &f32)| sum + f64::from(*residual);
                     let floor = if relu { 0.0 } else { f64::NEG_INFINITY };
                     let expected: Vec<f64> =

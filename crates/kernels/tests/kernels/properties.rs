@@ -1,11 +1,14 @@
-//! What holds for all kernels: the same bits for any number of threads, numbers that are not finite, packed weights, messages.
+//! What holds for all kernels: the same bits for any number of threads, numbers that are not finite, packed
+//! weights, messages.
 
 use crate::common::{random, with_threads};
 use mien_kernels::{
-    ConvShape, Level, LinearShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed,
+    ConvShape, Epilogue, Level, LinearShape, PackedWeights, bias_gradient, conv_forward, conv_forward_packed,
     conv_input_gradient, conv_weight_gradient, linear_forward, linear_input_gradient, linear_weight_gradient,
     release_scratch, with_level,
 };
+
+const RELU: Epilogue = Epilogue { bias: None, residual: None, relu: true };
 
 fn conv(batch: usize, channels: (usize, usize), size: usize, kernel: usize, stride: usize) -> ConvShape {
     let (in_channels, out_channels) = channels;
@@ -43,7 +46,8 @@ fn everything(shape: &ConvShape) -> Vec<u32> {
     let mut output = vec![0.0; shape.output_len()];
     let (mut by_input, mut by_weight) = (vec![0.0; shape.input_len()], vec![0.0; shape.weight_len()]);
     let (mut by_bias, mut by_bias_alone) = (vec![0.0; shape.out_channels], vec![0.0; shape.out_channels]);
-    conv_forward(shape, &input, &weight, Some(&bias), true, &mut output);
+    let epilogue = Epilogue { bias: Some(&bias), residual: None, relu: true };
+    conv_forward(shape, &input, &weight, epilogue, &mut output);
     conv_input_gradient(shape, &gradient, Some(&output), &weight, None, &mut by_input);
     conv_weight_gradient(shape, &input, &gradient, Some(&output), &mut by_weight, Some(&mut by_bias));
     bias_gradient(shape, &gradient, Some(&output), &mut by_bias_alone);
@@ -84,13 +88,14 @@ fn packed_weights_give_the_same_bits() {
             (random(shape.input_len(), 1), random(shape.weight_len(), 2), random(shape.out_channels, 3));
         let (mut output, mut packed_output) =
             (vec![0.0; shape.output_len()], vec![f32::NAN; shape.output_len()]);
+        let epilogue = Epilogue { bias: Some(&bias), residual: None, relu: true };
         for level in Level::available() {
             let packed = with_level(level, || {
-                conv_forward(&shape, &input, &weight, Some(&bias), true, &mut output);
+                conv_forward(&shape, &input, &weight, epilogue, &mut output);
                 PackedWeights::new(&shape, &weight)
             });
             // They stay on the level they were packed for.
-            conv_forward_packed(&shape, &input, &packed, Some(&bias), None, true, &mut packed_output);
+            conv_forward_packed(&shape, &input, &packed, epilogue, &mut packed_output);
             assert_eq!(output, packed_output, "{shape:?} at {level:?}");
             assert!(packed.bytes() >= weight.len() * 4);
             assert!(packed.fits(&ConvShape { batch: 5, height: 13, ..shape }));
@@ -114,10 +119,10 @@ fn what_is_not_finite_does_not_vanish() {
                 let mut gradient = random(shape.output_len(), 4);
                 let lost = |values: &[f32]| values.iter().all(|value| value.is_finite());
                 with_level(level, || {
-                    conv_forward(&shape, &input, &weight, None, false, &mut output);
+                    conv_forward(&shape, &input, &weight, Epilogue::default(), &mut output);
                     assert!(!lost(&output), "output of {shape:?} at {level:?}: {bad} vanished");
                     if bad.is_nan() {
-                        conv_forward(&shape, &input, &weight, None, true, &mut output);
+                        conv_forward(&shape, &input, &weight, RELU, &mut output);
                         assert!(!lost(&output), "ReLU of {shape:?} at {level:?}: {bad} vanished");
                     }
                     conv_weight_gradient(&shape, &input, &gradient, None, &mut by_weight, None);
@@ -141,7 +146,7 @@ fn what_is_not_finite_does_not_vanish() {
 fn empty_batches_are_nothing() {
     let shape = conv(0, (3, 4), 8, 3, 1);
     let (mut by_weight, mut by_bias) = (vec![1.0; shape.weight_len()], vec![1.0; 4]);
-    conv_forward(&shape, &[], &[0.0; 108], None, true, &mut []);
+    conv_forward(&shape, &[], &[0.0; 108], RELU, &mut []);
     conv_input_gradient(&shape, &[], None, &[0.0; 108], None, &mut []);
     conv_weight_gradient(&shape, &[], &[], None, &mut by_weight, Some(&mut by_bias));
     assert!(by_weight.iter().chain(&by_bias).all(|value| *value == 0.0));
@@ -151,7 +156,7 @@ fn empty_batches_are_nothing() {
 #[should_panic(expected = "conv_forward: weight has 107 elements, the shape says 108")]
 fn wrong_lengths_are_named() {
     let shape = conv(1, (3, 4), 8, 3, 1);
-    conv_forward(&shape, &[0.0; 192], &[0.0; 107], None, false, &mut [0.0; 256]);
+    conv_forward(&shape, &[0.0; 192], &[0.0; 107], Epilogue::default(), &mut [0.0; 256]);
 }
 
 #[test]
@@ -159,7 +164,8 @@ fn wrong_lengths_are_named() {
 fn a_residual_of_another_length_is_named() {
     let shape = conv(1, (3, 4), 8, 3, 1);
     let packed = PackedWeights::new(&shape, &[0.0; 108]);
-    conv_forward_packed(&shape, &[0.0; 192], &packed, None, Some(&[0.0; 255]), false, &mut [0.0; 256]);
+    let epilogue = Epilogue { residual: Some(&[0.0; 255]), ..Epilogue::default() };
+    conv_forward_packed(&shape, &[0.0; 192], &packed, epilogue, &mut [0.0; 256]);
 }
 
 #[test]
