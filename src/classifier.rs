@@ -26,7 +26,8 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Opens a run folder (its best model), a checkpoint or a model file of mien, on the best device of this build.
+    /// Opens a run folder (its best model), a checkpoint or a model file of mien, on the best device of this
+    /// build.
     ///
     /// # Errors
     /// There is no model at `path`, it cannot be read, or no device can be opened.
@@ -92,8 +93,8 @@ fn no_model(path: &Path) -> Error {
     Error::at(path, problem).expected("a run folder with its best model, or a .safetensors file of mien")
 }
 
-/// What a model says of an image: every class with its probability (calibrated, where the model is), the likeliest
-/// first.
+/// What a model says of an image: every class with its probability (calibrated, where the model is), the
+/// likeliest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification {
     ranked: Vec<(String, f32)>,

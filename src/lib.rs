@@ -10,7 +10,8 @@
 //!
 //! # Train
 //!
-//! What `mien train faces/ --epochs 5` does: compose a configuration, prepare data and model, train into a folder.
+//! What `mien train faces/ --epochs 5` does: compose a configuration, prepare data and model, train into a
+//! folder.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -47,10 +48,11 @@
 //!
 //! # The rooms
 //!
-//! From the bottom up; each uses only those before it. [`image`] holds pixels and codecs, [`faces`] draws faces, [`data`]
-//! finds, groups and splits samples, [`model`] holds the networks, [`input`] makes batches, [`mod@augment`] writes
-//! augmented copies, [`eval`] has the metrics, [`explain`] the class activation maps, [`run_folder`] the format of a run,
-//! [`train`] the loop, and [`run`] ties all of it together. [`config`] composes the parts' settings.
+//! From the bottom up; each uses only those before it. [`image`] holds pixels and codecs, [`faces`] draws
+//! faces, [`data`] finds, groups and splits samples, [`model`] holds the networks, [`input`] makes batches,
+//! [`mod@augment`] writes augmented copies, [`eval`] has the metrics, [`explain`] the class activation maps,
+//! [`run_folder`] the format of a run, [`train`] the loop, and [`run`] ties all of it together. [`config`]
+//! composes the parts' settings.
 #![warn(missing_docs)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 

@@ -60,7 +60,8 @@ unsafe fn line_in(start: *mut u8) -> *mut u8 {
 // has the requested size and a line, of which at most a line is before the returned pointer. Nothing panics.
 unsafe impl GlobalAlloc for LineAligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises for the layout; `line_in` gets the start of a widened block, or null.
+        // SAFETY: as the caller promises for the layout; `line_in` gets the start of a widened block, or
+        // null.
         match widened(layout) {
             Some(wide) => unsafe { line_in(System.alloc(wide)) },
             None => unsafe { System.alloc(layout) },

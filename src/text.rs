@@ -103,8 +103,8 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// Escapes a text for HTML, SVG and XML, between tags as well as within a quoted attribute. Control
-/// characters, which would be invisible, those that XML forbids, and those that turn the direction of writing,
-/// which can make a name look like another, become the replacement character.
+/// characters, which would be invisible, those that XML forbids, and those that turn the direction of
+/// writing, which can make a name look like another, become the replacement character.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -149,8 +149,8 @@ pub(crate) fn csv_line<S: AsRef<str>>(fields: &[S]) -> String {
     writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-/// The name that was most likely meant: the only one that begins with what was written, or else the nearest by
-/// edits, if any is near. Case, `-` and `_` do not count.
+/// The name that was most likely meant: the only one that begins with what was written, or else the nearest
+/// by edits, if any is near. Case, `-` and `_` do not count.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
     let wanted = plain(written);

@@ -1,5 +1,7 @@
 //! `mien augment` on real runs: the same bytes for any number of threads and after any interruption, nothing
 //! lost or overwritten, hostile files quarantined, and every copy what its line of the manifest says.
+//!
+//! More than 600 lines, as all of it is about one command and shares its helpers.
 
 use std::collections::BTreeMap;
 use std::fs;

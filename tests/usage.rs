@@ -1,5 +1,5 @@
-//! The program used rightly and wrongly: its help, its recipe, what it says about wrong arguments and settings, and
-//! the exit codes.
+//! The program used rightly and wrongly: its help, its recipe, what it says about wrong arguments and
+//! settings, and the exit codes.
 
 mod program;
 

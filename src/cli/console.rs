@@ -48,7 +48,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// A fresh console.
+    /// A console that has printed nothing yet.
     pub fn new() -> Self {
         Self { bar: ProgressBar::hidden(), first_line: true, images: 0, seconds: 0.0 }
     }

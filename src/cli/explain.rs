@@ -39,8 +39,8 @@ Examples:
 /// Methods: grad-cam, grad-cam++, hires-cam, layer-cam, eigen-cam (independent of the class) and score-cam
 /// (slow: one forward pass per channel). `--method all` takes all of them.
 ///
-/// --judge N measures faithfulness on N images, compared with a random map: the probability of the class as the
-/// pixels that the map marks are removed (deletion: lower is better) or inserted (insertion: higher is
+/// --judge N measures faithfulness on N images, compared with a random map: the probability of the class as
+/// the pixels that the map marks are removed (deletion: lower is better) or inserted (insertion: higher is
 /// better), and ROAD (higher is better).
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -52,9 +52,9 @@ impl Origin {
 /// One changed key: `train.epochs = 5`, and where that was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
-    /// Dotted key.
+    /// The dotted key, such as `train.epochs`.
     pub key: String,
-    /// Its new value.
+    /// The value that it is given, as TOML.
     pub value: Value,
     /// Where it was written.
     pub from: Origin,
@@ -388,8 +388,8 @@ mod tests {
         for (text, expected) in [
             (
                 "[train]\nepoch = 3\n",
-                "my.toml, train.epoch: there is no such key; expected a key that `mien config` lists. Did you \
-                 mean train.epochs?",
+                "my.toml, train.epoch: there is no such key; expected a key that `mien config` lists. \
+                 Did you mean train.epochs?",
             ),
             (
                 "[train]\nepochs = \"many\"\n",

@@ -36,8 +36,8 @@ pub(super) fn flatten(table: &Table) -> Vec<(String, Value)> {
     flat
 }
 
-/// Whether a key comes first, wherever it was written: a `kind` decides which of its neighbours may be there, a
-/// model what its dropout is unless that is set.
+/// Whether a key comes first, wherever it was written: a `kind` decides which of its neighbours may be there,
+/// a model what its dropout is unless that is set.
 pub(super) fn decides_others(key: &str) -> bool {
     key.ends_with(".kind") || key == "model.name"
 }

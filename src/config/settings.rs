@@ -21,13 +21,13 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// What the model sees.
     pub input: InputConfig,
-    /// Which model.
+    /// Architecture, width and head (section `[model]`).
     pub model: ModelConfig,
     /// How training images are varied.
     pub augment: AugmentConfig,
-    /// How to train.
+    /// Epochs, optimizer, schedule and the like (section `[train]`).
     pub train: TrainConfig,
-    /// Where to compute.
+    /// Device, precision and threads (section `[device]`).
     pub device: DeviceConfig,
     /// What a run leaves beside its numbers.
     pub report: ReportConfig,

@@ -9,9 +9,9 @@ pub enum ComputeType {
     F32,
     /// 32-bit floats by the engine's own operations everywhere.
     EngineF32,
-    /// bfloat16.
+    /// bfloat16: the range of f32 with 8 bits of precision.
     Bf16,
-    /// 16-bit floats.
+    /// IEEE half precision, with loss scaling in training.
     F16,
 }
 

@@ -175,11 +175,11 @@ impl SplitCounts {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct GroupCounts {
-    /// Groups of train.
+    /// Number of groups in the training split.
     pub train: usize,
-    /// Groups of validation.
+    /// Number of groups in the validation split.
     pub valid: usize,
-    /// Groups of test.
+    /// Number of groups in the test split.
     pub test: usize,
 }
 
@@ -197,7 +197,7 @@ pub struct DataSummary {
     pub classes: Vec<String>,
     /// Images per split and class.
     pub counts: SplitCounts,
-    /// Groups per split.
+    /// Number of groups in each split.
     pub groups: GroupCounts,
     /// Number of originals that got their group by each rule; copies follow their original.
     pub group_rules: BTreeMap<GroupRule, usize>,

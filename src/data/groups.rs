@@ -13,7 +13,7 @@ use crate::emotions::canonical;
 pub enum GroupRule {
     /// The list's `group` column.
     List,
-    /// The augmenter's manifest.
+    /// The group that the augmenter's manifest gives.
     Manifest,
     /// The user's regular expression.
     Regex,
@@ -21,7 +21,7 @@ pub enum GroupRule {
     ExpwPhoto,
     /// The person in the file name of a drawn face.
     DrawnPerson,
-    /// The exact content.
+    /// A group of its own for each exact content.
     Content,
 }
 

@@ -15,7 +15,7 @@ use crate::random::{Purpose, rng};
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// Trained on.
+    /// The samples that the weights are fitted on.
     Train,
     /// Evaluated after each epoch, to choose the best epoch, lower the learning rate and stop early.
     Valid,

@@ -186,7 +186,7 @@ impl ImageStore {
         Ok(Cow::Owned(image))
     }
 
-    /// Number of images.
+    /// How many images the store can give.
     pub fn len(&self) -> usize {
         self.slots.len()
     }

@@ -21,7 +21,7 @@ pub struct Calibration {
 /// What calibration changed on one split; each pair is before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationChange {
-    /// Number of images.
+    /// Number of images in the split.
     pub n: u64,
     /// Expected calibration error, in `0..=1`.
     pub ece: [f64; 2],

@@ -45,7 +45,7 @@ pub struct Evaluation {
     pub leakage: bool,
     /// The temperature that divides the logits before the softmax; 1 without calibration.
     pub temperature: f32,
-    /// All metrics.
+    /// Accuracy, F1, calibration error and the others, with the confusion matrix.
     pub metrics: Metrics,
 }
 

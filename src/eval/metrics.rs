@@ -74,7 +74,7 @@ pub struct Confusion {
     pub truth: String,
     /// Name of the predicted class.
     pub predicted: String,
-    /// Number of samples.
+    /// How many samples were confused so.
     pub count: u64,
     /// `count` divided by the number of samples of the true class.
     pub share_of_truth: f64,

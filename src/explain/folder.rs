@@ -23,7 +23,7 @@ use crate::stats::argmax;
 /// Which class a map explains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The predicted class.
+    /// The class that the model predicts for the image.
     Predicted,
     /// The labelled class; the predicted one for an image without a label.
     True,

@@ -41,7 +41,7 @@ pub struct MapEntry {
     /// Its true class, where it is known.
     #[serde(rename = "true", skip_serializing_if = "Option::is_none")]
     pub truth: Option<String>,
-    /// The predicted class.
+    /// The class that the model predicts.
     pub predicted: String,
     /// The class that the maps explain.
     pub class: String,

@@ -4,9 +4,9 @@
 /// unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// Number of columns.
+    /// Columns of the map.
     pub width: usize,
-    /// Number of rows.
+    /// Rows of the map.
     pub height: usize,
     /// `[height, width]`, row-major.
     pub values: Vec<f32>,

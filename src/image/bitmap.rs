@@ -5,11 +5,11 @@ use super::RgbImage;
 /// An 8-bit image of one channel (grey) or three (R G B), rows from the top, no padding.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Bitmap {
-    /// Pixels per row.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// 1 or 3.
+    /// Channels: 1 (grey) or 3 (R G B).
     pub channels: usize,
     /// `[height, width, channels]`, row-major, channels interleaved.
     pub pixels: Vec<u8>,

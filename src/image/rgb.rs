@@ -3,9 +3,9 @@
 /// An 8-bit RGB image.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RgbImage {
-    /// Pixels per row.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
     /// `[height, width, 3]`, row-major, R G B.
     pub pixels: Vec<u8>,

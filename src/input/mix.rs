@@ -135,11 +135,11 @@ pub fn cutmix(images: &mut [f32], size: usize, area: &Cut, partner: &[usize]) {
 /// The box that CutMix pastes, in pixels: rows `top..bottom`, columns `left..right`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cut {
-    /// The first row.
+    /// The first row of the box, in pixels.
     pub top: usize,
     /// The row after the last.
     pub bottom: usize,
-    /// The first column.
+    /// The first column of the box, in pixels.
     pub left: usize,
     /// The column after the last.
     pub right: usize,

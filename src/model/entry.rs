@@ -40,7 +40,7 @@ pub struct Remote {
     pub file: &'static str,
     /// The folder that it is in.
     pub folder: &'static str,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
     /// Its SHA-256: 64 hexadecimal digits.
     pub sha256: &'static str,
@@ -62,7 +62,7 @@ pub struct Plan {
     pub head: Head,
     /// Dropout probability of the head, 0 to 1 without 1.
     pub dropout: f64,
-    /// Number of classes.
+    /// K, the number of classes.
     pub classes: usize,
     /// Side of the square input in pixels.
     pub input_size: usize,

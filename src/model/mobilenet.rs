@@ -19,7 +19,7 @@ use super::layers::{
 use super::onnx::{Exporter, Value};
 use super::params::Path;
 
-/// torchvision's MobileNetV3-Small.
+/// torchvision's MobileNetV3-Small, for phones and laptops.
 pub const MOBILENET_V3_SMALL: Entry = Entry {
     name: "mobilenet_v3_small",
     about: "MobileNetV3-Small, the smallest, for slow devices",
@@ -71,7 +71,7 @@ const STEM: usize = 16;
 /// The constants of all batch norms, as torchvision sets them.
 const NORM: BatchNorm2dConfig = BatchNorm2dConfig { epsilon: 0.001, momentum: 0.01 };
 
-/// A MobileNetV3.
+/// A MobileNetV3 of any table of blocks.
 #[derive(Clone, Debug)]
 pub struct MobileNet {
     stem: ConvUnit,

@@ -49,7 +49,7 @@ impl Model {
         Params::init(&self.specs, seed, on_pretrained, device)
     }
 
-    /// The declared parameters.
+    /// The declared parameters, in the order of declaration.
     pub fn specs(&self) -> &[Spec] {
         &self.specs
     }

@@ -41,13 +41,13 @@ pub enum Init {
 /// What a tensor of the table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Learned by gradients.
+    /// A weight that gradients change.
     Weight,
     /// Kept by the forward pass (running statistics of batch norm); never has a gradient.
     Buffer,
 }
 
-/// A declared parameter.
+/// A parameter as a layer declares it: name, shape and how it starts.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// torchvision's name, `features.0.weight`.
@@ -58,7 +58,7 @@ pub struct Spec {
     pub init: Init,
     /// Start values when this is a new layer on top of pretrained ones (the default of `torch.nn`).
     pub init_on_pretrained: Init,
-    /// Weight or buffer.
+    /// Whether gradients or the forward pass change it.
     pub kind: Kind,
 }
 
@@ -74,7 +74,7 @@ pub struct Path {
 }
 
 impl Path {
-    /// An empty tree.
+    /// The root of a tree without parameters.
     pub fn root() -> Self {
         Self { prefix: String::new(), specs: Rc::default() }
     }
@@ -129,11 +129,11 @@ impl<T: std::fmt::Display> Div<T> for Path {
 /// One named tensor. The value is kept flat; layers read it in its shape.
 #[derive(Clone)]
 pub struct Param {
-    /// torchvision's name.
+    /// torchvision's name, such as `features.0.weight`.
     pub name: String,
     /// Shape as torch has it.
     pub shape: Vec<usize>,
-    /// Weight or buffer.
+    /// Whether gradients or the forward pass change it.
     pub kind: Kind,
     /// A frozen weight gets no gradient; batch norm with frozen weights uses and keeps its running
     /// statistics.
@@ -219,7 +219,7 @@ impl Params {
         self.entries.iter_mut()
     }
 
-    /// One entry.
+    /// The entry that a layer declared under `id`.
     pub fn entry(&self, id: ParamId) -> &Param {
         &self.entries[id.0]
     }

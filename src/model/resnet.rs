@@ -14,7 +14,7 @@ use super::layers::{
 use super::onnx::{Exporter, Value};
 use super::params::Path;
 
-/// torchvision's ResNet-18.
+/// torchvision's ResNet-18: eight blocks of two convolutions.
 pub const RESNET18: Entry = Entry {
     name: "resnet18",
     about: "ResNet-18, small and quick",
@@ -32,7 +32,7 @@ pub const RESNET18: Entry = Entry {
     renamed: &[],
 };
 
-/// torchvision's ResNet-34.
+/// torchvision's ResNet-34: sixteen blocks of two convolutions.
 pub const RESNET34: Entry = Entry {
     name: "resnet34",
     about: "ResNet-34, between ResNet-18 and ResNet-50",
@@ -46,7 +46,7 @@ pub const RESNET34: Entry = Entry {
     ..RESNET18
 };
 
-/// torchvision's ResNet-50 (v1.5).
+/// torchvision's ResNet-50 (v1.5): sixteen bottleneck blocks.
 pub const RESNET50: Entry = Entry {
     name: "resnet50",
     about: "ResNet-50 (v1.5), with bottleneck blocks",
@@ -63,13 +63,13 @@ pub const RESNET50: Entry = Entry {
 /// What the blocks are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Two 3×3 convolutions.
+    /// A block of two 3×3 convolutions.
     Basic,
     /// Convolutions of 1×1, 3×3 and 1×1; the last has four times the channels.
     Bottleneck,
 }
 
-/// A residual network.
+/// A residual network of any depth.
 #[derive(Clone, Debug)]
 pub struct ResNet {
     stem: ConvUnit,

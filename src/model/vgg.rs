@@ -15,7 +15,7 @@ use super::layers::{
 use super::onnx::{Exporter, Value};
 use super::params::Path;
 
-/// torchvision's VGG-16.
+/// torchvision's VGG-16: thirteen convolutions, three linear layers.
 pub const VGG16: Entry = Entry {
     name: "vgg16",
     about: "VGG-16, as published",
@@ -114,7 +114,7 @@ enum Classifier {
 }
 
 impl Vgg {
-    /// Declares the model.
+    /// Declares the tensors of a variant on `path`.
     pub fn new(path: &Path, variant: Variant, plan: &Plan) -> Self {
         // The position in torchvision's `features`, which counts ReLUs and pools too.
         let mut position = 0;

@@ -9,9 +9,9 @@ use super::thin::{by_column, simplify};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Look {
     pub width: f64,
-    /// Headings and labels.
+    /// Font size of headings and labels, in pixels.
     pub size: f64,
-    /// Ticks and notes.
+    /// Font size of ticks and notes, in pixels.
     pub small: f64,
     pub narrow: bool,
 }

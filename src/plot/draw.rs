@@ -122,11 +122,11 @@ impl Shape {
 pub(crate) enum Item {
     /// Lines, each through its points.
     Line { runs: Vec<Vec<(f64, f64)>>, paint: Paint, width: f64, dash: Dash, opacity: f64, tip: String },
-    /// A filled outline.
+    /// A closed outline, filled.
     Area { outline: Vec<(f64, f64)>, paint: Paint, opacity: f64 },
     /// A rectangle; with an opacity of 0 it is a hover area.
     Rect { x: f64, y: f64, w: f64, h: f64, radius: f64, paint: Paint, opacity: f64, tip: String },
-    /// A point.
+    /// A mark at one point.
     Symbol {
         shape: Shape,
         x: f64,

@@ -50,7 +50,7 @@ pub const PAGE_CSS: &str = include_str!("page.css");
 pub struct Figure {
     /// Stem of the names of its files, for example `learning_curves`.
     pub name: String,
-    /// Title: one line.
+    /// What the figure shows, in one line.
     pub title: String,
     /// What is drawn and how to read it, in one or two sentences.
     pub caption: String,

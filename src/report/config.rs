@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct ReportConfig {
     /// Whether a run ends with its report, `report.html`; `mien report RUN` makes it later, too.
     pub page: bool,
-    /// At most this many correct and this many misclassified images get class activation maps for the report; 0
-    /// makes none.
+    /// At most this many correct and this many misclassified images get class activation maps for the report;
+    /// 0 makes none.
     pub maps: usize,
     /// Whether event files for TensorBoard are written as well.
     pub tensorboard: bool,

@@ -162,7 +162,8 @@ pub fn explain_files(
 fn into_folder(out: &Path, make: impl FnOnce(&Path) -> Result<Index>) -> Result<Index> {
     let staged = out.with_file_name(format!(".{}.part", shown_name(out)));
     if staged.exists() {
-        fs::remove_dir_all(&staged).map_err(|e| Error::io("remove", &staged, e))?; // of a program that was killed
+        // Of a program that was killed.
+        fs::remove_dir_all(&staged).map_err(|e| Error::io("remove", &staged, e))?;
     }
     fs::create_dir_all(&staged).map_err(|e| Error::io("create", &staged, e))?;
     let made = make(&staged).and_then(|index| replace_dir(&staged, out).map(|()| index));

@@ -1,10 +1,12 @@
 //! A run from a configuration to its folder: what the commands call.
 //!
-//! [`prepare`] loads the data and makes the model, [`train`] trains and resumes, [`evaluate`] measures on any data,
-//! [`calibrate`] fits the temperature, [`explain`] writes class activation maps, and [`study`] runs many of these.
+//! [`prepare`] loads the data and makes the model, [`train`] trains and resumes, [`evaluate`] measures on any
+//! data, [`calibrate`] fits the temperature, [`explain`] writes class activation maps, and [`study`] runs
+//! many of these.
 //!
-//! **Invariant:** a run folder is never overwritten, and one program at a time trains in it; every file is written beside
-//! its place and renamed (`events.jsonl` is appended to, and rewound to the checkpoint by a resume).
+//! **Invariant:** a run folder is never overwritten, and one program at a time trains in it; every file is
+//! written beside its place and renamed (`events.jsonl` is appended to, and rewound to the checkpoint by a
+//! resume).
 
 pub mod calibrate;
 pub mod evaluate;

@@ -450,7 +450,8 @@ fn run_job(
             resume(&folder, change, &|_, _| (), &mut sink, stop)?
         } else {
             if folder.exists() {
-                fs::remove_dir_all(&folder).map_err(|e| Error::io("remove", &folder, e))?; // begun, but not yet a run
+                // Begun, but not yet a run.
+                fs::remove_dir_all(&folder).map_err(|e| Error::io("remove", &folder, e))?;
             }
             let mut config = config_of(plan, out, job)?;
             device.clone_into(&mut config.device.name);

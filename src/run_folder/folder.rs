@@ -15,8 +15,8 @@ pub fn is_run(path: &Path) -> bool {
     path.join(CONFIG).is_file()
 }
 
-/// The model file that a path stands for: the best model of a run folder, or a model or checkpoint file itself;
-/// `None` if it stands for neither.
+/// The model file that a path stands for: the best model of a run folder, or a model or checkpoint file
+/// itself; `None` if it stands for neither.
 pub fn model_file(path: &Path) -> Option<PathBuf> {
     let file = if is_run(path) { path.join(BEST) } else { path.to_owned() };
     let is_model = file.is_file() && file.extension().is_some_and(|ending| ending == "safetensors");

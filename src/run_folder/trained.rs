@@ -1,5 +1,5 @@
-//! What a run was trained on, so that a later evaluation can tell whether it sees the same images or groups: a line
-//! per image with the hash of its content and its group, sorted.
+//! What a run was trained on, so that a later evaluation can tell whether it sees the same images or groups:
+//! a line per image with the hash of its content and its group, sorted.
 
 use std::collections::HashSet;
 use std::fs;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub struct LabelIssue {
     /// Index of the row.
     pub row: usize,
-    /// The given label.
+    /// The label that the data set gives.
     pub given: usize,
     /// The most probable class.
     pub suggested: usize,

@@ -92,7 +92,7 @@ vectorized! {
     }
 }
 
-/// Σ aᵢ bᵢ.
+/// The scalar product `Σ aᵢ bᵢ` of two slices of one length.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     dot_at(Level::detect(), a, b)
 }

@@ -11,10 +11,10 @@ use crate::input::batches::Balance;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Monitor {
-    /// Lowest validation loss.
+    /// The epoch with the lowest validation loss.
     #[default]
     ValLoss,
-    /// Highest validation accuracy.
+    /// The epoch with the highest validation accuracy.
     ValAccuracy,
     /// Highest validation macro F1.
     ValMacroF1,
@@ -50,9 +50,9 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Weight decay: L2 in the gradient for SGD and Adam, decoupled for AdamW.
     pub weight_decay: f64,
-    /// Update rule.
+    /// The rule that updates the weights.
     pub optimizer: OptimizerKind,
-    /// SGD's momentum.
+    /// Momentum of SGD, 0 or more, below 1.
     pub momentum: f64,
     /// SGD with Nesterov's momentum.
     pub nesterov: bool,
@@ -68,7 +68,7 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Stop when the validation loss has not fallen for `patience` epochs.
     pub early_stopping: bool,
-    /// See `early_stopping`.
+    /// Epochs without a lower validation loss before early stopping.
     pub patience: usize,
     /// Share of the label that is spread over all classes; 0 is off.
     pub label_smoothing: f64,
@@ -122,7 +122,7 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The optimizer's numbers.
+    /// The optimizer's rule with its settings.
     pub fn rule(&self) -> Rule {
         Rule {
             kind: self.optimizer,

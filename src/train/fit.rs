@@ -239,8 +239,10 @@ pub fn train_step(
             Tensor::<4>::from_data(TensorData::new(values.clone(), shape), &device)
         };
         let logits = match &batch.features {
-            Some((features, shape)) => job.model.head(tensor(features, *shape), &pass), // [B, C, h, w] -> [B, K]
-            None => job.model.logits(tensor(&batch.images, [count, 3, size, size]), &pass), // [B, 3, S, S] -> [B, K]
+            // [B, C, h, w] -> [B, K]
+            Some((features, shape)) => job.model.head(tensor(features, *shape), &pass),
+            // [B, 3, S, S] -> [B, K]
+            None => job.model.logits(tensor(&batch.images, [count, 3, size, size]), &pass),
         };
         let statistics = pass.into_updates();
 
@@ -347,8 +349,8 @@ fn not_finite(job: &Job, state: &State, batch: &Batch, value: f64, what: &str) -
         .collect();
     let rate = job.learning_rate(state) * job.warmup(progress.step);
     Error::Compute(format!(
-        "the {what} is {value} at step {} (epoch {}, batch {}; images {}, …; learning rate {rate:e}); expected a finite number. Lower \
-         --learning-rate, or limit the gradient with --gradient-clip 1",
+        "the {what} is {value} at step {} (epoch {}, batch {}; images {}, …; learning rate {rate:e}); \
+         expected a finite number. Lower --learning-rate, or limit the gradient with --gradient-clip 1",
         progress.step + 1,
         progress.epoch + 1,
         progress.batch + 1,
@@ -394,8 +396,8 @@ fn validate(
     if probabilities.iter().flatten().any(|p| !p.is_finite()) {
         let (epoch, step) = (state.progress.epoch + 1, state.progress.step);
         return Err(Error::Compute(format!(
-            "the model's output on the validation split is not finite after epoch {epoch} (step {step}). Lower --learning-rate, or \
-             limit the gradient with --gradient-clip 1"
+            "the model's output on the validation split is not finite after epoch {epoch} (step {step}). \
+             Lower --learning-rate, or limit the gradient with --gradient-clip 1"
         )));
     }
     let targets: Vec<usize> = samples.iter().map(|&sample| dataset.samples[sample].class).collect();

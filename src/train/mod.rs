@@ -1,8 +1,8 @@
 //! Training: one loop, its parts beside it.
 //!
-//! [`fit`] is the loop, [`job`] what it is given; [`loss`], [`optimizer`], [`schedule`], [`ema`], [`early_stopping`] and [`precision`]
-//! are what it is made of; [`checkpoint`] holds and saves its state; [`config`] is what the user says about
-//! it.
+//! [`fit`] is the loop, [`job`] what it is given; [`loss`], [`optimizer`], [`schedule`], [`ema`],
+//! [`early_stopping`] and [`precision`] are what it is made of; [`checkpoint`] holds and saves its state;
+//! [`config`] is what the user says about it.
 
 pub mod checkpoint;
 pub mod config;

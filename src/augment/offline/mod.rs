@@ -2,7 +2,7 @@
 //! which the trainer keeps a copy with its original.
 //!
 //! ```text
-//! source, folder by folder ─► workers: read, decode, draw, check, encode, place ─► journal in order ─► manifest
+//! source, folder by folder ─► workers: read, decode, draw, check, encode, place ─► journal ─► manifest
 //! ```
 //!
 //! **Invariant:** what a copy looks like depends on (seed, path below the source, copy number) alone: neither
@@ -45,7 +45,7 @@ use crate::error::{Error, Result};
 pub struct Summary {
     /// What the source contains.
     pub survey: Survey,
-    /// What was written.
+    /// Files that were written, and copies that were given up, by reason.
     pub counts: Counts,
     /// How long it took, in seconds.
     pub seconds: f64,

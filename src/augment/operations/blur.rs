@@ -23,7 +23,7 @@ pub struct Settings {
     pub small_kernels: Vec<usize>,
 }
 
-/// One blur.
+/// A blur as it was drawn for one copy.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// Side of the square kernel in pixels: 3, 5 or 7; any other stands for the next of these.
@@ -172,7 +172,8 @@ vectorized! {
                 for (level, ((((((&a, &b), &c), &d), &e), &f), &g)) in target.iter_mut().zip(sums) {
                     // A pair has 15 bits.
                     let pairs = [d, c + e, b + f, a + g].map(|pair| i32::from(pair as i16));
-                    let products = pairs.into_iter().zip(SEVEN).map(|(pair, weight)| pair * i32::from(weight));
+                    let weighted = pairs.into_iter().zip(SEVEN);
+                    let products = weighted.map(|(pair, weight)| pair * i32::from(weight));
                     let sum: i32 = products.sum();
                     *level = ((sum + (1 << 11)) >> 12) as u8;
                 }

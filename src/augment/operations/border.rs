@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Border {
-    /// Black pixels.
+    /// Outside pixels are black.
     Black,
     /// The image mirrored about the centres of its outermost pixels: `dcb|abcd|cba`.
     #[default]

@@ -20,7 +20,7 @@ pub struct Settings {
     pub angle: [f64; 2],
 }
 
-/// One rotation.
+/// A rotation as it was drawn for one copy.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// Degrees, counter-clockwise if positive.

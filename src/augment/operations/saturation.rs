@@ -21,7 +21,7 @@ pub struct Settings {
     pub factor: [f64; 2],
 }
 
-/// One saturation change.
+/// A change of saturation as it was drawn for one copy.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// 1 changes nothing; 0 makes the image grey.

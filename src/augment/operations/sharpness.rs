@@ -20,7 +20,7 @@ pub struct Settings {
     pub factor: [f64; 2],
 }
 
-/// One sharpness change.
+/// A change of sharpness as it was drawn for one copy.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// 1 changes nothing; 0 leaves the smoothed image.

@@ -19,7 +19,7 @@ pub struct Settings {
     pub shift: f64,
 }
 
-/// One translation.
+/// A shift as it was drawn for one copy.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// Pixels to the right; negative ones to the left.

@@ -32,7 +32,7 @@ impl FromStr for Style {
     }
 }
 
-/// What to draw.
+/// How many faces to draw, how large and in which style.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrawConfig {
@@ -42,7 +42,7 @@ pub struct DrawConfig {
     pub size: usize,
     /// Seed of the persons and of the images; the same seed gives the same pixels.
     pub seed: u64,
-    /// Photo or cartoon.
+    /// Whether the drawings look like photos or like cartoons.
     pub style: Style,
 }
 

@@ -20,11 +20,11 @@
 //! |------|--------------------|----------------|
 //! | 1    | inner brow raiser  | inner brow up; wrinkles in the middle of the forehead |
 //! | 2    | outer brow raiser  | middle and outer brow up; wrinkles across the forehead |
-//! | 4    | brow lowerer       | brow down (its inner end less where AU 1 holds it) and together; upright lines between the brows |
+//! | 4    | brow lowerer       | brow down (inner end less with AU 1), together; lines between them |
 //! | 5    | upper lid raiser   | upper lid up: white above the iris |
 //! | 6    | cheek raiser       | lower lid up, cheeks rounder, crow's feet |
 //! | 7    | lid tightener      | lower lid up and straight, upper lid a little down |
-//! | 9    | nose wrinkler      | wings of the nose and upper lip up, inner brow down, lower lid up; wrinkles on the bridge, deep folds |
+//! | 9    | nose wrinkler      | nose wings, upper lip, lower lid up; inner brow down; wrinkles |
 //! | 10   | upper lip raiser   | upper lip up, squarer; fold beside the nose |
 //! | 12   | lip corner puller  | corners out and up; folds from nose to mouth |
 //! | 15   | lip corner depressor | corners down |

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::create_new_dir;
 use crate::image::RgbImage;
 
-/// What [`write_set`] wrote.
+/// How many images and persons [`write_set`] has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrawnSet {
     /// Number of images in the train folder, over all classes.

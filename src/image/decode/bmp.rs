@@ -14,7 +14,8 @@ const NAME: &str = "BMP";
 pub const BMP: Format =
     Format { name: NAME, endings: &["bmp"], magic: b"", matches, claimed_size: |_| None, decode };
 
-/// Two letters are not enough, as a text may begin with them: the second header's length must be one of BMP's.
+/// Two letters are not enough, as a text may begin with them: the second header's length must be one of
+/// BMP's.
 fn matches(bytes: &[u8]) -> bool {
     let is_length = |length: u32| bytes.get(14..).is_some_and(|rest| rest.starts_with(&length.to_le_bytes()));
     bytes.starts_with(b"BM") && [12, 40, 52, 56, 64, 108, 124].into_iter().any(is_length)

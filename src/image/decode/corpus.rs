@@ -5,7 +5,7 @@
 //!
 //! Each case is a function of its number, so that a failure is reproduced by that number alone.
 //!
-//! Longer than other files, as it is used by tests alone and every format's damage is made with the same few
+//! More than 600 lines, as it is used by tests alone and every format's damage is made with the same few
 //! helpers.
 
 use std::path::Path;
@@ -797,8 +797,8 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_tiff_cannot_all_claim_the_whole_file() {
-        // Each strip is decompressed again: minutes for a file of 1 MiB that holds nothing but codes without a
-        // meaning.
+        // Each strip is decompressed again: minutes for a file of 1 MiB that holds nothing but codes without
+        // a meaning.
         let rows = |bytes| {
             [(257, 3, vec![4000]), (273, 4, vec![16; 4000]), (278, 3, vec![1]), (279, 4, vec![bytes; 4000])]
         };

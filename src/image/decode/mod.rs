@@ -1,8 +1,8 @@
 //! Reading images: the bytes of a file become 8-bit RGB, the way Pillow 11.2.1 gives it for
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`.
 //!
-//! The format is recognised by content, never by the file's ending. Each format is a file here; to add one, write
-//! its file and add its line to [`FORMATS`]. What becomes of each kind of pixel:
+//! The format is recognised by content, never by the file's ending. Each format is a file here; to add one,
+//! write its file and add its line to [`FORMATS`]. What becomes of each kind of pixel:
 //!
 //! | stored as | becomes |
 //! |---|---|

@@ -247,7 +247,7 @@ mod tests {
                 let same = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
                 assert!(
                     found == expected,
-                    "{image:?}, quality {quality}, {subsampling:?}, {:?}: {} bytes for {}, equal up to {same}",
+                    "{image:?}, quality {quality}, {subsampling:?}, {:?}: {} bytes for {}, equal to {same}",
                     encoder.level,
                     found.len(),
                     expected.len()

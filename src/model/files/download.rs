@@ -20,9 +20,9 @@ use crate::model::zoo::{ALL, ModelName, Remote};
 /// that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its address.
+    /// Where it is fetched from.
     pub url: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
     /// Its SHA-256: 64 hexadecimal digits.
     pub sha256: String,
@@ -79,9 +79,8 @@ pub fn find_imagenet(model: ModelName) -> Result<Result<PathBuf, PathBuf>> {
 /// Fetches `remote` to the new file `path`. `progress` is called with the bytes received so far and
 /// their total.
 ///
-/// # Errors
-/// `curl` is not installed; the server cannot be reached or refuses; what it sends is not the file; the user stopped
-/// it; another program is fetching it. Nothing is left at `path` then.
+/// # Errors `curl` is not installed; the server cannot be reached or refuses; what it sends is not the file;
+/// the user stopped it; another program is fetching it. Nothing is left at `path` then.
 pub fn fetch(remote: &Source, path: &Path, progress: &dyn Fn(u64, u64), stop: &AtomicBool) -> Result<()> {
     let by_hand = || format!("Fetch it yourself and put it at {}, or give --weights FILE", path.display());
     let folder = path.parent().unwrap_or_else(|| Path::new("."));

@@ -24,7 +24,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All formats, in the order of the help.
     pub const ALL: [Self; 3] = [Self::Safetensors, Self::Pth, Self::Onnx];
 
     /// The name, which is the file's ending too.

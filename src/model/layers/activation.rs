@@ -24,7 +24,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The same shape.
+    /// Applies it to each number; the shape stays.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),

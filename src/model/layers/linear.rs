@@ -8,7 +8,7 @@ use crate::cpu;
 use crate::model::onnx::{Exporter, Value};
 use crate::model::params::{Init, Kind, ParamId, Path};
 
-/// `torch.nn.Linear`.
+/// `torch.nn.Linear`: y = x Wᵀ + b, `[B, I] -> [B, O]`.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: ParamId,

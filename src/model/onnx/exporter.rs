@@ -8,7 +8,7 @@ use crate::model::params::{ParamId, Params};
 
 /// Builds a graph from a model's layers.
 pub struct Exporter<'a> {
-    /// The graph.
+    /// The graph that layers add their nodes to.
     pub graph: Graph<'a>,
     /// Side of the square input in pixels.
     pub input_size: usize,

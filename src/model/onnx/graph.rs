@@ -39,7 +39,7 @@ impl Value {
 pub enum Dim {
     /// Any size, such as "batch".
     Named(&'static str),
-    /// This size.
+    /// A size that is known when the file is written.
     Fixed(usize),
 }
 
@@ -65,7 +65,7 @@ enum Source<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// An empty graph.
+    /// A graph of this name without nodes.
     pub fn new(name: &str) -> Self {
         let (nodes, inputs, outputs) = (Message::default(), Message::default(), Message::default());
         Self { name: name.to_owned(), nodes, inputs, outputs, tensors: Vec::new(), operators: 0 }
@@ -189,7 +189,8 @@ impl<'a> Graph<'a> {
         node.string(2, result); // .output
         node.string(3, &format!("{operator}_{}", self.operators)); // .name
         node.string(4, operator); // .op_type
-        attributes.iter().for_each(|(name, attribute)| node.message(5, &attribute.encode(name))); // .attribute
+        // .attribute
+        attributes.iter().for_each(|(name, attribute)| node.message(5, &attribute.encode(name)));
         self.nodes.message(GRAPH_NODE, &node);
         self.operators += 1;
         Value(result.to_owned())

@@ -7,7 +7,7 @@ use super::graph::{Attribute, Graph, Value, ints};
 /// How a convolution goes over its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Step in pixels.
+    /// Step between two windows, in pixels.
     pub stride: usize,
     /// Rows and columns of zeros around the input.
     pub padding: usize,
@@ -57,7 +57,7 @@ impl Graph<'_> {
         self.node("Relu", &[x], &[])
     }
 
-    /// x · hardsigmoid(x)
+    /// `x · hardsigmoid(x)`, one number at a time.
     pub fn hard_swish(&mut self, x: &Value) -> Value {
         self.node("HardSwish", &[x], &[])
     }
@@ -89,7 +89,7 @@ impl Graph<'_> {
         self.node("Softmax", &[x], &[("axis", Attribute::Int(axis))])
     }
 
-    /// Sum, broadcast.
+    /// a + b, broadcast as in NumPy.
     pub fn add(&mut self, a: &Value, b: &Value) -> Value {
         self.node("Add", &[a, b], &[])
     }

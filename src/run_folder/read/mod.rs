@@ -457,8 +457,9 @@ mod tests {
         let (_folder, run) = run();
         fs::remove_file(run.join("metrics.csv")).unwrap();
         let path = run.join("events.jsonl");
-        let epoch = "{\"event\":\"epoch\",\"epoch\":1,\"step\":2,\"train_loss\":1.0,\"train_accuracy\":0.5,\"val_loss\":0.9,\"val_accuracy\":0.5,\
-                     \"val_macro_f1\":0.5,\"learning_rate\":0.01,\"images_per_second\":10.0,\"seconds\":4.0,\"best\":true}\n";
+        let epoch = "{\"event\":\"epoch\",\"epoch\":1,\"step\":2,\"train_loss\":1.0,\
+                     \"train_accuracy\":0.5,\"val_loss\":0.9,\"val_accuracy\":0.5,\"val_macro_f1\":0.5,\
+                     \"learning_rate\":0.01,\"images_per_second\":10.0,\"seconds\":4.0,\"best\":true}\n";
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text + epoch).unwrap();
         assert_eq!(RunFiles::open(&run).unwrap().epochs.len(), 1);

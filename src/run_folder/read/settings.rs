@@ -7,8 +7,8 @@ use toml::{Table, Value};
 /// The reference recipe, which holds the default of every key (a test of the configuration sees to that).
 const DEFAULTS: &str = include_str!("../../../recipes/reference.toml");
 
-/// Every key of `config` with its value as it is shown, and whether it differs from the default (`None` where the key has
-/// no default), by key.
+/// Every key of `config` with its value as it is shown, and whether it differs from the default (`None` where
+/// the key has no default), by key.
 pub(super) fn settings(config: &Table) -> Vec<(String, String, Option<bool>)> {
     let defaults: BTreeMap<String, Value> =
         toml::from_str(DEFAULTS).map(|table| flatten(&table)).unwrap_or_default().into_iter().collect();

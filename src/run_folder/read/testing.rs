@@ -76,9 +76,12 @@ pub(crate) fn write_run(run: &Path, data: &Path, rows: &[Row]) {
     )
     .unwrap();
     let summary = format!(
-        r#"{{"root":"{root}","layout":"split-folders","dataset_type":"real","classes":["angry","happy","<sad>"],
-        "counts":{{"train":[8,8,8],"valid":[4,4,4],"test":[4,4,4]}},"groups":{{"train":12,"valid":6,"test":6}},"group_rules":{{"regex":36}},
-        "group_regex":null,"augmented":0,"synthetic":0,"duplicates":0,"seed":1,"fingerprint":"abcdef0123456789","leakage":false,
+        r#"{{"root":"{root}","layout":"split-folders","dataset_type":"real",
+        "classes":["angry","happy","<sad>"],
+        "counts":{{"train":[8,8,8],"valid":[4,4,4],"test":[4,4,4]}},
+        "groups":{{"train":12,"valid":6,"test":6}},"group_rules":{{"regex":36}},
+        "group_regex":null,"augmented":0,"synthetic":0,"duplicates":0,"seed":1,
+        "fingerprint":"abcdef0123456789","leakage":false,
         "leaking_groups":0,"leaks":[],"unreadable":[],"left_out":[],"warnings":[]}}"#
     );
     fs::write(run.join(DATA), summary).unwrap();
@@ -87,7 +90,8 @@ pub(crate) fn write_run(run: &Path, data: &Path, rows: &[Row]) {
     );
     for step in 1..=6 {
         events += &format!(
-            "{{\"event\":\"step\",\"step\":{step},\"epoch\":{},\"batch\":1,\"loss\":{},\"accuracy\":0.5,\"epoch_loss\":1.0,\"epoch_accuracy\":0.5,\
+            "{{\"event\":\"step\",\"step\":{step},\"epoch\":{},\"batch\":1,\"loss\":{},\
+             \"accuracy\":0.5,\"epoch_loss\":1.0,\"epoch_accuracy\":0.5,\
              \"learning_rate\":0.01,\"images\":4,\"seconds\":0.1,\"waited\":0.0}}\n",
             (step + 1) / 2,
             1.0 / f64::from(step)
@@ -95,8 +99,11 @@ pub(crate) fn write_run(run: &Path, data: &Path, rows: &[Row]) {
     }
     events += "{\"event\":\"end\",\"reason\":\"finished\",\"seconds\":12.5}\n";
     fs::write(run.join(EVENTS), events).unwrap();
-    let epochs = "epoch,step,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1,learning_rate,images_per_second,seconds,best\n\
-                  1,2,1.0,0.5,0.9,0.5,0.5,0.01,10.0,4.0,true\n2,4,0.5,0.7,0.7,0.7,0.7,0.01,10.0,4.0,true\n3,6,0.2,0.9,0.8,0.7,0.7,0.001,10.0,4.0,false\n";
+    let epochs = "epoch,step,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1,learning_rate,\
+                  images_per_second,seconds,best\n\
+                  1,2,1.0,0.5,0.9,0.5,0.5,0.01,10.0,4.0,true\n\
+                  2,4,0.5,0.7,0.7,0.7,0.7,0.01,10.0,4.0,true\n\
+                  3,6,0.2,0.9,0.8,0.7,0.7,0.001,10.0,4.0,false\n";
     fs::write(run.join(EPOCHS), epochs).unwrap();
     let hash = "0".repeat(64);
     fs::write(run.join(TRAINED), format!("{hash}\tt1\n{hash}\tt2\n")).unwrap();

@@ -1,6 +1,6 @@
-//! Adam (Kingma and Ba, arXiv:1412.6980), `torch.optim.Adam`, with the weight decay as L2 in the gradient; and
-//! AdamW (Loshchilov and Hutter, arXiv:1711.05101), `torch.optim.AdamW`, with the weight decay straight on the
-//! weights. Both with betas 0.9 and 0.999, epsilon 1e-8 and bias-corrected moments.
+//! Adam (Kingma and Ba, arXiv:1412.6980), `torch.optim.Adam`, with the weight decay as L2 in the gradient;
+//! and AdamW (Loshchilov and Hutter, arXiv:1711.05101), `torch.optim.AdamW`, with the weight decay straight
+//! on the weights. Both with betas 0.9 and 0.999, epsilon 1e-8 and bias-corrected moments.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;

@@ -34,8 +34,8 @@ pub(super) trait Method: Sync {
     /// The names of the tensors that it keeps for each weight, as a checkpoint has them.
     fn remembers(&self, rule: &Rule) -> &'static [&'static str];
 
-    /// Updates a weight `[n]` from its gradient `[n]` in one pass over the numbers; `memory` holds a tensor `[n]` for
-    /// each name of [`Method::remembers`], all 0 at the first step.
+    /// Updates a weight `[n]` from its gradient `[n]` in one pass over the numbers; `memory` holds a tensor
+    /// `[n]` for each name of [`Method::remembers`], all 0 at the first step.
     fn on_host(&self, weight: &mut [f32], gradient: &[f32], memory: &mut [Vec<f32>], update: &HostUpdate);
 
     /// Returns the updated weight `[n]` and leaves its new memory, which is empty at the first step.

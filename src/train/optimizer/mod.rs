@@ -1,6 +1,7 @@
 //! The optimizers, with exactly torch's update rules (torch.optim, formulas in its documentation).
 //!
-//! A new one is a file with a [`Method`], a variant of [`OptimizerKind`] and a line in [`OptimizerKind::method`].
+//! A new one is a file with a [`Method`], a variant of [`OptimizerKind`] and a line in
+//! [`OptimizerKind::method`].
 
 mod adam;
 mod method;
@@ -31,7 +32,8 @@ impl OptimizerKind {
 #[derive(Clone)]
 pub struct Optimizer {
     rule: Rule,
-    /// What the rule remembers, by position in the table; empty before the first step and for what is not trained.
+    /// What the rule remembers, by position in the table; empty before the first step and for what is not
+    /// trained.
     memory: Vec<Vec<Tensor<1>>>,
     steps: u64,
 }
@@ -42,8 +44,8 @@ impl Optimizer {
         Self { rule, memory: Vec::new(), steps: 0 }
     }
 
-    /// Updates every trained entry from its gradient; `gradients` is aligned with the table, `None` for entries that
-    /// are not trained.
+    /// Updates every trained entry from its gradient; `gradients` is aligned with the table, `None` for
+    /// entries that are not trained.
     pub fn step(&mut self, params: &mut Params, gradients: Vec<Option<Tensor<1>>>, learning_rate: f64) {
         self.memory.resize(gradients.len(), Vec::new());
         self.steps += 1;

@@ -63,7 +63,7 @@ impl Panels {
 
 /// How the rows of the product follow each other among the weights of an output.
 enum Order<'a> {
-    /// One after another.
+    /// Rows one after another.
     Rows,
     /// These taps of each kernel, with the input's channels as outputs.
     Turned(&'a [usize]),

@@ -13,8 +13,8 @@ pub(super) trait Take {
     fn run(&mut self, length: usize);
 }
 
-/// Splits rows into bytes and runs of zeros. No run continues from row to row, as each begins with the filter's
-/// number.
+/// Splits rows into bytes and runs of zeros. No run continues from row to row, as each begins with the
+/// filter's number.
 #[inline(always)]
 pub(super) fn split_runs(bytes: &[u8], to: &mut impl Take) {
     let mut rest = bytes;

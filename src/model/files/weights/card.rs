@@ -19,7 +19,7 @@ pub struct ModelCard {
     pub format: u32,
     /// The program that wrote it.
     pub program: String,
-    /// Which model.
+    /// Architecture, width, head and dropout.
     pub model: ModelConfig,
     /// Names of the classes in the order of the logits.
     pub classes: Vec<String>,

@@ -22,9 +22,9 @@ pub fn save_model(path: &Path, params: &Params, card: &ModelCard) -> Result<()> 
 pub struct LoadedModel {
     /// Where it was read.
     pub path: PathBuf,
-    /// Its description.
+    /// Classes, input size, normalisation and the like.
     pub card: ModelCard,
-    /// The model.
+    /// The layers; the numbers are in `params`.
     pub model: Model,
     /// Its numbers, without gradients.
     pub params: Params,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::network::Model;
 use crate::model::params::{Params, tensor};
 
-/// What [`load_pretrained`] did.
+/// Which tensors [`load_pretrained`] took from the file, and which start anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transfer {
     /// Names of the tensors that came from the file.

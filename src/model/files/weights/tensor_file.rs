@@ -21,7 +21,7 @@ const IGNORED_SUFFIX: &str = "num_batches_tracked";
 pub struct NamedTensor {
     /// Name within the file.
     pub name: String,
-    /// Shape.
+    /// The tensor's shape as torch has it.
     pub shape: Vec<usize>,
     /// Flat values on any device; read back one at a time while writing.
     pub value: Tensor<1>,
@@ -142,7 +142,7 @@ impl TensorFile {
         Ok(Self { path: path.to_owned(), content: Content::Safetensors(bytes), metadata, names })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
