@@ -87,8 +87,8 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// Escapes a text for HTML, SVG and XML, between tags as well as within a quoted attribute. Control
-/// characters, which would be invisible, those that XML forbids, and those that turn the direction of writing,
-/// which can make a name look like another, become the replacement character.
+/// characters, which would be invisible, those that XML forbids, and those that turn the direction of
+/// writing, which can make a name look like another, become the replacement character.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
