@@ -78,7 +78,7 @@ fn csv_into_io(error: csv::Error) -> io::Error {
 /// not JSON or not a `T`.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::at(path, one_line(&error.to_string())))
+    serde_json::from_slice(&bytes).map_err(|error| Error::at(path, one_line(error)))
 }
 
 /// `path` itself if nothing is there, else the first free one of `path-2`, `path-3`, …

@@ -57,7 +57,7 @@ unsafe fn line_in(start: *mut u8) -> *mut u8 {
 }
 
 // SAFETY: blocks come from the system and go back to it with the layout they were requested with; a large one
-// has the requested size and a line, of which at most a line is before the returned pointer. Nothing panics.
+// has the requested size and a line, of which at most a line is before the returned pointer. No panics.
 unsafe impl GlobalAlloc for LineAligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises for the layout; `line_in` gets the start of a widened block, or

@@ -54,9 +54,9 @@ pub(super) fn set_keys(
         let pattern = regex.map_or("", Regex::as_str);
         let shown = quoted_list(&unmatched[..unmatched.len().min(3)]);
         let what = if unmatched.len() == total {
-            format!("none of the {} file names", thousands(total))
+            format!("any of the {} file names", thousands(total))
         } else {
-            format!("all file names: not {} of {}", thousands(unmatched.len()), thousands(total))
+            format!("{} of {} file names", thousands(unmatched.len()), thousands(total))
         };
         return Err(Error::input(
             "data.group_regex (--group-regex)",
