@@ -500,7 +500,7 @@ fn links_to_a_folder_around_them_or_to_the_output_are_refused() {
     save(&place.path("faces/sad"), "b.png", &png(2));
     let (faces, output) = (place.path("faces"), place.path("out"));
     symlink(".", faces.join("round")).unwrap();
-    fails(&[text(&faces), text(&output)], &["round", "links back to a folder that contains it"]);
+    fails(&[text(&faces), text(&output)], &["round", "back to a folder"]);
     fs::remove_file(faces.join("round")).unwrap();
     fs::create_dir(&output).unwrap();
     symlink(&output, faces.join("zprevious")).unwrap();
