@@ -1,5 +1,7 @@
 //! `mien augment` on real runs: the same bytes for any number of threads and after any interruption, nothing
 //! lost or overwritten, hostile files quarantined, and every copy what its line of the manifest says.
+//!
+//! Longer than other files, as all tests use the same few helpers and run the same program.
 
 use std::collections::BTreeMap;
 use std::fs;
