@@ -127,11 +127,7 @@ fn a_jpeg_or_png_cut_off_anywhere_is_an_error() {
 #[test]
 fn the_size_is_read_from_the_header_without_decoding() {
     for name in ["444.jpg", "exif1.jpg", "grey8.png", "rgb8.png"] {
-        let Ok(bytes) =
-            std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode").join(name))
-        else {
-            continue;
-        };
+        let bytes = fixture(name);
         let image = decode(&bytes).unwrap();
         assert_eq!(claimed_size(&bytes), Some((image.width, image.height)), "{name}");
     }
