@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::draw::name_drawing;
 use super::exit_codes::Exit;
 use super::shared::{Command, Verbosity, print, shown};
 use super::train::train;
@@ -52,7 +51,7 @@ impl Command for Args {
         bar.set_length((self.per_class * EMOTIONS.len()) as u64);
         let set = write_set(&faces, &config, &|| bar.inc(1));
         bar.finish_and_clear();
-        let set = set.map_err(name_drawing)?;
+        let set = set?;
         if self.verbosity.is_chatty() {
             let all = set.train + set.valid + set.test;
             print(&format!("drew {all} faces of {} people, seven emotions: {}", set.persons, shown(&faces)));

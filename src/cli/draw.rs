@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::exit_codes::Exit;
-use super::shared::{Command, Verbosity, name_flag, print, shown};
+use super::shared::{Command, Verbosity, print, shown};
 use crate::data::EMOTIONS;
-use crate::error::Error;
 use crate::faces::draw::{DrawConfig, Style, write_set};
 
 const EXAMPLES: &str = "\
@@ -49,7 +48,7 @@ impl Command for Args {
         bar.set_length((self.per_class * EMOTIONS.len()) as u64);
         let set = write_set(&self.out, &config, &|| bar.inc(1));
         bar.finish_and_clear();
-        let set = set.map_err(name_drawing)?;
+        let set = set?;
         if self.verbosity.json {
             let value = serde_json::json!({
                 "out": self.out, "train": set.train, "valid": set.valid, "test": set.test,
@@ -69,9 +68,4 @@ impl Command for Args {
         }
         Ok(Exit::Done)
     }
-}
-
-/// An error about a setting of the drawing, by its flag.
-pub(super) fn name_drawing(error: Error) -> Error {
-    name_flag(error, &[("per-class", "--per-class"), ("size", "--size"), ("style", "--style")])
 }

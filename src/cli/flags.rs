@@ -167,7 +167,7 @@ impl clap::Args for Overrides {
                 .long("set")
                 .value_name("KEY=VALUE")
                 .action(ArgAction::Append)
-                .help("Set any key of the configuration; may be repeated. `mien config` lists all keys"),
+                .help("Set a key of the configuration (`mien config` lists all keys); may be repeated"),
         );
         for (heading, flags) in FLAGS {
             for flag in *flags {

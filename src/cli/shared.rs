@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 
 use super::console::{self, Console, JsonLines, Quiet};
 use super::exit_codes::Exit;
+use crate::config::key_at;
 use crate::data::Split;
 use crate::device::{self, DeviceConfig};
 use crate::error::Error;
@@ -125,7 +126,8 @@ pub(super) fn name_device(error: Error) -> Error {
 
 /// An error with the flag in place of the key, where a command has the flag alone.
 pub(super) fn name_flag(error: Error, flags: &[(&str, &str)]) -> Error {
-    match flags.iter().find(|(key, _)| error.place() == Some(key)) {
+    let named = error.place().and_then(key_at).map(|key| key.name);
+    match flags.iter().find(|(key, _)| named == Some(*key)) {
         Some((_, flag)) => error.with_place(*flag).into_setting(),
         None => error,
     }

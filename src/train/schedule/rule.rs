@@ -25,7 +25,7 @@ pub(super) fn check_factor(factor: f64) -> Result<()> {
     if factor > 0.0 && factor < 1.0 {
         return Ok(());
     }
-    Err(Error::input("train.schedule.factor", format!("found {factor}")).expected("more than 0, less than 1"))
+    Err(Error::input("train.schedule.factor", format!("found {factor}")).expected("a number between 0 and 1"))
 }
 
 /// The part of the learning rate that depends on the losses so far; saved with every checkpoint.
