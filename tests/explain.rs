@@ -257,7 +257,9 @@ fn images_are_explained_and_bad_ones_named() {
     ]);
     let error = text(&found.stderr);
     assert!(
-        !found.status.success() && error.contains("broken.jpg") && error.contains("1 of the images"),
+        !found.status.success()
+            && error.contains("broken.jpg")
+            && error.contains("1 image could not be read"),
         "{error}"
     );
     let index = json(&temp.path().join("maps/explain.json"));

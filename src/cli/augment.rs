@@ -16,7 +16,7 @@ use crate::augment::offline::{
 use crate::augment::profile::{NAMES, Profile};
 use crate::data::Split;
 use crate::error::Error;
-use crate::text::{duration, shell_quoted, thousands};
+use crate::text::{count, duration, shell_quoted, thousands};
 
 /// Copies of each original, unless the user chooses a number.
 const DEFAULT_COPIES: u32 = 2;
@@ -287,8 +287,9 @@ fn say_summary(args: &Args, summary: &Summary) {
     }
     if problems {
         let unusable = format!(
-            "{} images could not be used, {} copies could not be made",
-            counts.quarantined, counts.given_up
+            "{} could not be used, {} could not be made",
+            count(counts.quarantined, "image", "images"),
+            count(counts.given_up, "copy", "copies")
         );
         let text = format!("{unusable}; see {}", shown(&quarantine));
         if args.verbosity.quiet { eprintln!("note: {text}") } else { row("PROBLEMS", &text) }

@@ -21,7 +21,7 @@ use crate::run::Samples;
 use crate::run::explain::{Request, Scope, explain_data, explain_files, explain_run};
 use crate::run_folder::is_run;
 use crate::run_folder::names::EXPLAIN;
-use crate::text::nearest;
+use crate::text::{count, nearest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -154,7 +154,7 @@ impl Command for Args {
         let index = made?;
         tell(&index, &out, self)?;
         if failures > 0 {
-            eprintln!("error: {failures} images could not be read");
+            eprintln!("error: {} could not be read", count(failures, "image", "images"));
             return Ok(Exit::Failed);
         }
         Ok(Exit::Done)

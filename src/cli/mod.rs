@@ -217,8 +217,9 @@ mod tests {
     #[test]
     fn help_describes_every_flag_and_argument_in_words_of_its_own() {
         for (one, help) in helps() {
+            // What clap says of --help is not ours, and differs between the long and the short help.
             let mut said: HashMap<String, String> = HashMap::new();
-            for arg in one.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            for arg in one.get_arguments().filter(|arg| !arg.is_hide_set() && arg.get_id() != "help") {
                 let place = format!("{} {}", one.get_name(), arg.get_id());
                 let about = text(arg.get_help());
                 assert!(about.len() > 8, "{place} has no help: {about:?}");

@@ -55,7 +55,7 @@ mod tests {
         let committed = std::fs::read_to_string(&path).unwrap();
         assert!(
             committed == reference(),
-            "recipes/reference.toml is out of date; write it anew: mien config > recipes/reference.toml"
+            "recipes/reference.toml is out of date; regenerate it: mien config > recipes/reference.toml"
         );
         assert_eq!(RunConfig::compose(Some(&path), &[]).unwrap(), RunConfig::default());
         let written = flatten(&toml::from_str::<Table>(&committed).unwrap()).len();

@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn bad_probabilities_are_named() {
-        assert!(only(0.8, 0.4).validate().unwrap_err().to_string().contains("mixup and cutmix"));
+        let text = only(0.8, 0.4).validate().unwrap_err().to_string();
+        assert!(text.contains("mixup") && text.contains("cutmix 0.4") && text.contains("sum to 1"), "{text}");
         assert!(MixConfig { mixup_alpha: 0.0, ..MixConfig::default() }.validate().is_err());
     }
 }

@@ -29,11 +29,11 @@ use crate::run_folder::names::{BEST, EVAL, EXPLAIN};
 pub struct Scope {
     /// Which images; the test split where there is one, else the validation split.
     pub samples: Option<Samples>,
-    /// At most so many right, and so many wrong answers.
+    /// Images in the grid: at most this many correctly classified ones, and as many misclassified ones.
     pub grid: usize,
-    /// At most so many images of each class for its mean map.
+    /// At most this many images of each class go into its mean map.
     pub means: usize,
-    /// At most so many images to judge the methods on; 0 judges none.
+    /// At most this many images to judge the methods on; 0 judges none.
     pub judged: usize,
     /// The methods to judge.
     pub judged_methods: Vec<Method>,

@@ -42,7 +42,7 @@ const LEAKY: &str = "leaky";
 /// Principal components in which distributions of features are compared; their covariance asks for more
 /// images than there are.
 const COMPONENTS: usize = 16;
-/// At most so many images of each kind have their features compared.
+/// Features of at most this many images of each kind are compared.
 const COMPARED: usize = 2_000;
 
 /// What a study tells while it goes on, from any of its threads.

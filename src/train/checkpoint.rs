@@ -150,7 +150,7 @@ impl State {
         let json = file.metadata(PROGRESS).ok_or_else(|| {
             Error::at(path, "holds a model but no training state")
                 .expected("a checkpoint")
-                .hint("Resume from checkpoints/last.safetensors, or start anew from it with --weights")
+                .hint("Resume from checkpoints/last.safetensors, or start a new run from it with --weights")
         })?;
         let progress: Progress = serde_json::from_str(json).map_err(|e| {
             Error::at(path, format!("its progress cannot be read ({e})"))

@@ -84,7 +84,7 @@ fn a_study_becomes_a_page_with_every_section_and_file() {
          &#39;synthetic&#39; (worse).",
         "not significant with 3 seeds and 20 groups",
         "the reported accuracy would be <strong>9",
-        "classifies 81.0\u{a0}% of 150 synthetic images as intended",
+        "classifies 81.0% of 150 synthetic images as intended",
         "saw 3.0 times as many images",
     ] {
         assert!(page.contains(part), "{part}");
