@@ -119,8 +119,8 @@ fn wrong_settings_end_in_one_line_and_exit_code_2() {
     let check = |more: &[&str], parts: &[&str]| fails(&train(&faces, &another, more), parts);
     check(&["--weights", &best], &["do not fit the model", "layer1.0.conv1.weight"]);
     fs::write(place.path("no.safetensors"), "no weights").unwrap();
-    check(&["--weights", &place.text("no.safetensors")], &["not a whole file of weights"]);
-    fails(&["predict", &place.text("no.safetensors"), &faces], &["not a whole file of weights"]);
+    check(&["--weights", &place.text("no.safetensors")], &["not a complete file of weights"]);
+    fails(&["predict", &place.text("no.safetensors"), &faces], &["not a complete file of weights"]);
     fails(&["eval", &faces], &["neither a run folder nor a model file"]);
     fails(&["predict", &best, &place.text("nothing*.png")], &["there are no images"]);
 

@@ -23,6 +23,7 @@ mod report;
 mod shared;
 mod study;
 mod train;
+mod wrong_use;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -80,6 +81,7 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
 /// The whole command line as clap knows it: every command with its arguments and help.
 pub fn command() -> clap::Command {
     let root = clap::Command::new("mien")
+        .bin_name("mien")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Train, explain and compare facial-emotion classifiers.")
         .long_about(
@@ -130,7 +132,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit> {
-    let matches = command().try_get_matches_from(arguments)?;
+    let matches = command().try_get_matches_from(arguments).map_err(wrong_use::explain)?;
     let (name, matches) = matches.subcommand().expect("a command is required");
     let entry = entries().find(|entry| entry.name == name).expect("clap knows the commands of the table");
     (entry.run)(matches)
