@@ -62,25 +62,31 @@ unsafe impl GlobalAlloc for LineAligned {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises for the layout; `line_in` gets the start of a widened block, or
         // null.
-        match widened(layout) {
-            Some(wide) => unsafe { line_in(System.alloc(wide)) },
-            None => unsafe { System.alloc(layout) },
+        unsafe {
+            match widened(layout) {
+                Some(wide) => line_in(System.alloc(wide)),
+                None => System.alloc(layout),
+            }
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as in `alloc`.
-        match widened(layout) {
-            Some(wide) => unsafe { line_in(System.alloc_zeroed(wide)) },
-            None => unsafe { System.alloc_zeroed(layout) },
+        unsafe {
+            match widened(layout) {
+                Some(wide) => line_in(System.alloc_zeroed(wide)),
+                None => System.alloc_zeroed(layout),
+            }
         }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: a large block was given out by `line_in`, which stored the system's start before it.
-        match widened(layout) {
-            Some(wide) => unsafe { System.dealloc(block.cast::<*mut u8>().sub(1).read(), wide) },
-            None => unsafe { System.dealloc(block, layout) },
+        unsafe {
+            match widened(layout) {
+                Some(wide) => System.dealloc(block.cast::<*mut u8>().sub(1).read(), wide),
+                None => System.dealloc(block, layout),
+            }
         }
     }
 

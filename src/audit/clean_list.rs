@@ -62,7 +62,7 @@ pub fn write(path: &Path, audit: &Audit) -> Result<CleanList> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
     }
-    write_csv(path, records.into_iter())?;
+    write_csv(path, records)?;
     Ok(list)
 }
 
