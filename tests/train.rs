@@ -1,18 +1,25 @@
 //! Training tests on drawn faces: a batch can be overfitted, the same seed gives the same losses, an
-//! interrupted and resumed run is the uninterrupted one, workers change nothing, frozen weights stay, and a
-//! bad loss is named.
+//! interrupted and resumed run is the uninterrupted one, workers change nothing, frozen weights stay, a bad
+//! loss is named, and a backbone from outside the crate learns.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
 use mien::config::{Override, RunConfig};
 use mien::error::Result;
 use mien::faces::draw::{DrawConfig, Style, write_set};
 use mien::model::files::weights::TensorFile;
+use mien::model::layers::Pass;
+use mien::model::params::leaf;
 use mien::run::{self, prepare};
 use mien::run_folder::events::{self, Event, Silent, Sink};
 use mien::train::fit::Outcome;
 use tempfile::TempDir;
+
+#[path = "../examples/custom_backbone.rs"]
+mod custom_backbone;
 
 /// A quick model on quick data: 7 classes of 10 drawn faces of 32×32.
 const QUICK: &str = r#"
@@ -448,4 +455,44 @@ fn the_one_batch_test_changes_nothing() {
     train(config(&faces, &["train.epochs=1"]), &without).unwrap();
     assert_eq!(numbers(&with), numbers(&without));
     assert_eq!(losses(&with)[0], first, "the test takes the very first batch");
+}
+
+/// Noise, redder or bluer by turns: `[B, 3, S, S]`.
+fn red_and_blue(batch: usize, size: usize, device: &Device) -> Tensor<4> {
+    let value = |index: usize| {
+        let (channel, class) = (index / (size * size) % 3, index / (3 * size * size) % 2);
+        let noise = (index * 7919 % 1009) as f32 / 1009.0 - 0.5;
+        if channel == 2 * class { 1.0 + noise } else { noise }
+    };
+    let values = (0..batch * 3 * size * size).map(value).collect::<Vec<_>>();
+    Tensor::from_data(TensorData::new(values, [batch, 3, size, size]), device)
+}
+
+/// Plain gradient descent on the example's backbone.
+#[test]
+fn a_backbone_from_outside_learns() {
+    let model = custom_backbone::model(2);
+    let device = Device::flex();
+    let mut params = model.init(42, false, &device).for_training();
+    let (batch, device) = (16, device.autodiff());
+    let images = red_and_blue(batch, 32, &device);
+    let own_class = (0..2 * batch).map(|i| f32::from(u8::from(i % 2 == i / 2 % 2))).collect::<Vec<_>>();
+    let own_class = Tensor::<2>::from_data(TensorData::new(own_class, [batch, 2]), &device);
+    let mut losses = Vec::new();
+    for step in 0..20 {
+        let pass = Pass::train(&params, 42, step);
+        let logits = model.logits(images.clone(), &pass); // [B, K]
+        let statistics = pass.into_updates();
+        let loss = -(log_softmax(logits, 1) * own_class.clone()).sum() / batch as f32;
+        losses.push(loss.clone().into_scalar::<f32>());
+        let mut gradients = loss.backward();
+        for param in params.iter_mut().filter(|param| param.is_trained()) {
+            let gradient = param.value.grad_remove(&mut gradients).expect("every weight has a gradient");
+            let value = param.value.clone().without_autodiff() - gradient * 0.5;
+            param.value = leaf(value, param.kind, param.frozen);
+        }
+        assert!(!statistics.is_empty(), "batch norms report their statistics");
+        statistics.into_iter().for_each(|(id, value)| params.set(id, value));
+    }
+    assert!(losses[19] < losses[0] / 2.0, "{losses:?}");
 }

@@ -65,7 +65,7 @@ pub(super) fn findings(audit: &Audit) -> Vec<Finding> {
     if let Some(noise) = &audit.label_noise {
         let share = 100.0 * noise.noise;
         let labels = count(noise.doubtful, "doubtful label", "doubtful labels");
-        let text = format!("{labels}; an estimated {share:.1} % of all labels are wrong");
+        let text = format!("{labels}; an estimated {share:.1}% of all labels are wrong");
         add(Topic::LabelNoise, Warning, noise.doubtful, text);
     }
     for root in &audit.roots {
@@ -129,8 +129,8 @@ fn probe_findings(audit: &Audit, add: &mut impl FnMut(Topic, Severity, usize, St
         };
         let (found, chance) = (100.0 * told.balanced_accuracy.estimate, 100.0 * told.chance);
         let text = format!(
-            "a linear classifier predicts the {what} from {from}: balanced accuracy {found:.1} % (chance \
-             {chance:.1} %)"
+            "a linear classifier predicts the {what} from {from}: balanced accuracy {found:.1}% (chance \
+             {chance:.1}%)"
         );
         add(topic, Severity::Warning, told.images, text);
     }
@@ -139,7 +139,7 @@ fn probe_findings(audit: &Audit, add: &mut impl FnMut(Topic, Severity, usize, St
     {
         let (found, majority) = (100.0 * known.accuracy, 100.0 * known.majority);
         let text = format!(
-            "the source alone predicts the class with {found:.1} % accuracy (majority class: {majority:.1} %)"
+            "the source alone predicts the class with {found:.1}% accuracy (majority class: {majority:.1}%)"
         );
         add(Topic::SourceTellsClass, Severity::Warning, 1, text);
     }

@@ -311,10 +311,10 @@ fn shortcuts(audit: &Audit) -> Option<Section> {
         "features",
         "images",
         "accuracy",
-        "95 % interval",
+        "95% CI",
         "majority",
         "balanced accuracy",
-        "95 % interval",
+        "95% CI",
         "chance",
     ];
     let mut table = Table::new("probe", "Linear classifier, cross-validated by group", &header);
