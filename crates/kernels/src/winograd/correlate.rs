@@ -391,7 +391,7 @@ unsafe fn correlate_block_of<S: Simd, T: Tile>(
     while channel < end {
         let next = (channel + CHANNELS).min(end);
         // SAFETY: V has been written, and M has room for so many channels.
-        unsafe { multiply::<S, T>(s, job, count, v, m, channel..next) };
+        unsafe { multiply::<T>(job.weights.level, job, count, v, m, channel..next) };
         for k in channel..next {
             let outputs: Channel<S> = job.outputs.channel(s, k);
             for (i, place) in places.iter().enumerate() {
@@ -462,12 +462,18 @@ unsafe fn transform_inputs<S: Simd, T: Tile, const GATED: bool>(
     }
 }
 
+// By itself, as the compiler keeps fewer sums in SSE2's registers where the transforms are around them.
+vectorized!(
+    fn multiply<T: Tile>(job: &Job, count: usize, v: *const f32, m: *mut f32, channels: Range<usize>) =
+        multiply_of
+);
+
 /// M[vector][k][product][lanes] = Σ_c U[product][k][c] · V[product][c], for some channels k.
 ///
 /// # Safety
 /// V of `count` vectors has been written, and `m` has room for the channels.
 #[inline(always)]
-unsafe fn multiply<S: Simd, T: Tile>(
+unsafe fn multiply_of<S: Simd, T: Tile>(
     s: S,
     job: &Job,
     count: usize,
