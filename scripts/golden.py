@@ -495,7 +495,7 @@ STEP_CASES = [
     step_case("vgg16", "vgg16", 32, learning_rate=0.005),
     step_case("vgg16_bn", "vgg16_bn", 32, learning_rate=5e-4),
     step_case("vgg16_cbam", "vgg16_cbam", 64, learning_rate=0.001, seed=2),
-    step_case("vgg16_bn_cbam", "vgg16_bn_cbam", 64, learning_rate=2e-5, seed=5),
+    step_case("vgg16_bn_cbam", "vgg16_bn_cbam", 64, learning_rate=2e-5),
     step_case("resnet18", "resnet18", 64, seed=1),
     step_case("resnet50", "resnet50", 64, learning_rate=1e-8, seed=5),
     step_case("vgg16_bn_cbam nesterov", "vgg16_bn_cbam", 64, nesterov=True, weight_decay=0.01, head="gap", learning_rate=5e-5, seed=1),

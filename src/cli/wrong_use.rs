@@ -44,7 +44,7 @@ fn line(error: &clap::Error) -> Error {
         }
         ErrorKind::UnknownArgument | ErrorKind::TooManyValues => {
             let place = if value.is_empty() { place } else { value.as_str() };
-            Error::setting(place, "one argument too many").expected(usage(error))
+            Error::setting(place, "one argument too many").expected(format!("`{}`", usage(error)))
         }
         ErrorKind::InvalidSubcommand => {
             let found = texts(error, ContextKind::InvalidSubcommand).pop().unwrap_or_default();
@@ -57,7 +57,7 @@ fn line(error: &clap::Error) -> Error {
         ErrorKind::MissingRequiredArgument => {
             let is_one = argument.len() == 1;
             let problem = format!("{} {} missing", list(&argument), if is_one { "is" } else { "are" });
-            Error::setting(command(error), problem).expected(usage(error))
+            Error::setting(command(error), problem).expected(format!("`{}`", usage(error)))
         }
         ErrorKind::ArgumentConflict => {
             let others = texts(error, ContextKind::PriorArg);
@@ -181,13 +181,13 @@ mod tests {
             (&["quux"], "quux: there is no such command. `mien --help` lists all commands"),
             (
                 &["predict"],
-                "mien predict: <MODEL> and <IMAGE>... are missing; expected mien predict <MODEL> <IMAGE>...",
+                "mien predict: <MODEL> and <IMAGE>... are missing; expected `mien predict <MODEL> <IMAGE>...`",
             ),
             (
                 &["predict", "run"],
-                "mien predict: <IMAGE>... is missing; expected mien predict <MODEL> <IMAGE>...",
+                "mien predict: <IMAGE>... is missing; expected `mien predict <MODEL> <IMAGE>...`",
             ),
-            (&["draw", "a", "b"], "b: one argument too many; expected mien draw [OPTIONS] <OUT>"),
+            (&["draw", "a", "b"], "b: one argument too many; expected `mien draw [OPTIONS] <OUT>`"),
             (&["draw", "a", "--seed"], "--seed: its value is missing; expected a value"),
             (&["draw", "a", "--seed", "1", "--seed", "2"], "--seed: is given more than once"),
         ] {
