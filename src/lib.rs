@@ -51,8 +51,8 @@
 //! From the bottom up; each uses only those before it. [`image`] holds pixels and codecs, [`faces`] draws
 //! faces, [`data`] finds, groups and splits samples, [`model`] holds the networks, [`input`] makes batches,
 //! [`mod@augment`] writes augmented copies, [`eval`] has the metrics, [`explain`] the class activation maps,
-//! [`run_folder`] the format of a run, [`train`] the loop, and [`run`] ties all of it together. [`config`]
-//! composes the parts' settings.
+//! [`run_folder`] the format of a run, [`train`] the loop, [`config`] composes the parts' settings, and
+//! [`run`] ties all of it together.
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr, clippy::exit))]
 

@@ -92,7 +92,7 @@ fn train_eval_predict_and_info_work_on_one_run() {
 
     // The folder is taken now, and finished.
     fails(&train(&faces, &run, &[]), &["the folder is not empty", "--resume"]);
-    fails(&["train", "--resume", &run], &["the run is over (finished)"]);
+    fails(&["train", "--resume", &run], &["the run has already ended (finished)"]);
     fails(&["train", "--resume", &run, "--epochs", "9"], &["a resumed run keeps its settings"]);
 }
 

@@ -1052,7 +1052,8 @@ fn class_activation_maps_are_their_papers() {
         let pixels = pixels_of("explained", expected.classes.len(), case.size);
         let explainer = Explainer::of(&model, &params, case.size, ComputeType::F32, 5);
         assert_eq!(explainer.activations(&pixels).unwrap().shape, expected.shape);
-        assert_eq!(expected.maps.len(), Method::ALL.len());
+        let methods: Vec<&str> = Method::ALL.iter().map(|method| method.as_str()).collect();
+        assert_eq!(expected.maps.len(), methods.len(), "scripts/explain_fixtures.py must write {methods:?}");
         for (name, values) in &expected.maps {
             let method: Method = name.parse().unwrap();
             let maps = explainer.maps(method, &pixels, &expected.classes).unwrap();
@@ -1076,7 +1077,7 @@ fn class_activation_maps_are_their_papers() {
         }
         // Another class has another map, but for Eigen-CAM's.
         let other: Vec<usize> = expected.classes.iter().map(|class| (class + 1) % CLASSES).collect();
-        for method in Method::ALL {
+        for &method in Method::ALL {
             let maps = |classes| explainer.maps(method, &pixels, classes).unwrap();
             assert_eq!(maps(&expected.classes) != maps(&other), method.is_class_specific(), "{method}");
         }

@@ -173,7 +173,7 @@ fn a_run_that_was_interrupted_and_resumed_is_the_uninterrupted_run() {
 
         let again =
             run::resume(&parts, |_| (), &|_, _| (), &mut Silent, &AtomicBool::new(false)).unwrap_err();
-        assert!(again.to_string().contains("the run is over (finished)"), "{again}");
+        assert!(again.to_string().contains("the run has already ended (finished)"), "{again}");
     }
 }
 
@@ -440,7 +440,7 @@ fn a_changed_data_set_is_not_resumed() {
     std::fs::remove_file(file).unwrap();
     let error =
         run::resume(&run, |_| (), &|_, _| (), &mut Silent, &AtomicBool::new(false)).unwrap_err().to_string();
-    assert!(error.contains("the data are no longer those that the run began with"), "{error}");
+    assert!(error.contains("the data have changed since the run was started"), "{error}");
 }
 
 #[test]

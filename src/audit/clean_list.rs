@@ -42,8 +42,11 @@ pub fn write(path: &Path, audit: &Audit) -> Result<CleanList> {
             .expected("one data set"));
     };
     if let Some(image) = audit.images.iter().find(|image| image.origin.path().is_none()) {
-        return Err(Error::at(&root.path, format!("{} is a row of a table", image.name))
-            .expected("images in files, which a list can name"));
+        return Err(Error::at(
+            &root.path,
+            format!("{} is a row of a CSV file, not an image file", image.name),
+        )
+        .expected("images in files, which a list can name"));
     }
     let (kept, left_out) = choose(audit);
     let list = CleanList { kept: kept.len(), left_out };
@@ -147,7 +150,7 @@ fn choose(audit: &Audit) -> (Vec<(usize, String)>, BTreeMap<String, usize>) {
 
 fn listed_path(image: &Image, folder: &Path) -> Result<String> {
     let Origin::File(file) = &image.origin else {
-        return Err(Error::input(&image.name, "is a row of a table"));
+        return Err(Error::input(&image.name, "is a row of a CSV file, not an image file"));
     };
     let file = std::path::absolute(file).map_err(|error| Error::io("find", file, error))?;
     let shown = file.strip_prefix(folder).unwrap_or(&file);

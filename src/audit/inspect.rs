@@ -61,7 +61,9 @@ pub(super) fn image(origin: &Origin) -> Result<RgbImage, String> {
             let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
             decode(&bytes).map_err(|error| error.to_string())
         }
-        Origin::Pixels { .. } => expand(origin).ok_or_else(|| "has fewer pixels than its size says".into()),
+        Origin::Pixels { .. } => {
+            expand(origin).ok_or_else(|| "has fewer pixels than its size requires".into())
+        }
     }
 }
 

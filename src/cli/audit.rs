@@ -26,7 +26,7 @@ Examples:
 /// source; and how well a linear model predicts source and class from colour statistics and JPEG tables
 /// alone. With --run it ranks the labels that trained models find least plausible.
 ///
-/// The exit code is 3 if something makes metrics wrong: leakage, or one image with two labels.
+/// The exit code is 3 if there are errors: leakage, one image with two labels, or unreadable files.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

@@ -7,7 +7,7 @@ use super::shared::{Command, print};
 use crate::config::reference;
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   mien config > mine.toml
   mien train faces/ --recipe mine.toml";
 

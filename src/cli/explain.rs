@@ -94,7 +94,7 @@ impl Command for Args {
         let samples = self.split.map(Samples::from);
         // Score-CAM is judged only where it is asked for: it takes hundreds of passes for each image.
         let judged_methods = if self.methods == ["grad-cam"] {
-            Method::ALL.into_iter().filter(|method| *method != Method::SCORE_CAM).collect()
+            Method::ALL.iter().copied().filter(|method| *method != Method::SCORE_CAM).collect()
         } else {
             methods
         };

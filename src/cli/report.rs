@@ -21,7 +21,7 @@ Examples:
 /// Write the HTML report of a run, or one that compares several runs
 ///
 /// report.html is a single file that needs no network. Every figure is also written as PNG and SVG to plots/,
-/// every table as CSV to tables/. `mien train` ends with it; it can be made again at any time from the run
+/// every table as CSV to tables/. `mien train` ends with it; it can be regenerated at any time from the run
 /// folder, and from the images if they have not moved.
 ///
 /// For several runs: learning curves, metrics with confidence intervals, paired differences, and the images

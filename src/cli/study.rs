@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Plan of the study.
     #[arg(value_name = "STUDY.toml")]
     plan: PathBuf,
-    /// Folder of the study, new or begun [default: studies/NAME, by the plan's name].
+    /// Folder of the study, new or to be resumed [default: studies/NAME, after the plan file].
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Devices to compute on; runs are trained in parallel on several, such as cuda:0,cuda:1.

@@ -48,7 +48,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("model.name", "architecture"),
     key("model.width", "multiplier of all channel counts"),
     key("model.head", "head of a VGG: fc (three linear layers) or gap (average pooling, one linear layer)"),
-    key("model.dropout", "dropout probability in the head; unset: 0.5, MobileNetV3 0.2"),
+    key("model.dropout", "dropout probability in the head; unset: the default of the model"),
     key("augment.transform.flip", "probability of a horizontal flip"),
     key("augment.transform.rotation", "largest rotation to either side, in degrees"),
     key("augment.transform.brightness", "brightness factor: drawn from 1 ± this"),

@@ -96,7 +96,7 @@ pub(super) fn read(origin: &Origin, budget: &Budget) -> Result<Content, String> 
             Ok(Content { hash, pixel_hash, kept })
         }
         Origin::Pixels { .. } => {
-            let image = expand(origin).ok_or("has fewer pixels than its size says")?;
+            let image = expand(origin).ok_or("has fewer pixels than its size requires")?;
             let hash = hash_pixels(&image);
             Ok(Content { hash, pixel_hash: hash, kept: None })
         }
@@ -173,7 +173,7 @@ impl ImageStore {
             return Ok(Cow::Owned(image));
         }
         let Origin::File(path) = &slot.origin else {
-            return Err(Error::input(&slot.name, "has fewer pixels than its size says"));
+            return Err(Error::input(&slot.name, "has fewer pixels than its size requires"));
         };
         let bytes = fs::read(path).map_err(|error| Error::io("read", path, error))?;
         if *blake3::hash(&bytes).as_bytes() != slot.hash {

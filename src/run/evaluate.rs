@@ -290,12 +290,9 @@ pub fn evaluation_data(
         None => data::load_for_evaluation(&config, seed, progress)?,
     };
     if let Some(before) = before.filter(|before| *before != dataset.fingerprint()) {
-        return Err(Error::at(
-            &dataset.config.root,
-            "the data are no longer those that the run was trained on",
-        )
-        .expected(format!("fingerprint {}", short(&before)))
-        .hint("Name the data to evaluate on after the model, if that is meant"));
+        return Err(Error::at(&dataset.config.root, "the data have changed since the run was trained")
+            .expected(format!("fingerprint {}", short(&before)))
+            .hint("Name the data to evaluate on after the model, if this is intended"));
     }
     Ok(batch_source(dataset, store, card))
 }

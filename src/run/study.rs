@@ -80,7 +80,7 @@ pub fn run_study(
     plan.check_paths()?;
     fs::create_dir_all(out).map_err(|e| Error::io("create", out, e))?;
     let _lock = files::lock(&out.join(LOCK))?.ok_or_else(|| {
-        Error::at(out, "another mien works on this study").hint("Wait for it, or stop it first")
+        Error::at(out, "another mien process is working on this study").hint("Wait for it, or stop it first")
     })?;
     claim(plan, out)?;
     let jobs = plan.jobs();
@@ -147,15 +147,15 @@ fn claim(plan: &Plan, out: &Path) -> Result<()> {
             .filter_map(std::result::Result::ok)
             .any(|e| e.file_name() != LOCK)
         {
-            return Err(Error::at(out, "the folder is not empty and holds no study")
+            return Err(Error::at(out, "the folder is not empty and does not contain a study")
                 .expected("a new folder, or that of this study"));
         }
         return plan.save(&path);
     }
     if Plan::load(&path)? != *plan {
         return Err(Error::at(&path, "another study is in this folder")
-            .expected("the plan that it began with")
-            .hint("Choose another --out, or bring the plan back as it was"));
+            .expected("the plan it was started with")
+            .hint("Choose another --out, or restore the original plan"));
     }
     Ok(())
 }
@@ -262,7 +262,7 @@ fn prepare_data(
 
 /// The real images as the real variant has them.
 fn real_data(plan: &Plan, jobs: &[Job], out: &Path) -> Result<DataConfig> {
-    let job = jobs.first().ok_or_else(|| Error::input("variants", "there are none"))?;
+    let job = jobs.first().ok_or_else(|| Error::input("variants", "there are no variants"))?;
     let changes: Vec<_> = plan.set.clone();
     let real = Job { variant: "real".into(), seed: job.seed, kind: Kind::Typed(DatasetType::Real), changes };
     Ok(DataConfig { debug_subset: None, ..config_of(plan, out, &real)?.data })
@@ -383,7 +383,7 @@ fn make_leaky(augmented: &Path, seed: u64, out: &Path) -> Result<()> {
 fn write_dose_list(real: &Dataset, added: &Dataset, count: usize, seed: u64, path: &Path) -> Result<()> {
     let row = |sample: &data::Sample, group: String, split| -> Result<Row> {
         let file = sample.origin.path().ok_or_else(|| {
-            Error::input("dose", format!("{} is a row of a table", sample.name))
+            Error::input("dose", format!("{} is a row of a CSV file, not an image file", sample.name))
                 .expected("images in files, which a list can name")
         })?;
         Ok(Row { path: absolute(file)?, label: real.classes[sample.class].clone(), split, group })

@@ -179,12 +179,9 @@ pub fn resume(
     let mut prepared = prepare_data(config, progress)?;
     let now = prepared.source.dataset.summary();
     if now.fingerprint != before.fingerprint {
-        return Err(Error::at(
-            &prepared.config.data.root,
-            "the data are no longer those that the run began with",
-        )
-        .expected(format!("fingerprint {}", short(&before.fingerprint)))
-        .hint(format!("Found {}; bring the data back, or start a new run", short(&now.fingerprint))));
+        return Err(Error::at(&prepared.config.data.root, "the data have changed since the run was started")
+            .expected(format!("fingerprint {}", short(&before.fingerprint)))
+            .hint(format!("Found {}; restore the data, or start a new run", short(&now.fingerprint))));
     }
     let path = folder.join(CHECKPOINTS).join(LAST);
     let rule = prepared.config.train.rule();
@@ -194,7 +191,7 @@ pub fn resume(
     // A run that was ended before its evaluation was written has that left to do.
     if let Some(reason) = state.progress.finished.as_ref().filter(|_| prepared.unevaluated(folder).is_empty())
     {
-        return Err(Error::at(folder, format!("the run is over ({reason})"))
+        return Err(Error::at(folder, format!("the run has already ended ({reason})"))
             .hint(format!("To evaluate it: mien eval {}", shell_quoted(&folder.display().to_string()))));
     }
     let progress = &state.progress;

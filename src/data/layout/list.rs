@@ -77,7 +77,7 @@ pub(super) fn read_jsonl(path: &Path) -> Result<Vec<Row>> {
                 serde_json::Value::Null => None,
                 serde_json::Value::String(text) => Some(text),
                 serde_json::Value::Number(number) => Some(number.to_string()),
-                _ => return Err(malformed(format!("`{key}` is neither a text nor a number"))),
+                _ => return Err(malformed(format!("`{key}` is neither a string nor a number"))),
             };
         }
         rows.push(row);
@@ -188,7 +188,7 @@ mod tests {
         write(root.path(), "bad.jsonl", "{\"path\":\"a.png\",\"label\":\"x\"}\n{\"path\":");
         assert!(refused(&root.path().join("bad.jsonl")).contains("bad.jsonl line 2"));
         write(root.path(), "odd.jsonl", r#"{"path":["a.png"],"label":"x"}"#);
-        assert!(refused(&root.path().join("odd.jsonl")).contains("`path` is neither a text nor a number"));
+        assert!(refused(&root.path().join("odd.jsonl")).contains("`path` is neither a string nor a number"));
     }
 
     #[test]

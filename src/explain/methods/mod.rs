@@ -24,7 +24,7 @@ pub struct Method(&'static Entry);
 
 impl Method {
     /// Every method, in the order of help texts and tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &'static [Self] = &[
         Self::GRAD_CAM,
         Self(&grad_cam_plus_plus::ENTRY),
         Self(&hires_cam::ENTRY),
@@ -98,8 +98,8 @@ impl FromStr for Method {
     /// Accepts `grad_cam`, `grad-cam` and `GradCAM`; also `grad-cam++`.
     fn from_str(name: &str) -> Result<Self> {
         let plain = |name: &str| name.to_lowercase().replace("++", "plusplus").replace(['-', '_', ' '], "");
-        Self::ALL.into_iter().find(|method| plain(method.as_str()) == plain(name)).ok_or_else(|| {
-            let known = Self::ALL.map(Self::option);
+        Self::ALL.iter().copied().find(|method| plain(method.as_str()) == plain(name)).ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().copied().map(Self::option).collect();
             let error = Error::input("--method", format!("unknown method '{name}'"))
                 .expected(format!("all or one of {}", known.join(", ")));
             match nearest(name, known.iter().map(String::as_str)) {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn names_are_read_in_the_usual_spellings() {
-        for method in Method::ALL {
+        for &method in Method::ALL {
             for name in [method.as_str(), method.title(), &method.option()] {
                 assert_eq!(name.parse::<Method>().unwrap(), method);
             }
