@@ -181,7 +181,8 @@ mod tests {
             (&["quux"], "quux: there is no such command. `mien --help` lists all commands"),
             (
                 &["predict"],
-                "mien predict: <MODEL> and <IMAGE>... are missing; expected `mien predict <MODEL> <IMAGE>...`",
+                "mien predict: <MODEL> and <IMAGE>... are missing; expected \
+                 `mien predict <MODEL> <IMAGE>...`",
             ),
             (
                 &["predict", "run"],
