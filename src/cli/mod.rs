@@ -1,4 +1,4 @@
-//! The command line: a file for each command, and a line for it in [`COMMANDS`]. A command turns arguments
+//! The command line: a file for each command, and a line for it in `COMMANDS`. A command turns arguments
 //! into a library call and prints what comes back; it holds no logic.
 //!
 //! **Invariant:** only this module prints to standard output, and only [`main`] decides the exit code (and a

@@ -1,8 +1,8 @@
 //! The CPU's own kernels: convolutions, batch norms, max-pools and linear layers by `mien-kernels`, as
 //! operations of the tensor engine with a backward pass of their own. They stand in for the engine's on its
-//! CPU device; see [`serves`].
+//! CPU device; see `serves`.
 //!
-//! Also here: [`blend`], which averages weights in place, and [`into_values`] for other arithmetic on the
+//! Also here: `blend`, which averages weights in place, and `into_values` for other arithmetic on the
 //! host.
 //!
 //! Public is [`ComputeType`] alone; layers and optimizers call the rest.

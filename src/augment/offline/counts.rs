@@ -2,7 +2,7 @@
 
 use crate::augment::operations::NAMES;
 
-/// Why a draw is rejected, in the order of [`Rejection`] and [`Counts::refused`].
+/// Why a draw is rejected, in the order of `Rejection` and [`Counts::refused`].
 pub const REASONS: [&str; 4] =
     ["too many clipped pixels", "too dissimilar", "too much border", "same as the original or another copy"];
 

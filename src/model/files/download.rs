@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::model::zoo::{ALL, ModelName, Remote};
 
-/// A file on a server, and what it must be: an entry's [`Remote`](crate::model::zoo::Remote) on the server
+/// A file on a server, and what it must be: an entry's [`Remote`] on the server
 /// that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

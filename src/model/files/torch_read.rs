@@ -3,7 +3,7 @@
 //!
 //! A file is a pickle, which describes tensors, and storages, which hold their bytes. torch 1.6 and later put
 //! both into a zip of stored entries (`data.pkl` and `data/N`); before that the pickles came first and the
-//! storages after them. The pickle is run by the small machine of [`pickle`](super::pickle), to which every
+//! storages after them. The pickle is run by the small machine of `pickle`, to which every
 //! object but dictionaries, lists and tensors is a name with nothing behind it, so training scripts may save
 //! beside the weights what they like.
 //!

@@ -46,7 +46,7 @@ pub struct MetricIntervals {
 /// replicate in which the denominator of a precision or recall is 0 does not count for that number.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows, lengths that differ, an index that is not a class and invalid
+/// [`Error::Input`](crate::error::Error::Input) for no rows, lengths that differ, an index that is not a class and invalid
 /// settings.
 pub fn metric_intervals(rows: Rows, predicted: &[usize], settings: &Settings) -> Result<MetricIntervals> {
     let (place, classes) = ("bootstrap", rows.classes);
@@ -79,7 +79,7 @@ pub fn metric_intervals(rows: Rows, predicted: &[usize], settings: &Settings) ->
 /// and always returns the same number of values; NaN values do not count. Each replicate visits every row.
 ///
 /// # Errors
-/// [`Error::Input`] for no rows and invalid settings.
+/// [`Error::Input`](crate::error::Error::Input) for no rows and invalid settings.
 pub fn intervals<F>(groups: &[usize], settings: &Settings, statistics: F) -> Result<Vec<Interval>>
 where
     F: Fn(&[f64]) -> Vec<f64> + Sync,

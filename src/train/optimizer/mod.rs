@@ -1,7 +1,7 @@
 //! The optimizers, with exactly torch's update rules (torch.optim, formulas in its documentation).
 //!
-//! A new one is a file with a [`Method`], a variant of [`OptimizerKind`] and a line in
-//! [`OptimizerKind::method`].
+//! A new one is a file with a `Method`, a variant of [`OptimizerKind`] and a line in
+//! `OptimizerKind::method`.
 
 mod adam;
 mod method;

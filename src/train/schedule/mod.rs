@@ -2,7 +2,7 @@
 //! rises.
 //!
 //! Both act as factors on the configured rate, as chained schedulers of torch do on the optimizer's. A new
-//! schedule is a file with a [`Rule`] and a line in `schedules!` below.
+//! schedule is a file with a `Rule` and a line in `schedules!` below.
 
 mod rule;
 
