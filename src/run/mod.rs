@@ -1,8 +1,8 @@
 //! A run from a configuration to its folder: what the commands call.
 //!
-//! [`mod@prepare`] loads the data and makes the model, [`train`] trains and resumes, [`evaluate`] measures on any
-//! data, [`mod@calibrate`] fits the temperature, [`explain`] writes class activation maps, and [`study`] runs
-//! many of these.
+//! [`mod@prepare`] loads the data and makes the model, [`train`] trains and resumes, [`evaluate`] measures on
+//! any data, [`mod@calibrate`] fits the temperature, [`explain`] writes class activation maps, and [`study`]
+//! runs many of these.
 //!
 //! **Invariant:** a run folder is never overwritten, and one program at a time trains in it; every file is
 //! written beside its place and renamed (`events.jsonl` is appended to, and rewound to the checkpoint by a
