@@ -46,8 +46,8 @@ pub struct MetricIntervals {
 /// replicate in which the denominator of a precision or recall is 0 does not count for that number.
 ///
 /// # Errors
-/// [`Error::Input`](crate::error::Error::Input) for no rows, lengths that differ, an index that is not a class
-/// and invalid settings.
+/// [`Error::Input`](crate::error::Error::Input) for no rows, lengths that differ, an index that is not a
+/// class and invalid settings.
 pub fn metric_intervals(rows: Rows, predicted: &[usize], settings: &Settings) -> Result<MetricIntervals> {
     let (place, classes) = ("bootstrap", rows.classes);
     let count = check(rows.groups, rows.truth.len(), settings)?;
