@@ -45,12 +45,22 @@ pub fn write_csv<R>(path: &Path, records: impl IntoIterator<Item = R>) -> Result
 where
     R: IntoIterator<Item: AsRef<[u8]>>,
 {
+    write_table(path, |table| records.into_iter().try_for_each(|record| table.write_record(record)))
+}
+
+/// Writes `rows` as a CSV file with the names of their fields as the header, with [`write_atomic`].
+pub fn write_csv_rows(path: &Path, rows: &[impl Serialize]) -> Result<()> {
+    write_table(path, |table| rows.iter().try_for_each(|row| table.serialize(row)))
+}
+
+fn write_table(
+    path: &Path,
+    fill: impl FnOnce(&mut csv::Writer<&mut dyn WriteSeek>) -> csv::Result<()>,
+) -> Result<()> {
     write_atomic(path, |out| {
-        let mut writer = csv::Writer::from_writer(out);
-        for record in records {
-            writer.write_record(record).map_err(csv_into_io)?;
-        }
-        writer.flush()
+        let mut table = csv::Writer::from_writer(out);
+        fill(&mut table).map_err(csv_into_io)?;
+        table.flush()
     })
 }
 

@@ -6,41 +6,15 @@ mod program;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use program::{fails, json, ok, output, text};
+use program::{Place, fails, json, ok, output, text};
 use serde_json::Value;
-use tempfile::TempDir;
 
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(TempDir::new().expect("a temporary folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn draw(&self, name: &str, per_class: &str, style: &str, seed: &str) -> String {
-        ok(&[
-            "draw",
-            &self.text(name),
-            "--per-class",
-            per_class,
-            "--size",
-            "32",
-            "--style",
-            style,
-            "--seed",
-            seed,
-            "--quiet",
-        ]);
-        self.text(name)
-    }
+/// Drawn faces of 32×32 in the folder `name`, and its path.
+fn draw(place: &Place, name: &str, per_class: &str, style: &str, seed: &str) -> String {
+    let out = place.text(name);
+    let (set, drawing) = (["--per-class", per_class, "--size", "32"], ["--style", style, "--seed", seed]);
+    ok(&[&["draw", &out][..], &set, &drawing, &["--quiet"]].concat());
+    out
 }
 
 /// The images of a folder, sorted.
@@ -53,7 +27,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn an_audit_finds_planted_duplicates_and_its_clean_list_trains() {
     let place = Place::new();
-    let faces = place.draw("faces", "20", "photo", "1");
+    let faces = draw(&place, "faces", "20", "photo", "1");
     let happy = files(&place.path("faces/train/happy"));
     // The same image in two splits, the same with two labels, and a file that is not an image.
     fs::copy(&happy[0], place.path("faces/test/happy/other-name.png")).unwrap();
@@ -129,8 +103,8 @@ fn an_audit_finds_planted_duplicates_and_its_clean_list_trains() {
 #[test]
 fn a_study_compares_on_one_test_set_and_continues_after_an_interruption() {
     let place = Place::new();
-    place.draw("real", "20", "photo", "1");
-    place.draw("drawn", "10", "cartoon", "2");
+    draw(&place, "real", "20", "photo", "1");
+    draw(&place, "drawn", "10", "cartoon", "2");
     let plan = place.path("study.toml");
     fs::write(
         &plan,

@@ -36,11 +36,9 @@ fn line(error: &clap::Error) -> Error {
             Error::setting(place, format!("found \"{value}\"")).expected(expected(&reason))
         }
         ErrorKind::UnknownArgument if place.starts_with('-') => {
-            let unknown = Error::setting(place, "there is no such flag");
-            match texts(error, ContextKind::SuggestedArg).is_empty() {
-                true => unknown.hint(format!("{} lists all flags", help(error))),
-                false => did_you_mean(unknown, error, ContextKind::SuggestedArg),
-            }
+            let unknown = Error::setting(place, "there is no such flag")
+                .hint(format!("{} lists all flags", help(error)));
+            did_you_mean(unknown, error, ContextKind::SuggestedArg)
         }
         ErrorKind::UnknownArgument | ErrorKind::TooManyValues => {
             let place = if value.is_empty() { place } else { value.as_str() };
@@ -48,11 +46,9 @@ fn line(error: &clap::Error) -> Error {
         }
         ErrorKind::InvalidSubcommand => {
             let found = texts(error, ContextKind::InvalidSubcommand).pop().unwrap_or_default();
-            let unknown = Error::setting(found, "there is no such command");
-            match texts(error, ContextKind::SuggestedSubcommand).is_empty() {
-                true => unknown.hint(format!("{} lists all commands", help(error))),
-                false => did_you_mean(unknown, error, ContextKind::SuggestedSubcommand),
-            }
+            let unknown = Error::setting(found, "there is no such command")
+                .hint(format!("{} lists all commands", help(error)));
+            did_you_mean(unknown, error, ContextKind::SuggestedSubcommand)
         }
         ErrorKind::MissingRequiredArgument => {
             let is_one = argument.len() == 1;
@@ -121,6 +117,7 @@ fn one_of(found: Error, error: &clap::Error, kind: ContextKind) -> Error {
     }
 }
 
+/// The nearest name as the hint, if clap has found one; else the hint stays.
 fn did_you_mean(found: Error, error: &clap::Error, kind: ContextKind) -> Error {
     match texts(error, kind).first() {
         Some(name) => found.hint(format!("Did you mean {name}?")),

@@ -20,7 +20,7 @@ use crate::device::{self, DeviceConfig, OpenDevice};
 use crate::error::{Error, Result};
 use crate::eval::files::read_predictions;
 use crate::eval::session::Resources;
-use crate::files::{self, write_atomic, write_json};
+use crate::files::{self, write_csv, write_json};
 use crate::model::files::weights::load_model;
 use crate::random::{Purpose, rng};
 use crate::run_folder::events::{Event, Silent, Sink};
@@ -329,18 +329,15 @@ struct Row {
 }
 
 fn write_list(path: &Path, rows: &[Row]) -> Result<()> {
-    write_atomic(path, |out| {
-        let mut table = csv::Writer::from_writer(out);
-        table.write_record(["path", "label", "split", "group"])?;
-        for row in rows {
-            let path = row
-                .path
-                .to_str()
-                .ok_or_else(|| std::io::Error::other(format!("{} is no Unicode", row.path.display())))?;
-            table.write_record([path, &row.label, row.split.name(), &row.group])?;
-        }
-        table.flush()
-    })
+    let mut records = vec![["path", "label", "split", "group"]];
+    for row in rows {
+        let listed = row.path.to_str().ok_or_else(|| {
+            let problem = format!("{} is no Unicode", row.path.display());
+            Error::io("write", path, std::io::Error::other(problem))
+        })?;
+        records.push([listed, &row.label, row.split.name(), &row.group]);
+    }
+    write_csv(path, records)
 }
 
 /// The reference's protocol: originals and copies in one heap, split 80/10/10 at random within each class.

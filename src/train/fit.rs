@@ -3,7 +3,6 @@
 //! An update reads top to bottom in `train_step`: mix (done with the batch) → forward → loss → finite check →
 //! backward → clip → learning rate → update → averages.
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::eval::evaluate::{batch_logits, softmax};
 use crate::eval::metrics;
 use crate::eval::session::Session;
-use crate::files::write_atomic;
+use crate::files::write_csv_rows;
 use crate::input::batches::{Batch, Batches, Mode, bounds, make};
 use crate::input::transform::Scratch;
 use crate::model::files::weights::save_model;
@@ -460,7 +459,7 @@ fn end_epoch(
         state.save(&path, &job.card)?;
         sink.event(&Event::Saved { what: "checkpoint".into(), path })?;
     }
-    write_table(&job.folder.join(EPOCHS), &state.progress.history)?;
+    write_csv_rows(&job.folder.join(EPOCHS), &state.progress.history)?;
     sink.event(&Event::Epoch(record))?;
     Ok(stop)
 }
@@ -469,13 +468,4 @@ fn save_last(job: &Job, state: &State, sink: &mut dyn Sink) -> Result<()> {
     let path = job.last_checkpoint();
     state.save(&path, &job.card)?;
     sink.event(&Event::Saved { what: "last checkpoint".into(), path })
-}
-
-/// Writes the table of epochs.
-fn write_table(path: &Path, history: &[EpochRecord]) -> Result<()> {
-    write_atomic(path, |out| {
-        let mut table = csv::Writer::from_writer(out);
-        history.iter().try_for_each(|record| table.serialize(record))?;
-        table.flush()
-    })
 }
